@@ -1,0 +1,55 @@
+# `make demo` and `make test` need python3, venv and make only: everything else is installed here.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help setup demo test test-all lint format bench lock clean
+
+help:
+	@echo "make demo      three institutions train on real data, on this machine"
+	@echo "make test      lint, types, import floors and the test suite"
+	@echo "make test-all  the same with the slow tests"
+	@echo "make bench     the benchmark table"
+	@echo "make lock      write constraints.txt anew from a fresh install"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,parquet,enclave,test]' \
+	 || $(BIN)/python -m pip install --quiet --editable '.[demo,parquet,enclave,test]'
+	$(BIN)/python -m hansa.protocols.mpc.kernels
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/hansa demo
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/pytest
+
+bench: setup
+	$(BIN)/hansa bench all
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	.venv-lock/bin/python -m pip install --quiet --editable '.[demo,parquet,enclave,test]'
+	.venv-lock/bin/python -m pip freeze --exclude-editable > constraints.txt
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv build *.egg-info
