@@ -1,0 +1,128 @@
+"""What the daemon and a worker say to each other: a closed vocabulary over node.fd_passing's frames.
+
+        daemon                                worker
+          Start (once)  ─────────────────────▶
+          Route + a socket, any number  ─────▶
+          Stop  ─────────────────────────────▶
+          ◀───────────  Stepped, Opened, Sealed, any number
+          ◀───────────  Finished  or  Broke (once, the last)
+
+The identity key is in none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import msgpack
+
+from hansa.protocols.errors import ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """All that a worker needs for one attempt of one job.
+
+    ``addresses`` maps each other party's identity to where its daemon listens; ``dataset`` is the table's description
+    for node.data.table (empty for a release); ``scores_file`` is where scores go if this party receives some;
+    ``model`` is the sealed model of the training job (predict and release).
+    """
+
+    contract: bytes
+    certificate: bytes
+    attempt: int
+    me: bytes
+    job_secret: bytes
+    sealing_key: bytes
+    addresses: dict[bytes, list[str]]
+    suites: list[str]
+    dataset: dict[str, Any]
+    folder: str
+    scores_file: str
+    released_file: str
+    model: bytes
+    resume_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A connection that reached the daemon for this job; the socket comes with the frame. ``preamble`` is as read."""
+
+    preamble: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End at once: the daemon knows why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """Progress: ``done`` of ``total`` in ``step``, with what the job has cost so far."""
+
+    step: str
+    done: int
+    total: int
+    rounds: int
+    bytes_sent: int
+    elapsed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Values were opened under the name ``what`` to the ranks ``to``: ``elements`` numbers."""
+
+    what: str
+    to: list[int]
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The checkpoint of ``epoch`` is on disk."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job's result at this party, as JSON-like data (node.worker_steps says what), and the sealed model if any."""
+
+    result: dict[str, Any]
+    model: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """The worker ended on an error; ``priority``, ``culprit`` and ``error`` as in node.failure.Verdict."""
+
+    priority: int
+    culprit: bytes
+    step: str
+    error: dict[str, Any]
+
+
+ToWorker = Start | Route | Stop
+FromWorker = Stepped | Opened | Sealed | Finished | Broke
+KINDS: dict[str, type[ToWorker | FromWorker]] = {
+    kind.__name__: kind for kind in (Start, Route, Stop, Stepped, Opened, Sealed, Finished, Broke)
+}
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """One frame's body."""
+    body: bytes = msgpack.packb([type(message).__name__, *(getattr(message, f.name) for f in fields(message))])
+    return body
+
+
+def decode(body: bytes) -> ToWorker | FromWorker:
+    """The message of a frame. Raises ProtocolError when it is none of the vocabulary (a bug: both ends are ours)."""
+    try:
+        name, *values = msgpack.unpackb(body, strict_map_key=False)
+        return KINDS[name](*values)
+    except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+        raise ProtocolError(
+            "the daemon and its worker do not speak the same language",
+            remedy="restart the daemon with `hansa run`: its program changed while it ran",
+        ) from error
