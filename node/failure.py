@@ -9,6 +9,7 @@ minimum, so parties that were apart converge when they meet again.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -96,26 +97,20 @@ class Agreement:
 def judge(error: HansaError, *, me: bytes, parties: Mapping[bytes, str], step: str, job: str) -> Verdict:
     """Judge the error that ended this party's worker.
 
-    ``parties`` maps identities to the contract's names, in rank order; the error's field ``peer`` is a name or a rank.
-    What we saw of a peer is told in words any other party would use; all else is our own failure.
+    ``parties`` maps identities to the contract's names, in rank order; the error's fields ``culprit`` and ``peer`` are
+    ranks. What we saw of a peer is told in words any other party would use; all else is our own failure.
     """
-    culprit = _culprit(error.fields.get("peer"), parties)
+    culprit = _culprit(error, parties)
+    lost = isinstance(error, PeerLost | PeerTimeout) or error.fields.get("cause") in {PeerLost.code, PeerTimeout.code}
+    if culprit is not None and lost:
+        return link_lost(culprit, parties[culprit], step=step, job=job)
     if culprit is None or culprit == me:
         return own_failure(error, me, parties[me], step=step, job=job)
     name = parties[culprit]
-    if isinstance(error, PeerAborted):
-        return Verdict(
-            Priority.RELAYED, culprit, step, _error(JobError, error.message, error.remedy, name, step=step, job=job)
-        )
-    if isinstance(error, PeerLost | PeerTimeout):
-        return link_lost(culprit, name, step=step, job=job)
-    if isinstance(error, PeerMisbehaved | SecurityError | DesyncError):
-        return Verdict(
-            Priority.MISBEHAVED,
-            culprit,
-            step,
-            _error(type(error), error.message, error.remedy, name, step=step, job=job),
-        )
+    if isinstance(error, PeerAborted | PeerMisbehaved | SecurityError | DesyncError):
+        priority = Priority.RELAYED if isinstance(error, PeerAborted) else Priority.MISBEHAVED
+        text = _with_names(error.message, parties)
+        return Verdict(priority, culprit, step, _error(type(error), text, error.remedy, name, step=step, job=job))
     return own_failure(error, me, parties[me], step=step, job=job)
 
 
@@ -181,10 +176,23 @@ def verdict_from_untrusted(priority: int, culprit: bytes | None, step: str, erro
     return Verdict(Priority(priority), culprit, step[:64], data)
 
 
-def _culprit(peer: object, parties: Mapping[bytes, str]) -> bytes | None:
-    if isinstance(peer, int):
-        return list(parties)[peer] if 0 <= peer < len(parties) else None
-    return next((identity for identity, name in parties.items() if name == peer), None)
+def _culprit(error: HansaError, parties: Mapping[bytes, str]) -> bytes | None:
+    for key in ("culprit", "peer"):
+        rank = error.fields.get(key)
+        if isinstance(rank, int) and 0 <= rank < len(parties):
+            return list(parties)[rank]
+    return None
+
+
+def _with_names(message: str, parties: Mapping[bytes, str]) -> str:
+    """Protocols know ranks ("party 1"), people know names."""
+    names = list(parties.values())
+
+    def named(match: re.Match[str]) -> str:
+        rank = int(match[1])
+        return names[rank] if rank < len(names) else match[0]
+
+    return re.sub(r"\bparty (\d{1,3})\b", named, message)
 
 
 def _error(kind: type[HansaError], message: str, remedy: str, name: str, *, step: str, job: str) -> dict[str, Any]:

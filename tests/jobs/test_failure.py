@@ -57,13 +57,17 @@ def test_add_says_whether_the_common_verdict_changed():
     [
         (DataError("bad cell", remedy="mend it"), Priority.OWN, A, "failed"),
         (UndeclaredOpening("no", remedy="no", what="x"), Priority.OWN, A, "failed"),
-        (PeerLost("gone", remedy="r", peer="bureau"), Priority.LINK_LOST, B, "interrupted"),
+        (PeerLost("gone", remedy="r", peer=1), Priority.LINK_LOST, B, "interrupted"),
         (PeerTimeout("gone", remedy="r", peer=2), Priority.LINK_LOST, C, "interrupted"),
-        (PeerLost("gone", remedy="r", peer="nobody"), Priority.OWN, A, "failed"),
+        (PeerLost("gone", remedy="r", peer=-1), Priority.OWN, A, "failed"),
         (PeerLost("gone", remedy="r", peer=3), Priority.OWN, A, "failed"),
-        (PeerMisbehaved("junk", remedy="r", peer="telecom"), Priority.MISBEHAVED, C, "failed"),
+        (PeerMisbehaved("junk", remedy="r", peer=2), Priority.MISBEHAVED, C, "failed"),
         (DesyncError("apart", remedy="r", peer=1), Priority.MISBEHAVED, B, "failed"),
-        (PeerAborted("they left", remedy="r", peer="bureau"), Priority.RELAYED, B, "failed"),
+        (PeerAborted("they left", remedy="r", peer=1), Priority.RELAYED, B, "failed"),
+        (PeerAborted("x", remedy="r", peer=1, culprit=2, cause="data"), Priority.RELAYED, C, "failed"),
+        (PeerAborted("x", remedy="r", peer=1, culprit=2, cause="peer-lost"), Priority.LINK_LOST, C, "interrupted"),
+        (PeerAborted("x", remedy="r", peer=1, culprit=0, cause="peer-lost"), Priority.LINK_LOST, A, "interrupted"),
+        (PeerAborted("x", remedy="r", peer=1, culprit=0, cause="desync"), Priority.OWN, A, "failed"),
     ],
 )
 def test_an_error_is_blamed_on_who_made_it(error, priority, culprit, state):
@@ -74,8 +78,13 @@ def test_an_error_is_blamed_on_who_made_it(error, priority, culprit, state):
 
 
 def test_two_observers_of_one_loss_say_the_same():
-    lost = {"remedy": "r", "peer": "telecom"}
-    assert judged(PeerLost("read: reset", **lost), me=A) == judged(PeerTimeout("silent", **lost), me=B)
+    seen_by_a = judged(PeerLost("read: reset", remedy="r", peer=2), me=A)
+    assert seen_by_a == judged(PeerTimeout("silent", remedy="r", peer=2), me=B)
+
+
+def test_ranks_are_told_as_names():
+    verdict = judged(DesyncError("party 1 is at train where party 0 is at align; party 9", remedy="r", peer=1))
+    assert verdict.error["message"] == "bureau is at train where bank is at align; party 9"
 
 
 def test_the_culprits_own_words_keep_code_column_and_row_but_no_local_path():
