@@ -10,6 +10,7 @@ import os
 import re
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 from nacl import exceptions
 from nacl.bindings import (
@@ -82,27 +83,25 @@ class SealedCheckpoints:
     def begin(self) -> None:
         """Drop what is later than the epoch to resume from (-1: everything)."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for epoch, path in self._files():
-            if epoch > self._resume_epoch:
-                path.unlink()
+        for file in checkpoint_files(self._folder):
+            if file.epoch > self._resume_epoch:
+                file.path.unlink()
 
     def save(self, epoch: int, blob: bytes) -> None:
         """Seal the state after ``epoch``, and drop what is older than the last few."""
         path = self._folder / f"checkpoint-{self._attempt}-{epoch}.sealed"
         write_whole(path, seal(self._key, blob, self._name(self._attempt, epoch)))
-        for _, old in self._files()[:-KEPT]:
-            old.unlink()
+        for old in checkpoint_files(self._folder)[:-KEPT]:
+            old.path.unlink()
         self.on_saved(epoch)
 
     def load(self) -> tuple[int, bytes] | None:
         """The state to resume from; None to begin at the beginning. Raises SecurityError if it does not open."""
         if self._resume_epoch < 0:
             return None
-        for epoch, path in self._files():
-            if epoch == self._resume_epoch:
-                match = _NAME.fullmatch(path.name)
-                assert match
-                return epoch, unseal(self._key, path.read_bytes(), self._name(int(match[1]), epoch))
+        for file in checkpoint_files(self._folder):
+            if file.epoch == self._resume_epoch:
+                return file.epoch, unseal(self._key, file.path.read_bytes(), self._name(file.attempt, file.epoch))
         raise SecurityError(
             f"the checkpoint of epoch {self._resume_epoch} is gone from {self._folder}",
             remedy="submit the job anew",
@@ -112,11 +111,16 @@ class SealedCheckpoints:
     def _name(self, attempt: int, epoch: int) -> bytes:
         return b"checkpoint" + self._job_id + attempt.to_bytes(4, "big") + epoch.to_bytes(4, "big")
 
-    def _files(self) -> list[tuple[int, Path]]:
-        return checkpoint_files(self._folder)
+
+class CheckpointFile(NamedTuple):
+    """A checkpoint on disk: the epoch it is of, and the attempt that wrote it."""
+
+    epoch: int
+    attempt: int
+    path: Path
 
 
-def checkpoint_files(folder: Path) -> list[tuple[int, Path]]:
-    """The checkpoints in a folder, as (epoch, file), the oldest first."""
-    found = [(match, path) for path in folder.glob("checkpoint-*.sealed") if (match := _NAME.fullmatch(path.name))]
-    return sorted(((int(match[2]), path) for match, path in found), key=lambda item: item[0])
+def checkpoint_files(folder: Path) -> list[CheckpointFile]:
+    """The checkpoints in a folder, the earliest epoch first."""
+    found = [(_NAME.fullmatch(path.name), path) for path in folder.glob("checkpoint-*.sealed")]
+    return sorted(CheckpointFile(int(match[2]), int(match[1]), path) for match, path in found if match)

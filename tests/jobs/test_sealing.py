@@ -57,7 +57,7 @@ def test_the_agreed_epoch_is_loaded_and_later_ones_are_dropped(tmp_path):
     for epoch in range(3):
         first.save(epoch, b"state %d" % epoch)
     second = attempt(folder, 1, resume_epoch=1)
-    assert [epoch for epoch, _ in checkpoint_files(folder)] == [0, 1]
+    assert [file.epoch for file in checkpoint_files(folder)] == [0, 1]
     assert second.load() == (1, b"state 1")
     second.save(2, b"state 2 again")
     assert attempt(folder, 2, resume_epoch=2).load() == (2, b"state 2 again")
@@ -68,7 +68,7 @@ def test_only_the_last_few_are_kept_and_each_is_announced(tmp_path):
     checkpoints.on_saved = saved.append
     for epoch in range(12):
         checkpoints.save(epoch, b"x")
-    assert [epoch for epoch, _ in checkpoint_files(tmp_path)] == list(range(12 - KEPT, 12))
+    assert [file.epoch for file in checkpoint_files(tmp_path)] == list(range(12 - KEPT, 12))
     assert saved == list(range(12))
 
 
