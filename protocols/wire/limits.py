@@ -1,0 +1,36 @@
+"""Every bound on what a peer can make us allocate, wait for or compute.
+
+Specification constants come from the Noise specification (revision 34); implementation constants are ours.
+"""
+
+from __future__ import annotations
+
+# --- Noise specification -----------------------------------------------------------------------------------------
+NOISE_MAX_MESSAGE = 65_535
+"""Bytes of one Noise message, handshake or transport (Noise, section 3)."""
+NOISE_TAG = 16
+"""Bytes of an authentication tag (Noise, section 4)."""
+NOISE_MAX_NONCE = 2**64 - 1
+"""Reserved for rekey; a cipher state that reaches it is spent (Noise, section 5.1)."""
+
+# --- preamble ----------------------------------------------------------------------------------------------------
+PREAMBLE_MAX_TOKEN = 32
+PREAMBLE_MAX_SUITES = 8
+
+# --- channel -----------------------------------------------------------------------------------------------------
+HANDSHAKE_MAX_PAYLOAD = 16 * 1024
+"""Bytes of application payload in a handshake message."""
+CHANNEL_MAX_MESSAGE = 1 << 30
+"""Bytes of one application message; larger arrays travel as several."""
+CHANNEL_ALLOCATION_STEP = 4 << 20
+"""A receiver's buffer never runs further ahead of the bytes that have arrived than this (or doubling)."""
+CHANNEL_REKEY_AFTER = 1 << 20
+"""Noise messages in one direction after which its sender rekeys (at most 64 GiB under one key)."""
+CLOSE_MAX_REASON = 200
+"""Bytes of the reason in an explicit close."""
+
+# --- time, seconds -----------------------------------------------------------------------------------------------
+PREAMBLE_DEADLINE_S = 5.0
+HANDSHAKE_DEADLINE_S = 10.0
+KEEP_ALIVE_INTERVAL_S = 5.0
+SILENCE_DEADLINE_S = 20.0
