@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Any
 
 from hansa.config.errors import HansaError
+from hansa.node.channel import ChannelClosed
 from hansa.node.errors import JobError
 from hansa.protocols.errors import (
     ConsentError,
@@ -101,7 +102,8 @@ def judge(error: HansaError, *, me: bytes, parties: Mapping[bytes, str], step: s
     ranks. What we saw of a peer is told in words any other party would use; all else is our own failure.
     """
     culprit = _culprit(error, parties)
-    lost = isinstance(error, PeerLost | PeerTimeout) or error.fields.get("cause") in {PeerLost.code, PeerTimeout.code}
+    cause = error.fields.get("cause", error.code)
+    lost = cause in {PeerLost.code, PeerTimeout.code, ChannelClosed.code}
     if culprit is not None and lost:
         return link_lost(culprit, parties[culprit], step=step, job=job)
     if culprit is None or culprit == me:

@@ -21,7 +21,6 @@ from hansa.config.errors import HansaError
 from hansa.node import channel
 from hansa.node.channel import Conn, HandshakeParams
 from hansa.protocols.errors import PeerError, PeerMisbehaved, PeerTimeout, SecurityError
-from hansa.protocols.wire import canonical
 from hansa.protocols.wire.preamble import Preamble, Purpose
 
 SECOND_DIALER_S = 3.0
@@ -65,7 +64,7 @@ class LinkTerms:
             static_secret=self.job_secret,
             remote_static=peer.job_key,
             suites=self.suites,
-            prologue_extra=canonical.encode([LINK_VERSION, self.job_id, self.attempt, ranks]),
+            prologue_extra=bytes([LINK_VERSION]) + self.job_id + self.attempt.to_bytes(4, "big") + bytes(ranks),
             payload=self.certificate,
             psk=None,
         )

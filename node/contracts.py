@@ -1,0 +1,261 @@
+"""From a job file to a contract: names become identities, datasets and columns are looked up, openings are stated.
+
+Pure: what the peers offer (their catalogs) comes in as data. Every refusal names the job file's party, dataset or
+column, and the nearest thing that does exist.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hansa.algorithms import leakage
+from hansa.config.jobfile import JobFile, PartyEntry
+from hansa.node.errors import UsageError
+from hansa.protocols.wire.contract import Align, Contract, Limits, Opening, Outputs, Party
+from hansa.protocols.wire.messages import DatasetInfo
+
+VERSION = 1
+FRAC_BITS = 18
+ALL = "*"
+REPLICATED_PARTIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One party as this node knows it: its identity and the datasets its catalog shows (None: not reachable)."""
+
+    name: str
+    identity: bytes
+    datasets: tuple[DatasetInfo, ...] | None
+
+
+def contract_from(job: JobFile, offers: Mapping[str, Offer], *, now: int, max_rows: int) -> Contract:
+    """The contract that a job file stands for.
+
+    ``offers`` maps every name this node knows (its own and its peers') to what is on offer there; ``now`` is unix time.
+    Raises UsageError naming what does not exist, and what does.
+    """
+    _check_parties(job, offers)
+    parties = tuple(_party(entry, offers[entry.name]) for entry in job.parties)
+    _check_labels(parties)
+    outputs = Outputs(scores=job.outputs.scores, weights=job.outputs.weights, metrics=job.outputs.metrics)
+    return Contract(
+        version=VERSION,
+        kind="train",
+        name=job.name,
+        purpose=job.purpose,
+        parties=parties,
+        align=Align(normalise=job.align.normalise),
+        algorithm=job.algorithm,
+        params=dict(job.params),
+        test_fraction=job.split.test,
+        seed=job.seed or os.urandom(16),
+        frac_bits=FRAC_BITS,
+        engine=job.engine,
+        outputs=outputs,
+        model=None,
+        openings=openings_of("train", job.algorithm, outputs, parties),
+        limits=Limits(max_rows=max_rows),
+        created=now,
+        expires=now + job.expires_in_s,
+        nonce=os.urandom(16),
+    )
+
+
+def contract_on_model(
+    trained: Contract,
+    kind: str,
+    datasets: Mapping[str, str],
+    offers: Mapping[str, Offer],
+    *,
+    now: int,
+    expires_in_s: int,
+) -> Contract:
+    """A contract to predict with, or to release, the model that the contract ``trained`` made.
+
+    ``datasets`` maps each party's name to the dataset it scores (ignored for a release).
+    """
+    parties = []
+    for party in trained.parties:
+        offer = offers.get(party.name)
+        if offer is None or offer.identity != party.identity:
+            raise UsageError(
+                f"{party.name}, who trained this model with you, is no longer among your peers",
+                remedy="add it with `hansa peer join CODE`, or see `hansa peer list`",
+                peer=party.name,
+            )
+        parties.append(_same_party(party, kind, datasets.get(party.name, ""), offer))
+    return Contract(
+        version=VERSION,
+        kind=kind,
+        name=f"{kind} {trained.name}",
+        purpose=trained.purpose,
+        parties=tuple(parties),
+        align=trained.align,
+        algorithm=trained.algorithm,
+        params=trained.params,
+        test_fraction=trained.test_fraction,
+        seed=os.urandom(16),
+        frac_bits=trained.frac_bits,
+        engine=trained.engine,
+        outputs=trained.outputs,
+        model=trained.job_id,
+        openings=openings_of(kind, trained.algorithm, trained.outputs, trained.parties),
+        limits=trained.limits,
+        created=now,
+        expires=now + expires_in_s,
+        nonce=os.urandom(16),
+    )
+
+
+def openings_of(kind: str, algorithm: str, outputs: Outputs, parties: Sequence[Party]) -> tuple[Opening, ...]:
+    """Everything a job of this kind opens, to whom, in words: derived alike by every party."""
+    names = [party.name for party in parties]
+    label_rank = next((rank for rank, party in enumerate(parties) if party.label is not None), 0)
+    stated = leakage.openings(kind, algorithm, outputs, names, label_rank)
+    return tuple(Opening(what=what, to=tuple(to), text=text) for what, to, text in stated)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)``, or the names there are, or nothing."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f" (did you mean '{near[0]}'?)"
+    return f" (there is: {', '.join(names[:8])})" if names else ""
+
+
+def _check_parties(job: JobFile, offers: Mapping[str, Offer]) -> None:
+    for entry in job.parties:
+        if entry.name not in offers:
+            raise UsageError(
+                f"the party '{entry.name}' is neither this node nor one of its peers{nearest(entry.name, offers)}",
+                remedy="see `hansa peer list`; a new peer comes in with `hansa peer invite`",
+                party=entry.name,
+            )
+        if offers[entry.name].datasets is None:
+            raise UsageError(
+                f"the node of {entry.name} cannot be reached, so its datasets cannot be looked up",
+                remedy="see `hansa doctor`, and try again when it is online",
+                party=entry.name,
+            )
+    identities = {offers[entry.name].identity for entry in job.parties}
+    if len(identities) != len(job.parties):
+        raise UsageError("one party stands twice in the job file", remedy="give each party one [[party]] section")
+    if job.engine == "replicated" and len(job.parties) != REPLICATED_PARTIES:
+        raise UsageError(
+            f"the engine 'replicated' needs exactly {REPLICATED_PARTIES} parties, the job file has {len(job.parties)}",
+            remedy=f"name {REPLICATED_PARTIES} parties in [[party]] sections",
+        )
+
+
+def _party(entry: PartyEntry, offer: Offer) -> Party:
+    info = _dataset(entry.name, entry.dataset, offer)
+    label = entry.label
+    kinds = dict(info.columns)
+    if label is not None:
+        if label not in kinds:
+            raise _no_column(entry.name, info, label)
+        if kinds[label] != "number":
+            raise UsageError(
+                f"the label '{label}' of {entry.name}'s dataset '{info.name}' holds text, not numbers",
+                remedy="write the label as 0 and 1 in the file, then `hansa data add` it anew",
+                party=entry.name,
+                column=label,
+            )
+    return Party(
+        identity=offer.identity,
+        name=entry.name,
+        dataset=info.name,
+        schema_digest=info.schema_digest,
+        columns=_columns(entry, info, label),
+        label=label,
+    )
+
+
+def _columns(entry: PartyEntry, info: DatasetInfo, label: str | None) -> tuple[str, ...]:
+    left_out = {*info.key, label, info.label}
+    usable = [name for name, kind in info.columns if kind == "number" and name not in left_out]
+    if list(entry.columns) == [ALL]:
+        return tuple(usable)
+    kinds = dict(info.columns)
+    for column in entry.columns:
+        if column not in kinds:
+            raise _no_column(entry.name, info, column)
+        if column in left_out:
+            role = "the label" if column in {label, info.label} else "a key"
+            raise UsageError(
+                f"the column '{column}' of {entry.name} is {role} and cannot be a feature",
+                remedy='take it out of `columns`, or write columns = ["*"]',
+                party=entry.name,
+                column=column,
+            )
+        if kinds[column] != "number":
+            raise UsageError(
+                f"the column '{column}' of {entry.name}'s dataset '{info.name}' holds text, not numbers",
+                remedy=f"leave it out; the number columns are: {', '.join(usable)}",
+                party=entry.name,
+                column=column,
+            )
+    if len(set(entry.columns)) != len(entry.columns):
+        raise UsageError(f"{entry.name}'s columns name one twice", remedy="name each column once", party=entry.name)
+    return tuple(entry.columns)
+
+
+def _dataset(party: str, name: str, offer: Offer) -> DatasetInfo:
+    datasets = offer.datasets or ()
+    info = next((d for d in datasets if d.name == name), None)
+    if info is None:
+        raise UsageError(
+            f"{party} shows no dataset '{name}'{nearest(name, (d.name for d in datasets))}",
+            remedy=f"see `hansa data list` at {party}; a private dataset is not shown to peers",
+            party=party,
+            dataset=name,
+        )
+    return info
+
+
+def _no_column(party: str, info: DatasetInfo, column: str) -> UsageError:
+    return UsageError(
+        f"{party}'s dataset '{info.name}' has no column '{column}'{nearest(column, (name for name, _ in info.columns))}",
+        remedy=f"see `hansa data show {info.name}` at {party}",
+        party=party,
+        column=column,
+    )
+
+
+def _check_labels(parties: Sequence[Party]) -> None:
+    holders = [party.name for party in parties if party.label is not None]
+    if len(holders) != 1:
+        found = "no party has a label" if not holders else f"{' and '.join(holders)} have a label each"
+        raise UsageError(f"{found}: exactly one must", remedy="write `label = COLUMN` in one [[party]] section")
+    if not any(party.columns for party in parties):
+        raise UsageError("no party has a feature column", remedy="name columns in the [[party]] sections")
+
+
+def _same_party(party: Party, kind: str, dataset: str, offer: Offer) -> Party:
+    """The party of a trained model with the dataset it now brings, which must have the same columns."""
+    if kind == "release":
+        return party
+    if offer.datasets is None:
+        raise UsageError(
+            f"the node of {party.name} cannot be reached, so its datasets cannot be looked up",
+            remedy="see `hansa doctor`, and try again when it is online",
+            party=party.name,
+        )
+    info = _dataset(party.name, dataset, offer)
+    kinds = dict(info.columns)
+    for column in party.columns:
+        if kinds.get(column) != "number":
+            raise _no_column(party.name, info, column)
+    return Party(
+        identity=party.identity,
+        name=party.name,
+        dataset=info.name,
+        schema_digest=info.schema_digest,
+        columns=party.columns,
+        label=party.label,
+    )

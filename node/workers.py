@@ -1,0 +1,133 @@
+"""The daemon's side of a worker: start the process, feed it sockets, hear what it says, know how it died.
+
+A worker's stderr becomes the job's log, bounded; nothing it prints there reaches another party or the user's terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from hansa.node.fd_passing import FramePipe, PipeClosed, pipe_pair
+from hansa.node.worker_messages import Broke, Finished, FromWorker, Route, Start, Stop, decode, encode
+
+MAX_LOG = 1 << 20
+STOP_GRACE_S = 2.0
+MODULE = "hansa.node.worker"
+
+
+class Worker:
+    """One worker process of one attempt. ``run`` ends when the process has ended."""
+
+    def __init__(self, start: Start, log: Path) -> None:
+        self._start = start
+        self._log = log
+        self._pipe: FramePipe | None = None
+        self._early: list[tuple[socket.socket, bytes]] = []
+        self.pid = 0
+
+    async def run(self, heard: Callable[[FromWorker], None]) -> str | None:
+        """Start the process and hand on what it says, until it ends or this is cancelled (which kills it).
+
+        Returns None after a Finished or Broke, else how the process died ("killed by signal 9").
+        """
+        ours, theirs = pipe_pair()
+        self._pipe = FramePipe(ours)
+        try:
+            process = await self._spawn(theirs)
+            try:
+                last = await self._converse(heard)
+            finally:
+                await _end(process)
+            return None if last else _how(process.returncode)
+        finally:
+            self.close()
+
+    async def route(self, sock: socket.socket, preamble: bytes) -> None:
+        """Hand a connection over (ours is closed); kept until the process is there."""
+        if self._pipe is None:
+            self._early.append((sock, preamble))
+            return
+        try:
+            await self._pipe.send(encode(Route(preamble)), (sock.fileno(),))
+        except PipeClosed:
+            pass  # the dialing worker sees the connection close, and this one's end is reported by `run`
+        finally:
+            sock.close()
+
+    def close(self) -> None:
+        """Let go of the pipe and of sockets not handed over."""
+        if self._pipe is not None:
+            self._pipe.close()
+        for sock, _ in self._early:
+            sock.close()
+        self._early.clear()
+
+    async def _spawn(self, theirs: socket.socket) -> trio.Process:
+        self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with theirs, open(self._log, "ab") as log:
+            if log.tell() > MAX_LOG:
+                log.truncate(0)
+            process: trio.Process = await trio.lowlevel.open_process(
+                [sys.executable, "-m", MODULE, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+            )
+        self.pid = process.pid
+        return process
+
+    async def _converse(self, heard: Callable[[FromWorker], None]) -> bool:
+        """True when the worker said how it ended (the daemon then stops it when all parties have)."""
+        pipe = self._pipe
+        if pipe is None:
+            return False
+        last = False
+        try:
+            await pipe.send(encode(self._start))
+            while self._early:
+                await self.route(*self._early.pop(0))
+            while True:
+                body, _ = await pipe.receive()
+                message = decode(body)
+                if isinstance(message, Start | Route | Stop):
+                    continue
+                last = last or isinstance(message, Finished | Broke)
+                heard(message)
+        except PipeClosed:
+            return last
+
+
+async def _end(process: trio.Process) -> None:
+    with trio.CancelScope(shield=True):
+        with trio.move_on_after(STOP_GRACE_S if process.poll() is None else 0):
+            await process.wait()
+        if process.poll() is None:
+            process.kill()
+            await process.wait()
+
+
+def _how(returncode: int | None) -> str:
+    if returncode is not None and returncode < 0:
+        name = signal.Signals(-returncode).name if -returncode in set(signal.Signals) else ""
+        return f"killed by signal {-returncode}" + (f" ({name})" if name else "")
+    return f"ended with exit status {returncode}"
+
+
+def read_log(log: Path, max_bytes: int = 64 * 1024) -> str:
+    """The end of a job's log."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - max_bytes))
+            return file.read(max_bytes).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
