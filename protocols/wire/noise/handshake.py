@@ -170,7 +170,7 @@ class HandshakeState:
         if token == "psk":
             self._symmetric.mix_key_and_hash(self._psks.pop(0))
             return
-        mine, theirs = token if self._initiator else token[::-1]
+        mine, theirs = (token[0], token[1]) if self._initiator else (token[1], token[0])
         pair = self._own_e() if mine == "e" else self._own_s()
         public = self._their(self.re, "re") if theirs == "e" else self._their(self.rs, "rs")
         try:

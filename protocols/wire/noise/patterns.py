@@ -6,6 +6,7 @@ insert ``psk`` tokens, so every combination of them is derived, not listed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 _ONE_WAY = {
@@ -85,7 +86,7 @@ class Pattern:
         return replace(self, messages=tuple(tuple(message) for message in messages))
 
 
-def _parse(table: dict[str, tuple[str, ...]], *, one_way: bool) -> dict[str, Pattern]:
+def _parse(table: Mapping[str, tuple[str, ...]], *, one_way: bool) -> dict[str, Pattern]:
     return {
         name: Pattern(
             name,

@@ -1,0 +1,187 @@
+"""What two nodes say in clear before the Noise handshake, once each way.
+
+    initiator:  "HNSA" version purpose len(token) token count {len name}*      suites it would use
+    responder:  "HNSA" version status  len(name) name                          the one suite chosen, or a refusal
+
+Both byte strings enter the handshake's prologue, so that whoever alters one (a downgrade) makes the handshake fail.
+The responder chooses the first of *its own* permitted suites that was offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from hansa.protocols.errors import PeerError, PeerMisbehaved
+from hansa.protocols.wire.limits import PREAMBLE_MAX_SUITES, PREAMBLE_MAX_TOKEN
+
+MAGIC = b"HNSA"
+VERSION = 1
+SUITES = ("AESGCM_SHA256", "AESGCM_BLAKE2b", "ChaChaPoly_BLAKE2b", "ChaChaPoly_SHA256")
+"""Suites this software can speak, fastest first; each is the cipher and hash of a Noise protocol name."""
+_LONGEST_SUITE = max(map(len, SUITES))
+
+
+class Purpose(IntEnum):
+    """What a connection is for; the listener dispatches on it."""
+
+    CONTROL = 1
+    MEET = 2
+    WORKER = 3
+
+
+class Refusal(Enum):
+    """Why a responder will not go on: all that a stranger is told."""
+
+    NO_COMMON_SUITE = 1
+    UNKNOWN_VERSION = 2
+    NOT_NOW = 3
+
+
+class PreambleRefused(PeerError):
+    """The peer's listener declined the connection before any handshake (fields: reason)."""
+
+    code = "peer-refused"
+
+
+def _malformed(what: str) -> PeerMisbehaved:
+    return PeerMisbehaved(
+        f"the bytes received are not a hansa preamble: {what}",
+        remedy="check that the address and port belong to a hansa node (`hansa doctor`)",
+    )
+
+
+class _Reader:
+    """Takes bytes from an untrusted string; ``None`` where more are needed."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.at = data, 0
+
+    def take(self, count: int) -> bytes | None:
+        piece = self._data[self.at : self.at + count]
+        if len(piece) < count:
+            return None
+        self.at += count
+        return piece
+
+    def short_string(self, most: int, what: str) -> bytes | None:
+        """A length byte, at most ``most``, and as many bytes."""
+        length = self.take(1)
+        if length is None:
+            return None
+        if length[0] > most:
+            raise _malformed(f"{what} is longer than {most} bytes")
+        return self.take(length[0])
+
+
+def _head(reader: _Reader, data: bytes) -> int | None:
+    if not MAGIC.startswith(data[:4]) and data[:4] != MAGIC:
+        raise _malformed("it does not begin with HNSA")
+    head = reader.take(6)
+    if head is None:
+        return None
+    if head[4] != VERSION:
+        raise _malformed(f"protocol version {head[4]}, ours is {VERSION}; update the older node")
+    return head[5]
+
+
+@dataclass(frozen=True, slots=True)
+class Preamble:
+    """The initiator's preamble; ``raw`` is its exact bytes."""
+
+    purpose: Purpose
+    token: bytes
+    suites: tuple[str, ...]
+    raw: bytes
+
+    @classmethod
+    def build(cls, purpose: Purpose, token: bytes, suites: Sequence[str]) -> Preamble:
+        """The preamble that offers ``suites``, in order of preference."""
+        if len(token) > PREAMBLE_MAX_TOKEN or not 0 < len(suites) <= PREAMBLE_MAX_SUITES:
+            raise ValueError("token or suites of a preamble out of bounds")
+        names = b"".join(bytes([len(name)]) + name.encode("ascii") for name in suites)
+        raw = MAGIC + bytes([VERSION, purpose, len(token)]) + token + bytes([len(suites)]) + names
+        return cls(purpose, token, tuple(suites), raw)
+
+    @classmethod
+    def parse_untrusted(cls, data: bytes) -> Preamble | None:
+        """The preamble at the start of ``data``, or ``None`` while more bytes are needed.
+
+        Raises ``PeerMisbehaved`` as soon as no continuation could be a preamble.
+        """
+        reader = _Reader(data)
+        code = _head(reader, data)
+        if code is None:
+            return None
+        if code not in {int(p) for p in Purpose}:
+            raise _malformed(f"unknown purpose {code}")
+        token = reader.short_string(PREAMBLE_MAX_TOKEN, "the token")
+        count = reader.take(1) if token is not None else None
+        if token is None or count is None:
+            return None
+        if not 0 < count[0] <= PREAMBLE_MAX_SUITES:
+            raise _malformed(f"{count[0]} suites")
+        suites: list[str] = []
+        for _ in range(count[0]):
+            name = reader.short_string(_LONGEST_SUITE, "a suite's name")
+            if name is None:
+                return None
+            suites.append(name.decode("ascii", "replace"))
+        return cls(Purpose(code), token, tuple(suites), data[: reader.at])
+
+    @classmethod
+    def decode_untrusted(cls, data: bytes) -> Preamble:
+        """The preamble that ``data`` is, whole and with nothing behind it."""
+        preamble = cls.parse_untrusted(data)
+        if preamble is None or preamble.raw != data:
+            raise _malformed("truncated, or with bytes behind it")
+        return preamble
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The responder's answer: the suite chosen, or a refusal; ``raw`` is its exact bytes."""
+
+    suite: str | None
+    refusal: Refusal | None
+    raw: bytes
+
+    @classmethod
+    def choose(cls, offered: Sequence[str], permitted: Sequence[str]) -> Reply:
+        """The first permitted suite that was offered, else ``NO_COMMON_SUITE``."""
+        for suite in permitted:
+            if suite in offered:
+                return cls(suite, None, MAGIC + bytes([VERSION, 0, len(suite)]) + suite.encode("ascii"))
+        return cls.refuse(Refusal.NO_COMMON_SUITE)
+
+    @classmethod
+    def refuse(cls, refusal: Refusal) -> Reply:
+        """The answer that ends the connection."""
+        return cls(None, refusal, MAGIC + bytes([VERSION, refusal.value, 0]))
+
+    @classmethod
+    def parse_untrusted(cls, data: bytes, offered: Sequence[str]) -> Reply | None:
+        """The reply at the start of ``data``, or ``None`` while more bytes are needed.
+
+        Raises ``PreambleRefused`` for a refusal, ``PeerMisbehaved`` for a suite that was not offered.
+        """
+        reader = _Reader(data)
+        status = _head(reader, data)
+        if status is None:
+            return None
+        if status != 0:
+            reasons = {refusal.value: refusal.name.lower().replace("_", " ") for refusal in Refusal}
+            reason = reasons.get(status, "an unknown reason")
+            raise PreambleRefused(
+                f"the peer's listener declined the connection: {reason}",
+                remedy="compare channel.suites and versions on both nodes (`hansa config show`)",
+                reason=reason,
+            )
+        name = reader.short_string(_LONGEST_SUITE, "the suite's name")
+        if name is None:
+            return None
+        suite = name.decode("ascii", "replace")
+        if suite not in offered:
+            raise _malformed(f"the peer chose a suite we did not offer ({suite!r})")
+        return cls(suite, None, data[: reader.at])
