@@ -1,6 +1,6 @@
 """Two real processes, one encrypted channel over loopback: round trip of 1 KiB, and bulk.
 
-    python benchmarks/link.py [--json] [--mebibytes 256]
+python benchmarks/link.py [--json] [--mebibytes 256]
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ def main() -> None:
         if options.json:
             print(json.dumps({"bench": "link", "suite": suite, **result}))
         else:
-            print(f"{suite:20} 1 KiB round trip {result['round_trip_ms']:.3f} ms   bulk {result['bulk_gb_per_s']:.2f} GB/s")
+            print(
+                f"{suite:20} 1 KiB round trip {result['round_trip_ms']:.3f} ms   bulk {result['bulk_gb_per_s']:.2f} GB/s"
+            )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 
-from hansa.protocols.errors import HansaError, PeerMisbehaved, ProtocolError
-from hansa.protocols.wire.limits import CHANNEL_MAX_MESSAGE, CHANNEL_REKEY_AFTER, CLOSE_MAX_REASON, NOISE_MAX_MESSAGE, NOISE_TAG
+from hansa.config.errors import HansaError
+from hansa.protocols.errors import PeerMisbehaved, ProtocolError
+from hansa.protocols.wire.limits import (
+    CHANNEL_MAX_MESSAGE,
+    CHANNEL_REKEY_AFTER,
+    CLOSE_MAX_REASON,
+    NOISE_MAX_MESSAGE,
+    NOISE_TAG,
+)
 from hansa.protocols.wire.noise.cipher import Bytes, CipherState
 
 _PAYLOAD = NOISE_MAX_MESSAGE - NOISE_TAG

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from hansa.protocols.errors import HansaError, PeerMisbehaved, ProtocolError
+from hansa.config.errors import HansaError
+from hansa.protocols.errors import PeerMisbehaved, ProtocolError
 from hansa.protocols.wire.limits import HANDSHAKE_MAX_PAYLOAD
 from hansa.protocols.wire.noise import CipherState, HandshakeState, KeyPair, ProtocolName
 from hansa.protocols.wire.preamble import Preamble, PreambleRefused, Purpose, Refusal, Reply
@@ -171,7 +172,9 @@ class Handshaking:
         handshake_hash, rs = noise.handshake_hash, noise.rs
         sending, receiving = noise.split()
         if rs is None or receiving is None:
-            raise ProtocolError("a channel needs an interactive pattern with static keys", remedy="report this as a bug")
+            raise ProtocolError(
+                "a channel needs an interactive pattern with static keys", remedy="report this as a bug"
+            )
         self._state = _State.DONE
         self.established = Established(
             rs, self._remote_payload, handshake_hash, self._suite, sending, receiving, self._buffer

@@ -34,3 +34,23 @@ PREAMBLE_DEADLINE_S = 5.0
 HANDSHAKE_DEADLINE_S = 10.0
 KEEP_ALIVE_INTERVAL_S = 5.0
 SILENCE_DEADLINE_S = 20.0
+
+# --- contracts and consent ---------------------------------------------------------------------------------------
+CONTRACT_MAX_BYTES = 1 << 20
+CONTRACT_MAX_PARTIES = 16
+CONTRACT_MAX_COLUMNS = 10_000
+CONTRACT_MAX_OPENINGS = 256
+CONTRACT_MAX_LIFETIME_S = 30 * 24 * 3600
+CONTRACT_MAX_ROWS = 1_000_000_000
+NAME_MAX = 64
+TEXT_MAX = 500
+MAX_ATTEMPT = 1_000_000
+MAX_CHECKPOINTS = 4096
+
+# --- control messages --------------------------------------------------------------------------------------------
+CONTROL_MAX_BYTES = 4 << 20
+RECORD_MAX_BYTES = 4096
+RECORD_MAX_ADDRESSES = 8
+MAX_RECORDS = 256
+MAX_HEADS = 1024
+CATALOG_MAX_DATASETS = 256

@@ -1,0 +1,128 @@
+"""A party's signature under a contract, and the full set of them: the commit certificate.
+
+A signature covers (tag, job id, contract nonce, attempt, the party's fresh X25519 job key). It is final. Whoever holds
+all of one attempt may start that attempt's worker and show it to the others; the job keys in it authenticate the
+workers' channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire import canonical, limits, signing
+from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.fields import Fields
+
+_TAG = "contract"
+_MAX_BYTES = 512 * limits.CONTRACT_MAX_PARTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """``identity`` agrees to attempt ``attempt`` of the job, with the worker key ``job_key``."""
+
+    identity: bytes
+    job_id: bytes
+    nonce: bytes
+    attempt: int
+    job_key: bytes
+    sig: bytes
+
+    @classmethod
+    def make(cls, seed: bytes, identity: bytes, contract: Contract, attempt: int, job_key: bytes) -> Signature:
+        """Sign with the Ed25519 seed of ``identity``."""
+        body = _body(contract.job_id, contract.nonce, attempt, job_key)
+        return cls(identity, contract.job_id, contract.nonce, attempt, job_key, signing.sign(seed, _TAG, body))
+
+    def verify(self) -> None:
+        """Raise ``SecurityError`` unless ``identity`` made it."""
+        signing.verify(self.identity, _TAG, _body(self.job_id, self.nonce, self.attempt, self.job_key), self.sig)
+
+    def to_map(self) -> dict[str, Any]:
+        """Plain data for canonical encoding."""
+        return {
+            "identity": self.identity,
+            "job_id": self.job_id,
+            "nonce": self.nonce,
+            "attempt": self.attempt,
+            "job_key": self.job_key,
+            "sig": self.sig,
+        }
+
+    @classmethod
+    def from_untrusted(cls, value: Any) -> Signature:
+        """Read and verify; raises ``PeerMisbehaved`` or ``SecurityError``."""
+        fields = Fields(value, "a signature")
+        signature = cls(
+            identity=fields.octets("identity", 32),
+            job_id=fields.octets("job_id", 32),
+            nonce=fields.octets("nonce", 16),
+            attempt=fields.number("attempt", 0, limits.MAX_ATTEMPT),
+            job_key=fields.octets("job_key", 32),
+            sig=fields.octets("sig", 64),
+        )
+        fields.end()
+        signature.verify()
+        return signature
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One signature of every party, in rank order, for one attempt."""
+
+    job_id: bytes
+    attempt: int
+    entries: tuple[Signature, ...]
+
+    @classmethod
+    def of(cls, contract: Contract, attempt: int, signatures: Iterable[Signature]) -> Certificate | None:
+        """The certificate, or None while a party's signature is missing."""
+        by_identity = {s.identity: s for s in signatures if s.attempt == attempt and s.job_id == contract.job_id}
+        if any(party.identity not in by_identity for party in contract.parties):
+            return None
+        return cls(contract.job_id, attempt, tuple(by_identity[party.identity] for party in contract.parties))
+
+    def encode(self) -> bytes:
+        """The canonical bytes, equal at every party."""
+        entries = [entry.to_map() for entry in self.entries]
+        return canonical.encode({"job_id": self.job_id, "attempt": self.attempt, "entries": entries})
+
+    @classmethod
+    def decode_untrusted(cls, data: bytes | memoryview) -> Certificate:
+        """Decode, each signature verified; call ``verify`` with the contract before trusting the whole."""
+        fields = Fields(canonical.decode_untrusted(data, _MAX_BYTES), "a certificate")
+        certificate = cls(
+            job_id=fields.octets("job_id", 32),
+            attempt=fields.number("attempt", 0, limits.MAX_ATTEMPT),
+            entries=fields.each("entries", limits.CONTRACT_MAX_PARTIES, Signature.from_untrusted, least=2),
+        )
+        fields.end()
+        return certificate
+
+    def verify(self, contract: Contract) -> None:
+        """Raise ``SecurityError``, naming the party, unless every party of ``contract`` signed this attempt."""
+        signers = [entry.identity for entry in self.entries]
+        for rank, party in enumerate(contract.parties):
+            entry = self.entries[rank] if rank < len(self.entries) else None
+            good = entry is not None and (entry.identity, entry.job_id, entry.nonce, entry.attempt) == (
+                party.identity,
+                contract.job_id,
+                contract.nonce,
+                self.attempt,
+            )
+            if entry is None or not good:
+                raise SecurityError(
+                    f"the certificate holds no valid signature of {party.name}",
+                    remedy="submit the job anew",
+                    peer=party.name,
+                )
+            entry.verify()
+        if len(signers) != len(contract.parties) or self.job_id != contract.job_id:
+            raise SecurityError("the certificate is for another contract", remedy="submit the job anew")
+
+
+def _body(job_id: bytes, nonce: bytes, attempt: int, job_key: bytes) -> bytes:
+    return canonical.encode({"job_id": job_id, "nonce": nonce, "attempt": attempt, "job_key": job_key})

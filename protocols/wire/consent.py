@@ -1,0 +1,269 @@
+"""Consent to one contract, without a coordinator: the state machine each party runs for each job.
+
+    PROPOSED --all signatures, before expiry--> COMMITTED
+    PROPOSED, COMMITTED --an End of any party (refused, cancelled, expired)--> ENDED
+    PROPOSED --expiry--> ENDED (expired)        any --two contracts signed over one nonce--> ENDED (conflict)
+
+What parties exchange is state, not steps: an ``Offer`` is the contract with every signature its sender knows, and is
+sent to all whenever it grows and to any peer that (re)appears. So any order, loss or repetition of messages leads to
+the same sets; whoever holds the full set is committed and shows it to the others; the proposer is a party like any
+other and may die. ``End``s are signed and merged likewise: of several, the least (kind, identity) is the reason that
+every party gives.
+
+A party that commits while another, cut off, lets the contract expire is told so by that party's End.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from hansa.protocols.errors import ConsentError, SecurityError
+from hansa.protocols.wire.certificate import Certificate, Signature
+from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.messages import End, Evidence, Message, Offer
+
+__all__ = ["Broadcast", "Certificate", "Committed", "Consent", "Ended", "Note", "Signature", "State"]
+
+
+class State(Enum):
+    """Where this node's consent stands."""
+
+    PROPOSED = "proposed"
+    COMMITTED = "committed"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    CONFLICT = "conflict"
+
+
+_END_ORDER = ("conflict", "refused", "cancelled", "expired")
+_EXPIRED_TEXT = "the contract expired before every party had signed"
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send this to every other party that is online."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An entry for the audit log."""
+
+    kind: str
+    body: dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Every party has signed: start the worker of attempt 0."""
+
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The job is over by consent; ``culprit`` is who ended it (None: time did). May come again with a lesser reason."""
+
+    state: State
+    reason: str
+    culprit: bytes | None
+
+
+Effect = Broadcast | Note | Committed | Ended
+
+
+class Consent:
+    """One node's consent to one contract. ``seed`` is the Ed25519 seed of ``me``, one of the parties."""
+
+    def __init__(self, contract: Contract, *, me: bytes, seed: bytes) -> None:
+        if contract.rank_of(me) is None:
+            raise ConsentError(
+                f"the contract '{contract.name}' does not name this node as a party",
+                remedy="ask its proposer to name this node's key (`hansa status`)",
+            )
+        self.contract = contract
+        self.state = State.PROPOSED
+        self._me, self._seed = me, seed
+        self._signatures: dict[bytes, Signature] = {}
+        self._ends: dict[bytes, End] = {}
+        self._ended: Ended | None = None
+        self._evidence: Evidence | None = None
+
+    # --- what is known -------------------------------------------------------------------------------------------
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """Every signature known, for the store."""
+        return tuple(self._signatures.values())
+
+    @property
+    def ends(self) -> tuple[End, ...]:
+        """Every End known, for the store."""
+        return tuple(self._ends.values())
+
+    @property
+    def ended(self) -> Ended | None:
+        """Why it is over, if it is."""
+        return self._ended
+
+    @property
+    def signed(self) -> bool:
+        """Whether this node has signed."""
+        return self._me in self._signatures
+
+    @property
+    def waiting_for(self) -> tuple[bytes, ...]:
+        """The parties that have not signed."""
+        return tuple(p.identity for p in self.contract.parties if p.identity not in self._signatures)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The commit certificate, once every party has signed."""
+        return Certificate.of(self.contract, 0, self._signatures.values())
+
+    def resync(self) -> tuple[Message, ...]:
+        """What a party that has (re)appeared must hear; harmless when repeated."""
+        evidence = (self._evidence,) if self._evidence is not None else ()
+        return (Offer(self.contract.encode(), self.signatures), *self._ends.values(), *evidence)
+
+    # --- what this node decides ----------------------------------------------------------------------------------
+
+    def approve(self, job_key: bytes, now: int) -> list[Effect]:
+        """Sign, with a fresh X25519 public ``job_key``. Final: afterwards only ``cancel`` is left."""
+        if self.state is not State.PROPOSED or self.signed:
+            raise ConsentError(
+                f"the job '{self.contract.name}' is {self.state.value} and waits for no approval here",
+                remedy="see `hansa job list`",
+            )
+        effects = self.tick(now)
+        if self._ended is not None:
+            return effects
+        signature = Signature.make(self._seed, self._me, self.contract, 0, job_key)
+        return self._merge((signature,), now)
+
+    def refuse(self, reason: str) -> list[Effect]:
+        """Say no; ``ConsentError`` once this node has signed."""
+        if self.signed:
+            raise ConsentError(
+                f"the job '{self.contract.name}' is signed here: a signature is final",
+                remedy="cancel it with `hansa job cancel`",
+            )
+        return self._end("refused", reason)
+
+    def cancel(self, reason: str) -> list[Effect]:
+        """End the job, before or after commit."""
+        return self._end("cancelled", reason)
+
+    def tick(self, now: int) -> list[Effect]:
+        """Let time pass: an uncommitted contract ends at its expiry."""
+        if self.state is State.PROPOSED and now >= self.contract.expires:
+            return self._end("expired", _EXPIRED_TEXT)
+        return []
+
+    # --- what peers say ------------------------------------------------------------------------------------------
+
+    def receive_signatures_untrusted(self, signatures: Iterable[Signature], now: int) -> list[Effect]:
+        """Merge the signatures of an Offer of this very contract; raises ``SecurityError`` on a stranger's."""
+        effects = self.tick(now)
+        good = []
+        for signature in signatures:
+            if self.contract.rank_of(signature.identity) is None:
+                raise SecurityError("a signature under the contract is a stranger's", remedy="submit the job anew")
+            if (signature.job_id, signature.nonce) != (self.contract.job_id, self.contract.nonce):
+                raise SecurityError("a signature is for another contract", remedy="submit the job anew")
+            signature.verify()
+            if signature.attempt == 0:
+                good.append(signature)
+        return effects + self._merge(good, now)
+
+    def receive_end_untrusted(self, end: End) -> list[Effect]:
+        """Merge a party's End; raises ``SecurityError`` unless a party of the contract signed it."""
+        if end.job_id != self.contract.job_id or self.contract.rank_of(end.identity) is None:
+            raise SecurityError("an end of the job is a stranger's", remedy="nothing: it was ignored")
+        end.verify()
+        if end.identity in self._ends:
+            return []
+        self._ends[end.identity] = end
+        return self._settle()
+
+    def receive_rival_untrusted(self, signature: Signature) -> list[Effect]:
+        """A signature over this contract's nonce, but under another contract: evidence if its maker signed both."""
+        ours = self._signatures.get(signature.identity)
+        if ours is None or signature.nonce != self.contract.nonce or signature.job_id == self.contract.job_id:
+            return []
+        signature.verify()
+        return self.receive_evidence_untrusted(Evidence(ours, signature))
+
+    def receive_evidence_untrusted(self, evidence: Evidence) -> list[Effect]:
+        """Two signatures of one party over one nonce and two contracts; raises ``SecurityError`` if they are not."""
+        evidence.verify()
+        relevant = evidence.first.nonce == self.contract.nonce
+        if not relevant or self.contract.rank_of(evidence.first.identity) is None or self._evidence is not None:
+            return []
+        self._evidence = evidence
+        signer = self._name(evidence.first.identity)
+        note = Note("evidence", {"signer": signer, "nonce": self.contract.nonce.hex()})
+        return [Broadcast(evidence), note, *self._settle()]
+
+    # --- restoring and settling ----------------------------------------------------------------------------------
+
+    def restore(self, signatures: Iterable[Signature], ends: Iterable[End]) -> None:
+        """Take up what the store kept; no effects."""
+        self._signatures.update({s.identity: s for s in signatures})
+        self._ends.update({e.identity: e for e in ends})
+        if self.certificate is not None:
+            self.state = State.COMMITTED
+        self._settle()
+
+    def _merge(self, signatures: Iterable[Signature], now: int) -> list[Effect]:
+        fresh = [s for s in signatures if s.identity not in self._signatures]
+        if not fresh or self._ended is not None:
+            return []
+        self._signatures.update({s.identity: s for s in fresh})
+        effects: list[Effect] = [Note("consent", {"party": self._name(s.identity)}) for s in fresh]
+        effects.append(Broadcast(Offer(self.contract.encode(), self.signatures)))
+        certificate = self.certificate
+        if certificate is not None and self.state is State.PROPOSED and now < self.contract.expires:
+            self.state = State.COMMITTED
+            effects.append(Committed(certificate))
+        return effects
+
+    def _end(self, kind: str, reason: str) -> list[Effect]:
+        if self._ended is not None:
+            raise ConsentError(
+                f"the job '{self.contract.name}' has ended already ({self._ended.state.value})",
+                remedy="see `hansa job list`",
+            )
+        end = End.make(self._seed, self._me, self.contract.job_id, kind, reason)
+        self._ends[self._me] = end
+        return [Broadcast(end), *self._settle()]
+
+    def _settle(self) -> list[Effect]:
+        """Give the least reason known; silent when it is the one given before."""
+        found = self._least_end()
+        if found is None or found == self._ended:
+            return []
+        self._ended = found
+        self.state = found.state
+        culprit = self._name(found.culprit) if found.culprit is not None else ""
+        return [Note(f"job-{found.state.value}", {"reason": found.reason, "party": culprit}), found]
+
+    def _least_end(self) -> Ended | None:
+        if self._evidence is not None:
+            signer = self._evidence.first.identity
+            text = f"the contract differs between parties: {self._name(signer)} signed two contracts over one nonce"
+            return Ended(State.CONFLICT, text, signer)
+        least = min(self._ends.values(), key=lambda e: (_END_ORDER.index(e.kind), e.identity), default=None)
+        if least is None:
+            return None
+        if least.kind == "expired":
+            return Ended(State.EXPIRED, _EXPIRED_TEXT, None)
+        return Ended(State(least.kind), least.reason, least.identity)
+
+    def _name(self, identity: bytes) -> str:
+        rank = self.contract.rank_of(identity)
+        return self.contract.parties[rank].name if rank is not None else "a stranger"

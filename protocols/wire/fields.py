@@ -1,0 +1,118 @@
+"""Reading fields out of a decoded map that a peer may have made up: presence, type, range, and nothing left over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hansa.protocols.errors import PeerMisbehaved
+
+T = TypeVar("T")
+
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*")
+"""No control characters and no bidirectional overrides: what a peer names must not rewrite a screen."""
+
+
+class Fields:
+    """One map; every reader names the field in its error. Call ``end()`` when all are read."""
+
+    def __init__(self, value: Any, what: str) -> None:
+        self.what = what
+        if not isinstance(value, dict):
+            raise self.refused("is not a map")
+        self._left = dict(value)
+
+    def refused(self, why: str) -> PeerMisbehaved:
+        """The error for this map."""
+        return PeerMisbehaved(
+            f"{self.what} from a peer {why}", remedy="update both nodes to the same version", what=self.what
+        )
+
+    def text(self, name: str, most: int, *, least: int = 0) -> str:
+        """A printable string of ``least`` to ``most`` characters."""
+        value = self._take(name)
+        if not isinstance(value, str) or not least <= len(value) <= most or not _PRINTABLE.fullmatch(value):
+            raise self.refused(f"has no valid '{name}' (text of {least} to {most} printable characters)")
+        return value
+
+    def optional_text(self, name: str, most: int) -> str | None:
+        """A printable string or None."""
+        if self._left.get(name, 0) is None:
+            self._left.pop(name)
+            return None
+        return self.text(name, most, least=1)
+
+    def choice(self, name: str, *choices: str) -> str:
+        """One of ``choices``."""
+        value = self._take(name)
+        if value not in choices:
+            raise self.refused(f"has '{name}' other than {', '.join(choices)}")
+        return str(value)
+
+    def number(self, name: str, least: int, most: int) -> int:
+        """An integer in [least, most]."""
+        value = self._take(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise self.refused(f"has no valid '{name}' (an integer from {least} to {most})")
+        return value
+
+    def real(self, name: str, least: float, most: float) -> float:
+        """A float (or integer) in [least, most]."""
+        value = self._take(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+            raise self.refused(f"has no valid '{name}' (a number from {least} to {most})")
+        return float(value)
+
+    def octets(self, name: str, length: int) -> bytes:
+        """Exactly ``length`` bytes."""
+        value = self._take(name)
+        if not isinstance(value, bytes) or len(value) != length:
+            raise self.refused(f"has no valid '{name}' ({length} bytes)")
+        return value
+
+    def optional_octets(self, name: str, length: int) -> bytes | None:
+        """Exactly ``length`` bytes, or None."""
+        if self._left.get(name, 0) is None:
+            self._left.pop(name)
+            return None
+        return self.octets(name, length)
+
+    def blob(self, name: str, most: int) -> bytes:
+        """At most ``most`` bytes."""
+        value = self._take(name)
+        if not isinstance(value, bytes) or len(value) > most:
+            raise self.refused(f"has no valid '{name}' (at most {most} bytes)")
+        return value
+
+    def each(self, name: str, most: int, read: Callable[[Any], T], *, least: int = 0) -> tuple[T, ...]:
+        """A list of ``least`` to ``most`` items, each through ``read``."""
+        value = self._take(name)
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            raise self.refused(f"has no valid '{name}' (a list of {least} to {most})")
+        return tuple(read(item) for item in value)
+
+    def texts(self, name: str, count: int, most: int) -> tuple[str, ...]:
+        """A list of at most ``count`` printable strings of 1 to ``most`` characters."""
+        return self.each(name, count, lambda item: Fields({name: item}, self.what).text(name, most, least=1))
+
+    def integers(self, name: str, count: int, most: int) -> tuple[int, ...]:
+        """A list of at most ``count`` integers from 0 to ``most``."""
+        return self.each(name, count, lambda item: Fields({name: item}, self.what).number(name, 0, most))
+
+    def map(self, name: str) -> dict[str, Any]:
+        """A nested map, as it is."""
+        value = self._take(name)
+        if not isinstance(value, dict):
+            raise self.refused(f"has no valid '{name}' (a map)")
+        return value
+
+    def end(self) -> None:
+        """Refuse fields that nobody has read."""
+        if self._left:
+            raise self.refused(f"has unknown fields: {', '.join(sorted(self._left))[:100]}")
+
+    def _take(self, name: str) -> Any:
+        if name not in self._left:
+            raise self.refused(f"lacks '{name}'")
+        return self._left.pop(name)

@@ -1,0 +1,298 @@
+"""What daemons say to each other over a control channel: a closed vocabulary, every field bounded.
+
+A message is a frozen dataclass whose fields carry their own readers, so that encoding and checking stand in one
+place. Unknown types and fields are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, get_args
+
+from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire import canonical, limits, signing
+from hansa.protocols.wire.certificate import Signature
+from hansa.protocols.wire.fields import Fields
+
+Reader = Callable[[Fields, str], Any]
+
+
+def _read(reader: Reader) -> Any:
+    return field(metadata={"read": reader})
+
+
+def _octets(length: int) -> Any:
+    return _read(lambda f, name: f.octets(name, length))
+
+
+def _text(most: int = limits.TEXT_MAX, least: int = 0) -> Any:
+    return _read(lambda f, name: f.text(name, most, least=least))
+
+
+def _number(most: int, least: int = 0) -> Any:
+    return _read(lambda f, name: f.number(name, least, most))
+
+
+def _signature() -> Any:
+    return _read(lambda f, name: Signature.from_untrusted(f.map(name)))
+
+
+_COUNTER = (1 << 63) - 1
+_DIGEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message of a connection: what the node calls itself, its software, its clock, where it listens."""
+
+    name: str = _text(limits.NAME_MAX, 1)
+    version: str = _text(32, 1)
+    clock: int = _number(1 << 40)
+    addresses: tuple[str, ...] = _read(lambda f, n: f.texts(n, limits.RECORD_MAX_ADDRESSES, 300))
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Signed peer records (encoded) that the sender has pinned."""
+
+    records: tuple[bytes, ...] = _read(
+        lambda f, n: f.each(
+            n, limits.MAX_RECORDS, lambda x: Fields({n: x}, "a record").blob(n, limits.RECORD_MAX_BYTES)
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A contract with every signature under it that the sender knows."""
+
+    contract: bytes = _read(lambda f, n: f.blob(n, limits.CONTRACT_MAX_BYTES))
+    signatures: tuple[Signature, ...] = _read(
+        lambda f, n: f.each(n, limits.CONTRACT_MAX_PARTIES, Signature.from_untrusted)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """``identity`` ends the job: refused, cancelled or expired. Signed, so that others may pass it on."""
+
+    _TAG: ClassVar[str] = "end"
+    job_id: bytes = _octets(32)
+    identity: bytes = _octets(32)
+    kind: str = _read(lambda f, n: f.choice(n, "refused", "cancelled", "expired"))
+    reason: str = _text()
+    sig: bytes = _octets(64)
+
+    @classmethod
+    def make(cls, seed: bytes, identity: bytes, job_id: bytes, kind: str, reason: str) -> End:
+        """Sign an End with the Ed25519 seed of ``identity``."""
+        reason = "".join(c if c.isprintable() else " " for c in reason)[: limits.TEXT_MAX]
+        return cls(job_id, identity, kind, reason, signing.sign(seed, cls._TAG, cls._body(job_id, kind, reason)))
+
+    def verify(self) -> None:
+        """Raise ``SecurityError`` unless ``identity`` made it."""
+        signing.verify(self.identity, self._TAG, self._body(self.job_id, self.kind, self.reason), self.sig)
+
+    @staticmethod
+    def _body(job_id: bytes, kind: str, reason: str) -> bytes:
+        return canonical.encode([job_id, kind, reason])
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Two signatures of one party over one nonce under two contracts: proof that it told two stories."""
+
+    first: Signature = _signature()
+    second: Signature = _signature()
+
+    def verify(self) -> None:
+        """Raise ``SecurityError`` unless it proves what it says."""
+        self.first.verify()
+        self.second.verify()
+        same = (self.first.identity, self.first.nonce) == (self.second.identity, self.second.nonce)
+        if not same or self.first.job_id == self.second.job_id:
+            raise SecurityError("what a peer sent as evidence proves nothing", remedy="nothing: it was ignored")
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeOffer:
+    """Ready to run this attempt of an interrupted job, with these checkpoints at hand."""
+
+    signature: Signature = _signature()
+    checkpoints: tuple[int, ...] = _read(lambda f, n: f.integers(n, limits.MAX_CHECKPOINTS, limits.MAX_ATTEMPT))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the sender's worker is."""
+
+    job_id: bytes = _octets(32)
+    attempt: int = _number(limits.MAX_ATTEMPT)
+    step: str = _text(limits.NAME_MAX)
+    done: int = _number(_COUNTER)
+    total: int = _number(_COUNTER)
+    rounds: int = _number(_COUNTER)
+    bytes_sent: int = _number(_COUNTER)
+    elapsed_ms: int = _number(_COUNTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The sender's verdict on why this attempt ended (node.failure); ``error`` is canonical bytes of its dict form."""
+
+    job_id: bytes = _octets(32)
+    attempt: int = _number(limits.MAX_ATTEMPT)
+    priority: int = _number(100)
+    culprit: bytes | None = _read(lambda f, n: f.optional_octets(n, 32))
+    step: str = _text(limits.NAME_MAX)
+    error: bytes = _read(lambda f, n: f.blob(n, 16 * 1024))
+
+
+@dataclass(frozen=True, slots=True)
+class JobDone:
+    """The sender's worker has finished this attempt; ``digest`` is over what all must have alike."""
+
+    job_id: bytes = _octets(32)
+    attempt: int = _number(limits.MAX_ATTEMPT)
+    digest: bytes = _octets(_DIGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """A signed head of ``identity``'s audit chain, exchanged at the start and the end of a job."""
+
+    identity: bytes = _octets(32)
+    seq: int = _number(_COUNTER)
+    hash: bytes = _octets(_DIGEST)
+    sig: bytes = _octets(64)
+
+
+def _head(value: Any) -> AuditHead:
+    head: AuditHead = _read_fields(AuditHead, Fields(value, "an audit head"))
+    return head
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsRequest:
+    """Which heads of my chain do you hold?"""
+
+    request: int = _number(_COUNTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The heads of your chain that I hold."""
+
+    request: int = _number(_COUNTER)
+    heads: tuple[AuditHead, ...] = _read(lambda f, n: f.each(n, limits.MAX_HEADS, _head))
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRequest:
+    """Which datasets do you show to members?"""
+
+    request: int = _number(_COUNTER)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """A dataset as members see it: names and kinds of columns, no row and no count."""
+
+    name: str = _text(limits.NAME_MAX, 1)
+    schema_digest: bytes = _octets(_DIGEST)
+    columns: tuple[tuple[str, str], ...] = _read(lambda f, n: f.each(n, limits.CONTRACT_MAX_COLUMNS, _column))
+    key: tuple[str, ...] = _read(lambda f, n: f.texts(n, 16, limits.NAME_MAX * 4))
+    label: str | None = _read(lambda f, n: f.optional_text(n, limits.NAME_MAX * 4))
+
+
+def _column(value: Any) -> tuple[str, str]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise Fields({}, "a column").refused("is not a pair of name and kind")
+    pair = Fields({"name": value[0], "kind": value[1]}, "a column")
+    return pair.text("name", limits.NAME_MAX * 4, least=1), pair.choice("kind", "number", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The datasets shown to members."""
+
+    request: int = _number(_COUNTER)
+    datasets: tuple[DatasetInfo, ...] = _read(
+        lambda f, n: f.each(
+            n, limits.CATALOG_MAX_DATASETS, lambda x: _read_fields(DatasetInfo, Fields(x, "a dataset's description"))
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Can you reach this member?"""
+
+    request: int = _number(_COUNTER)
+    target: bytes = _octets(32)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """Whether the sender reaches the member, and what it saw."""
+
+    request: int = _number(_COUNTER)
+    target: bytes = _octets(32)
+    ok: bool = _read(lambda f, n: bool(f.number(n, 0, 1)))
+    latency_us: int = _number(_COUNTER)
+    detail: str = _text()
+
+
+Message = (
+    Hello
+    | Records
+    | Offer
+    | End
+    | Evidence
+    | ResumeOffer
+    | Progress
+    | Failed
+    | JobDone
+    | AuditHead
+    | HeadsRequest
+    | Heads
+    | CatalogRequest
+    | Catalog
+    | Probe
+    | ProbeResult
+)
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+
+
+def encode(message: Message) -> bytes:
+    """The canonical bytes of a message."""
+    return canonical.encode({"type": type(message).__name__, "body": _plain(message)})
+
+
+def decode_untrusted(data: bytes | memoryview) -> Message:
+    """The message of a peer's bytes; raises ``PeerMisbehaved`` or, for a bad signature inside, ``SecurityError``."""
+    outer = Fields(canonical.decode_untrusted(data, limits.CONTROL_MAX_BYTES), "a message")
+    kind = outer.choice("type", *_TYPES)
+    body = outer.map("body")
+    outer.end()
+    message: Message = _read_fields(_TYPES[kind], Fields(body, f"a message {kind}"))
+    return message
+
+
+def _read_fields(kind: type[Any], source: Fields) -> Any:
+    message = kind(*(f.metadata["read"](source, f.name) for f in fields(kind)))
+    source.end()
+    return message
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Signature):
+        return value.to_map()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool):
+        return int(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    return value

@@ -1,0 +1,112 @@
+"""Peer records: what a node says of itself, signed, so that any member may pass it on.
+
+The record certifies the X25519 static key by the Ed25519 identity. Of two records of one identity the one with the
+higher sequence number counts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from hansa.protocols.errors import PeerMisbehaved
+from hansa.protocols.wire import canonical, limits, signing
+from hansa.protocols.wire.fields import Fields
+
+_TAG = "peer-record"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]")
+
+
+def valid_name(name: str) -> bool:
+    """Whether ``name`` can name a node: 1 to 64 letters, digits, dots, dashes, underscores."""
+    return _NAME.fullmatch(name) is not None
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """``host:port`` (IPv6 in brackets) as (host, port); ``ValueError`` says what is wrong with it."""
+    host, _, port = address.rpartition(":")
+    if not _HOST.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{address!r} is not an address: write host:port, as in bank.example:7400")
+    return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRecord:
+    """Identity (Ed25519), static key (X25519), name, addresses (``host:port``), sequence number, signature."""
+
+    identity: bytes
+    static_key: bytes
+    name: str
+    addresses: tuple[str, ...]
+    sequence: int
+    sig: bytes
+
+    @classmethod
+    def make(
+        cls, seed: bytes, identity: bytes, static_key: bytes, name: str, addresses: tuple[str, ...], sequence: int
+    ) -> PeerRecord:
+        """Sign a record with the Ed25519 seed of ``identity``."""
+        body = _body(static_key, name, addresses, sequence)
+        return cls(identity, static_key, name, addresses, sequence, signing.sign(seed, _TAG, body))
+
+    def encode(self) -> bytes:
+        """The canonical bytes."""
+        return canonical.encode(
+            {
+                "identity": self.identity,
+                "static_key": self.static_key,
+                "name": self.name,
+                "addresses": list(self.addresses),
+                "sequence": self.sequence,
+                "sig": self.sig,
+            }
+        )
+
+    @classmethod
+    def decode_untrusted(cls, data: bytes | memoryview) -> PeerRecord:
+        """Decode and verify; raises ``PeerMisbehaved`` or ``SecurityError``."""
+        fields = Fields(canonical.decode_untrusted(data, limits.RECORD_MAX_BYTES), "a peer record")
+        record = cls(
+            identity=fields.octets("identity", 32),
+            static_key=fields.octets("static_key", 32),
+            name=fields.text("name", limits.NAME_MAX, least=1),
+            addresses=fields.each("addresses", limits.RECORD_MAX_ADDRESSES, _address_untrusted),
+            sequence=fields.number("sequence", 0, 1 << 62),
+            sig=fields.octets("sig", 64),
+        )
+        fields.end()
+        if not valid_name(record.name):
+            raise fields.refused(f"has the name {record.name!r}")
+        body = _body(record.static_key, record.name, record.addresses, record.sequence)
+        signing.verify(record.identity, _TAG, body, record.sig)
+        return record
+
+
+def newer(known: PeerRecord | None, incoming: PeerRecord) -> bool:
+    """Whether ``incoming`` should replace ``known``.
+
+    Raises ``PeerMisbehaved`` where its signer gave one sequence number to two records.
+    """
+    if known is None or incoming.sequence > known.sequence:
+        return True
+    if incoming.sequence == known.sequence and incoming.encode() != known.encode():
+        raise PeerMisbehaved(
+            f"{incoming.name} signed two different records with sequence {incoming.sequence}",
+            remedy=f"ask {incoming.name} whether its key was copied to a second machine",
+            peer=incoming.name,
+        )
+    return False
+
+
+def _address_untrusted(value: Any) -> str:
+    try:
+        split_address(value)
+    except (ValueError, AttributeError) as error:
+        raise Fields({}, "a peer record").refused(f"has a bad address ({error})") from error
+    return str(value)
+
+
+def _body(static_key: bytes, name: str, addresses: tuple[str, ...], sequence: int) -> bytes:
+    return canonical.encode([static_key, name, list(addresses), sequence])
