@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -21,6 +22,8 @@ from hansa.node.worker_messages import Broke, Finished, FromWorker, Route, Start
 MAX_LOG = 1 << 20
 STOP_GRACE_S = 2.0
 MODULE = "hansa.node.worker"
+
+Heard = Callable[[FromWorker], Awaitable[None]]
 
 
 class Worker:
@@ -33,7 +36,7 @@ class Worker:
         self._early: list[tuple[socket.socket, bytes]] = []
         self.pid = 0
 
-    async def run(self, heard: Callable[[FromWorker], None]) -> str | None:
+    async def run(self, heard: Heard) -> str | None:
         """Start the process and hand on what it says, until it ends or this is cancelled (which kills it).
 
         Returns None after a Finished or Broke, else how the process died ("killed by signal 9").
@@ -43,8 +46,11 @@ class Worker:
         try:
             process = await self._spawn(theirs)
             try:
-                last = await self._converse(heard)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_keep_log, process, self._log)
+                    last = await self._converse(heard)
             finally:
+                self.close()
                 await _end(process)
             return None if last else _how(process.returncode)
         finally:
@@ -55,12 +61,14 @@ class Worker:
         if self._pipe is None:
             self._early.append((sock, preamble))
             return
-        try:
+        with sock, suppress(PipeClosed):  # if so, the dialing worker sees it close, and `run` reports this one's end
             await self._pipe.send(encode(Route(preamble)), (sock.fileno(),))
-        except PipeClosed:
-            pass  # the dialing worker sees the connection close, and this one's end is reported by `run`
-        finally:
-            sock.close()
+
+    async def stop(self) -> None:
+        """Let the process end: its job is done, here and at all parties."""
+        if self._pipe is not None:
+            with suppress(PipeClosed):
+                await self._pipe.send(encode(Stop()))
 
     def close(self) -> None:
         """Let go of the pipe and of sockets not handed over."""
@@ -71,22 +79,19 @@ class Worker:
         self._early.clear()
 
     async def _spawn(self, theirs: socket.socket) -> trio.Process:
-        self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with theirs, open(self._log, "ab") as log:
-            if log.tell() > MAX_LOG:
-                log.truncate(0)
+        with theirs:
             process: trio.Process = await trio.lowlevel.open_process(
                 [sys.executable, "-m", MODULE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 cwd="/",
             )
         self.pid = process.pid
         return process
 
-    async def _converse(self, heard: Callable[[FromWorker], None]) -> bool:
+    async def _converse(self, heard: Heard) -> bool:
         """True when the worker said how it ended (the daemon then stops it when all parties have)."""
         pipe = self._pipe
         if pipe is None:
@@ -102,9 +107,33 @@ class Worker:
                 if isinstance(message, Start | Route | Stop):
                     continue
                 last = last or isinstance(message, Finished | Broke)
-                heard(message)
+                await heard(message)
         except PipeClosed:
             return last
+
+
+async def _keep_log(process: trio.Process, path: Path) -> None:
+    """Append what the process writes to stderr to its log, no more than ``MAX_LOG`` in all; drain the rest."""
+    stderr = process.stderr
+    if stderr is None:
+        return
+    room = _room(path)
+    async with stderr:
+        async for data in stderr:
+            if room > 0:
+                append_private(path, data[:room])
+                room -= len(data)
+
+
+def _room(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return MAX_LOG - (path.stat().st_size if path.exists() else 0)
+
+
+def append_private(path: Path, data: bytes) -> None:
+    """Append to a file that only its owner may read."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
+        file.write(data)
 
 
 async def _end(process: trio.Process) -> None:

@@ -1,0 +1,118 @@
+"""Everything a node remembers of one job: what it writes down before it acts on it, so that kill -9 loses nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+import msgpack
+
+from hansa.node.failure import Priority, Verdict
+from hansa.protocols.wire.contract import Contract
+
+
+class State(StrEnum):
+    """Where a job stands at this node.
+
+    proposed ─▶ committed ─▶ running ─▶ done
+        │            │        │  ▲
+        │            │        ▼  │
+        │            │     interrupted
+        ▼            ▼        ▼
+     refused      cancelled, failed
+     expired
+    """
+
+    PROPOSED = "proposed"
+    COMMITTED = "committed"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Nothing more happens to the job."""
+        return self in {State.DONE, State.FAILED, State.REFUSED, State.EXPIRED, State.CANCELLED}
+
+
+@dataclass(slots=True)
+class JobRecord:
+    """One job at one node. ``created`` is unix seconds of when this node first saw it.
+
+    ``signatures`` are all parties' encoded signatures of attempt 0 as they come in; ``job_secret`` is this node's
+    secret job key of ``attempt``; ``awaits_operator`` until a person decided; ``verdict`` is why the last attempt
+    ended; ``result`` is what this node's worker made of ``result_attempt``, ``done_by`` who else has theirs.
+    """
+
+    contract_bytes: bytes
+    proposer: bytes
+    created: int
+    state: State = State.PROPOSED
+    awaits_operator: bool = False
+    decision: str = ""
+    nonce: bytes = b""
+    job_secret: bytes = b""
+    attempt: int = 0
+    proposal: bytes = b""
+    signatures: list[bytes] = field(default_factory=list)
+    certificate: bytes = b""
+    resume_epoch: int = -1
+    step: str = ""
+    error: dict[str, Any] | None = None
+    verdict: Verdict | None = None
+    result: dict[str, Any] | None = None
+    result_attempt: int = -1
+    done_by: list[bytes] = field(default_factory=list)
+    finished: int = 0
+    contract: Contract = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.contract = Contract.decode_untrusted(self.contract_bytes)
+
+    @property
+    def job_id(self) -> bytes:
+        """The job's full id."""
+        return self.contract.job_id
+
+    @property
+    def short(self) -> str:
+        """The job's id as people type it."""
+        return self.job_id.hex()[:16]
+
+    @property
+    def identities(self) -> list[bytes]:
+        """All parties, in rank order."""
+        return [party.identity for party in self.contract.parties]
+
+    def others(self, me: bytes) -> list[bytes]:
+        """All parties but this node."""
+        return [identity for identity in self.identities if identity != me]
+
+    def name_of(self, identity: bytes | None) -> str:
+        """A party's name in the contract."""
+        return next((p.name for p in self.contract.parties if p.identity == identity), "an unknown party")
+
+    def encode(self) -> bytes:
+        """The record as bytes, for the store."""
+        data = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        data["state"] = self.state.value
+        if self.verdict is not None:
+            verdict = self.verdict
+            data["verdict"] = [int(verdict.priority), verdict.culprit, verdict.step, verdict.error]
+        packed: bytes = msgpack.packb(data)
+        return packed
+
+    @classmethod
+    def decode(cls, body: bytes) -> JobRecord:
+        """The record again (our own bytes, from our own store)."""
+        data = msgpack.unpackb(body, strict_map_key=False)
+        data["state"] = State(data["state"])
+        if data["verdict"] is not None:
+            priority, culprit, step, error = data["verdict"]
+            data["verdict"] = Verdict(Priority(priority), culprit, step, error)
+        return cls(**data)
