@@ -34,8 +34,8 @@ def _number(most: int, least: int = 0) -> Any:
     return _read(lambda f, name: f.number(name, least, most))
 
 
-def _signature() -> Any:
-    return _read(lambda f, name: Signature.from_untrusted(f.map(name)))
+def _signature(source: Fields, name: str) -> Signature:
+    return Signature.from_untrusted(source.map(name))
 
 
 _COUNTER = (1 << 63) - 1
@@ -103,8 +103,8 @@ class End:
 class Evidence:
     """Two signatures of one party over one nonce under two contracts: proof that it told two stories."""
 
-    first: Signature = _signature()
-    second: Signature = _signature()
+    first: Signature = _read(_signature)
+    second: Signature = _read(_signature)
 
     def verify(self) -> None:
         """Raise ``SecurityError`` unless it proves what it says."""
@@ -119,7 +119,7 @@ class Evidence:
 class ResumeOffer:
     """Ready to run this attempt of an interrupted job, with these checkpoints at hand."""
 
-    signature: Signature = _signature()
+    signature: Signature = _read(_signature)
     checkpoints: tuple[int, ...] = _read(lambda f, n: f.integers(n, limits.MAX_CHECKPOINTS, limits.MAX_ATTEMPT))
 
 

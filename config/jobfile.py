@@ -1,0 +1,146 @@
+"""The job file: what a modeller writes and submits (grammar in docs/job.md)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from hansa.config import toml_reader
+from hansa.config.toml_reader import Table
+
+ALGORITHMS = ("lr",)
+ENGINES = ("replicated",)
+NORMALISATIONS = ("exact", "trim", "trim-casefold")
+SCORES = ("label-owner", "all", "none")
+WEIGHTS = ("owner", "all")
+METRICS = ("all", "label-owner")
+LONGEST_S = 30 * 24 * 3600
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Align:
+    """[align]: how keys are compared."""
+
+    normalise: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """[split]: the share of aligned rows held out for the test."""
+
+    test: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """[outputs]: who receives what."""
+
+    scores: str
+    weights: str
+    metrics: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartyEntry:
+    """One [[party]]."""
+
+    name: str
+    dataset: str
+    label: str | None
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A job file, checked; ``seed`` is 16 bytes or None (drawn at submission)."""
+
+    name: str
+    purpose: str
+    algorithm: str
+    engine: str
+    expires_in_s: int
+    seed: bytes | None
+    align: Align
+    split: Split
+    params: dict[str, int | float]
+    outputs: Outputs
+    parties: tuple[PartyEntry, ...]
+
+
+def parse(text: str, file: str) -> JobFile:
+    """Read a job file's text; ``ConfigError`` names file, line and key of what is wrong."""
+    document = Table(toml_reader.parse(text, file), text=text, file=file)
+    name = document.text("name", pattern=r"[^\x00-\x1f]{1,128}")
+    purpose = document.text("purpose", pattern=r"[^\x00-\x1f]{1,500}")
+    algorithm = document.choice("algorithm", ALGORITHMS)
+    engine = document.choice("engine", ENGINES, "replicated")
+    expires = document.checked("expires_in", duration_s, document.text("expires_in", "1h"))
+    seed_text = document.text("seed", "", pattern=r"[0-9a-fA-F]{32}")
+    align, split, outputs = document.table("align"), document.table("split"), document.table("outputs")
+    params = document.table(algorithm)
+    job = JobFile(
+        name=name,
+        purpose=purpose,
+        algorithm=algorithm,
+        engine=engine,
+        expires_in_s=expires,
+        seed=bytes.fromhex(seed_text) if seed_text else None,
+        align=Align(align.choice("normalise", NORMALISATIONS, "trim")),
+        split=Split(split.real("test", 0.0, 0.9, 0.2)),
+        params=_lr(params),
+        outputs=Outputs(
+            outputs.choice("scores", SCORES, "label-owner"),
+            outputs.choice("weights", WEIGHTS, "owner"),
+            outputs.choice("metrics", METRICS, "all"),
+        ),
+        parties=tuple(map(_party, document.tables("party"))),
+    )
+    for table in (document, align, split, outputs, params):
+        table.end()
+    _check(job, document, outputs)
+    return job
+
+
+def duration_s(text: str) -> int:
+    """``90s``, ``15m``, ``2h`` or ``7d`` in seconds, at most 30 days; ``ValueError`` otherwise."""
+    match = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", text)
+    if match is None or int(match[1]) * _UNITS[match[2]] > LONGEST_S:
+        raise ValueError(f"cannot be {text!r}: write 90s, 15m, 2h or 7d, at most 30d")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _lr(table: Table) -> dict[str, int | float]:
+    return {
+        "epochs": table.integer("epochs", 1, 1000, 10),
+        "batch_size": table.integer("batch_size", 1, 1_000_000, 1024),
+        "learning_rate": table.real("learning_rate", 1e-6, 100.0, 0.5),
+        "l2": table.real("l2", 0.0, 100.0, 0.0),
+    }
+
+
+def _party(table: Table) -> PartyEntry:
+    entry = PartyEntry(
+        name=table.text("name", pattern=r".{1,64}"),
+        dataset=table.text("dataset", pattern=r".{1,64}"),
+        label=table.text("label", pattern=r".{1,256}") if table.has("label") else None,
+        columns=table.texts("columns", ("*",)),
+    )
+    table.end()
+    return entry
+
+
+def _check(job: JobFile, document: Table, outputs: Table) -> None:
+    if not job.parties:
+        raise document.wrong("party", "is missing: write one [[party]] section for each institution")
+    labels = [party.name for party in job.parties if party.label is not None]
+    if len(labels) != 1:
+        raise document.wrong("party", f"must have `label = COLUMN` in exactly one section, not in {len(labels)}")
+    names = [party.name for party in job.parties]
+    for name in names:
+        if names.count(name) > 1:
+            raise document.wrong("party", f"names {name!r} twice")
+    if job.outputs.scores == "none" and job.split.test > 0:
+        raise outputs.wrong(
+            "scores", 'is "none": then nobody can compute the test metrics; set split.test = 0 or open the scores'
+        )

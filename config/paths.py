@@ -1,0 +1,48 @@
+"""Where things lie: the home folder and the admin socket."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from hansa.config.errors import ConfigError
+
+_LONGEST_SOCKET_PATH = 107 if sys.platform.startswith("linux") else 103
+"""Bytes of ``sun_path`` less its final zero."""
+
+
+def default_home() -> Path:
+    """``$HANSA_HOME``, else ``~/.hansa``."""
+    return Path(os.environ.get("HANSA_HOME") or Path.home() / ".hansa")
+
+
+def settings_file(home: Path) -> Path:
+    """HOME/hansa.toml."""
+    return home / "hansa.toml"
+
+
+def admin_socket(home: Path) -> Path:
+    """HOME/admin.sock; where that path is too long for the platform, a name in a 0700 runtime folder of this user."""
+    path = home.absolute() / "admin.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        return path
+    name = hashlib.blake2b(os.fsencode(home.absolute()), digest_size=8).hexdigest()
+    return runtime_folder() / f"{name}.sock"
+
+
+def runtime_folder() -> Path:
+    """A folder that only this user can enter, made if missing; ``ConfigError`` where somebody else's stands there."""
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"hansa-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ConfigError(
+            f"{folder} is not a folder of this user alone",
+            remedy=f"remove it, or choose a shorter --home so that it is not needed (mode must be 0700: chmod 700 {folder})",
+            file=str(folder),
+        )
+    return folder

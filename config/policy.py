@@ -1,0 +1,97 @@
+"""policy.toml: what this institution agrees to without being asked, and what it never agrees to.
+
+The first rule that matches a contract decides; where none does, ``default``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hansa.config import toml_reader
+from hansa.config.errors import ConfigError
+from hansa.config.toml_reader import Table
+
+ACTIONS = ("approve", "ask", "refuse")
+KINDS = ("train", "predict", "release")
+SCORES = ("label-owner", "all", "none")
+WEIGHTS = ("owner", "all")
+
+DEFAULT_TEXT = """\
+# policy.toml: which jobs this node signs by itself. The first rule that matches decides, else the default.
+# action and default: "approve", "ask" (wait for `hansa job approve`) or "refuse".
+# A rule matches when all its lines do; a line left out matches everything. See docs/policy.md.
+default = "ask"
+
+# [[rule]]
+# action = "approve"
+# peers = ["bank", "bureau"]        # every other party is one of these
+# datasets = ["clients"]            # the dataset asked of this node (patterns like "test-*" too)
+# kinds = ["train", "predict"]      # train, predict, release
+# algorithms = ["lr"]
+# purposes = ["credit risk*"]
+# scores = ["label-owner"]          # who may receive scores
+# weights = ["owner"]               # who may receive weights
+# max_rows = 1000000
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: lists of patterns (shell style); an empty list and ``None`` match everything."""
+
+    action: str
+    peers: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    algorithms: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    max_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules in order, and what happens where none matches."""
+
+    default: str = "ask"
+    rules: tuple[Rule, ...] = ()
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy file; a missing one asks about everything. ``ConfigError`` names file, line and key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Policy()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", remedy="check the file", file=str(path)) from error
+    document = Table(toml_reader.parse(text, str(path)), text=text, file=str(path))
+    policy = Policy(document.choice("default", ACTIONS, "ask"), tuple(map(_rule, document.tables("rule"))))
+    document.end()
+    return policy
+
+
+def _rule(table: Table) -> Rule:
+    rule = Rule(
+        action=table.choice("action", ACTIONS),
+        peers=table.texts("peers", ()),
+        datasets=table.texts("datasets", ()),
+        kinds=_among(table, "kinds", KINDS),
+        algorithms=table.texts("algorithms", ()),
+        purposes=table.texts("purposes", ()),
+        scores=_among(table, "scores", SCORES),
+        weights=_among(table, "weights", WEIGHTS),
+        max_rows=table.integer("max_rows", 1, 1_000_000_000) if table.has("max_rows") else None,
+    )
+    table.end()
+    return rule
+
+
+def _among(table: Table, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    values = table.texts(key, ())
+    for value in values:
+        if value not in known:
+            raise table.wrong(key, f"holds {value!r}; known: {', '.join(known)}")
+    return values

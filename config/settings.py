@@ -1,0 +1,235 @@
+"""hansa.toml: every key with its default and what it means, read once at start.
+
+The documentation of a key stands in its field's metadata; ``default_toml`` and docs/configuration.md are made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from hansa.config import toml_reader
+from hansa.config.errors import ConfigError
+from hansa.config.paths import settings_file
+from hansa.config.toml_reader import Table
+
+SUITES = ("AESGCM_SHA256", "AESGCM_BLAKE2b", "ChaChaPoly_BLAKE2b", "ChaChaPoly_SHA256")
+LEVELS = ("debug", "info", "warning", "error")
+NODE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+ADDRESS = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}"
+
+
+def _key(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """[node]"""
+
+    name: str = _key("node", "What peers call this node until they rename it: letters, digits, dot, dash, underscore.")
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """[listen]"""
+
+    host: str = _key("127.0.0.1", "Address to listen on; 0.0.0.0 for all interfaces.")
+    port: int = _key(0, "The one TCP port of this node; 0 lets the system choose one at first start, which is kept.")
+    advertise: tuple[str, ...] = _key(
+        (), "Addresses (host:port) under which peers reach this node; empty: the address it listens on."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """[discovery]"""
+
+    zeroconf: bool = _key(
+        False, "Announce and look for nodes on the local network. What is found is only a candidate until pinned."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """[channel]"""
+
+    suites: tuple[str, ...] = _key(SUITES, "Cipher suites permitted, in order of preference.")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """[policy]"""
+
+    file: str = _key("policy.toml", "Which jobs are approved, asked about or refused; a path relative to the home.")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """[limits]"""
+
+    max_jobs: int = _key(4, "Jobs that may run here at once; further ones are refused.")
+    max_rows: int = _key(10_000_000, "Rows a dataset may have to be used in a job.")
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """[peers]"""
+
+    accept_introductions: bool = _key(
+        True, "Pin the members that a pinned peer introduces; with false each must be pinned by hand."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """[log]"""
+
+    level: str = _key("info", "One of debug, info, warning, error.")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEntry:
+    """One [[peer]]: a peer pinned by the configuration; ``key`` is identity.static in hex."""
+
+    name: str
+    key: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of hansa.toml."""
+
+    node: Node = field(default_factory=Node)
+    listen: Listen = field(default_factory=Listen)
+    discovery: Discovery = field(default_factory=Discovery)
+    channel: Channel = field(default_factory=Channel)
+    policy: PolicyFile = field(default_factory=PolicyFile)
+    limits: Limits = field(default_factory=Limits)
+    peers: Peers = field(default_factory=Peers)
+    log: Log = field(default_factory=Log)
+    peer: tuple[PeerEntry, ...] = ()
+
+
+SECTIONS: dict[str, type[Any]] = {
+    "node": Node,
+    "listen": Listen,
+    "discovery": Discovery,
+    "channel": Channel,
+    "policy": PolicyFile,
+    "limits": Limits,
+    "peers": Peers,
+    "log": Log,
+}
+
+
+def load_settings(home: Path) -> Settings:
+    """Read HOME/hansa.toml; ``ConfigError`` names file, line and key of what is wrong."""
+    path = settings_file(home)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{home} is not a hansa home: there is no {path.name} in it",
+            remedy=f"make one with `hansa init --home {home}`",
+            file=str(path),
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", remedy="check the file", file=str(path)) from error
+    return parse_settings(text, str(path))
+
+
+def parse_settings(text: str, file: str) -> Settings:
+    """Settings from TOML text."""
+    document = Table(toml_reader.parse(text, file), text=text, file=file)
+    node, listen, discovery = document.table("node"), document.table("listen"), document.table("discovery")
+    channel, policy, limits = document.table("channel"), document.table("policy"), document.table("limits")
+    peers, log = document.table("peers"), document.table("log")
+    settings = Settings(
+        node=Node(node.text("name", Node().name, pattern=NODE_NAME)),
+        listen=Listen(
+            listen.text("host", Listen().host),
+            listen.integer("port", 0, 65535, Listen().port),
+            _addresses(listen),
+        ),
+        discovery=Discovery(discovery.flag("zeroconf", Discovery().zeroconf)),
+        channel=Channel(_suites(channel)),
+        policy=PolicyFile(policy.text("file", PolicyFile().file)),
+        limits=Limits(
+            limits.integer("max_jobs", 1, 1000, Limits().max_jobs),
+            limits.integer("max_rows", 1, 1_000_000_000, Limits().max_rows),
+        ),
+        peers=Peers(peers.flag("accept_introductions", Peers().accept_introductions)),
+        log=Log(log.choice("level", LEVELS, Log().level)),
+        peer=tuple(_peer(table) for table in document.tables("peer")),
+    )
+    for table in (document, node, listen, discovery, channel, policy, limits, peers, log):
+        table.end()
+    return settings
+
+
+def default_toml(name: str, **changed: Any) -> str:
+    """A hansa.toml that documents every key. ``changed`` maps "section.key" (dot as ``__``) to values other than the
+    default; the rest stand commented out."""
+    values = {"node__name": name, **changed}
+    lines = ["# hansa.toml: the settings of one node. Commented keys have the default shown.", ""]
+    for section, kind in SECTIONS.items():
+        lines.append(f"[{section}]")
+        for f in fields(kind):
+            value = values.get(f"{section}__{f.name}")
+            mark = "# " if value is None else ""
+            lines.append(f"# {f.metadata['doc']}")
+            lines.append(f"{mark}{f.name} = {toml_value(f.default if value is None else value)}")
+        lines.append("")
+    lines += [
+        "# Peers may also be pinned here, one section each (otherwise: hansa peer invite, hansa peer join):",
+        "# [[peer]]",
+        '# name = "bank"',
+        '# key = "<identity>.<static key>, as `hansa status` shows it there"',
+        '# address = "bank.example:7400"',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it (strings and lists of strings are the same as in JSON)."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def _addresses(listen: Table) -> tuple[str, ...]:
+    addresses = listen.texts("advertise", ())
+    for address in addresses:
+        _check_address(listen, "advertise", address)
+    return addresses
+
+
+def _check_address(table: Table, key: str, address: str) -> None:
+
+    if not re.fullmatch(ADDRESS, address) or not 0 < int(address.rpartition(":")[2]) < 65536:
+        raise table.wrong(key, f"holds {address!r}, which is not host:port")
+
+
+def _suites(channel: Table) -> tuple[str, ...]:
+    suites = channel.texts("suites", SUITES)
+    for suite in suites:
+        if suite not in SUITES:
+            raise channel.wrong("suites", f"holds {suite!r}; known: {', '.join(SUITES)}")
+    if not suites or len(set(suites)) != len(suites):
+        raise channel.wrong("suites", "must name at least one suite, each once")
+    return suites
+
+
+def _peer(table: Table) -> PeerEntry:
+    entry = PeerEntry(
+        table.text("name", pattern=NODE_NAME),
+        table.text("key", pattern=r"[0-9a-fA-F]{64}\.[0-9a-fA-F]{64}"),
+        table.text("address"),
+    )
+    _check_address(table, "address", entry.address)
+    table.end()
+    return entry
