@@ -51,6 +51,11 @@ class PeerRecord:
         body = _body(static_key, name, addresses, sequence)
         return cls(identity, static_key, name, addresses, sequence, signing.sign(seed, _TAG, body))
 
+    @classmethod
+    def by_hand(cls, identity: bytes, static_key: bytes, name: str, address: str) -> PeerRecord:
+        """A stand-in, unsigned, for a peer whose keys an operator typed; its own record will replace it."""
+        return cls(identity, static_key, name, (address,), 0, bytes(64))
+
     def encode(self) -> bytes:
         """The canonical bytes."""
         return canonical.encode(
@@ -67,6 +72,14 @@ class PeerRecord:
     @classmethod
     def decode_untrusted(cls, data: bytes | memoryview) -> PeerRecord:
         """Decode and verify; raises ``PeerMisbehaved`` or ``SecurityError``."""
+        record = cls.decode_pinned(data)
+        body = _body(record.static_key, record.name, record.addresses, record.sequence)
+        signing.verify(record.identity, _TAG, body, record.sig)
+        return record
+
+    @classmethod
+    def decode_pinned(cls, data: bytes | memoryview) -> PeerRecord:
+        """Decode one from our own store, where an operator's pin needs no signature (then ``sequence`` is 0)."""
         fields = Fields(canonical.decode_untrusted(data, limits.RECORD_MAX_BYTES), "a peer record")
         record = cls(
             identity=fields.octets("identity", 32),
@@ -79,8 +92,6 @@ class PeerRecord:
         fields.end()
         if not valid_name(record.name):
             raise fields.refused(f"has the name {record.name!r}")
-        body = _body(record.static_key, record.name, record.addresses, record.sequence)
-        signing.verify(record.identity, _TAG, body, record.sig)
         return record
 
 

@@ -1,0 +1,142 @@
+"""Who a node is: an Ed25519 identity that signs, an X25519 static key that its channels use, and a sealing root.
+
+The keys lie in HOME/identity.key, mode 0600, sealed under a passphrase where one is given (Argon2id, then
+XSalsa20-Poly1305).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from nacl.exceptions import CryptoError
+from nacl.pwhash import argon2id
+from nacl.secret import SecretBox
+from nacl.signing import SigningKey
+
+from hansa.config.errors import ConfigError
+from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire.noise import KeyPair
+from hansa.protocols.wire.record import PeerRecord
+from hansa.protocols.wire.signing import fingerprint
+
+FILE = "identity.key"
+PASSPHRASE_VARIABLE = "HANSA_PASSPHRASE"
+_NAMES = ("ed25519", "x25519", "sealing")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A node's keys; ``seed`` and ``sealing`` are 32 secret bytes each, ``public`` is the Ed25519 key."""
+
+    seed: bytes = field(repr=False)
+    static: KeyPair
+    sealing: bytes = field(repr=False)
+    public: bytes
+
+    @classmethod
+    def from_secrets(cls, seed: bytes, static_secret: bytes, sealing: bytes) -> Identity:
+        """The identity of three secrets."""
+        return cls(seed, KeyPair.from_secret(static_secret), sealing, bytes(SigningKey(seed).verify_key))
+
+    @property
+    def fingerprint(self) -> str:
+        """The short id for people."""
+        return fingerprint(self.public)
+
+    @property
+    def key_text(self) -> str:
+        """identity.static in hex: what another node needs to pin this one by hand."""
+        return f"{self.public.hex()}.{self.static.public.hex()}"
+
+    def sealing_key(self, job_id: bytes) -> bytes:
+        """The 32-byte key under which this node's worker seals what it keeps of one job."""
+        return blake2b(job_id, key=self.sealing, digest_size=32, person=b"hansa-job-seal").digest()
+
+    def record(self, name: str, addresses: tuple[str, ...], sequence: int) -> PeerRecord:
+        """This node's signed peer record."""
+        return PeerRecord.make(self.seed, self.public, self.static.public, name, addresses, sequence)
+
+
+def create_identity(home: Path, passphrase: str | None = None) -> Identity:
+    """Make fresh keys and write HOME/identity.key; ``ConfigError`` if there is one already."""
+    path = home / FILE
+    identity = Identity.from_secrets(os.urandom(32), os.urandom(32), os.urandom(32))
+    secrets = (identity.seed, identity.static.secret, identity.sealing)
+    document: dict[str, Any] = {"version": 1}
+    if passphrase:
+        document["sealed"] = _seal(b"".join(secrets), passphrase)
+    else:
+        document |= dict(zip(_NAMES, (secret.hex() for secret in secrets), strict=True))
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise ConfigError(
+            f"{path} exists: this home has an identity already",
+            remedy="use it with `hansa run`, or choose another --home",
+            file=str(path),
+        ) from error
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    return identity
+
+
+def load_identity(home: Path, passphrase: str | None = None) -> Identity:
+    """Read HOME/identity.key; ``ConfigError`` or ``SecurityError`` says what is wrong with it."""
+    path = home / FILE
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} is missing: this home has no identity", remedy=f"run `hansa init --home {home}`", file=str(path)
+        ) from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise SecurityError(
+            f"{path} can be read by others (mode {stat.S_IMODE(mode):04o})",
+            remedy=f"chmod 600 {path}, and consider a fresh identity if others had access",
+            file=str(path),
+        )
+    try:
+        document = json.loads(text)
+        if "sealed" in document:
+            return Identity.from_secrets(*_thirds(_unseal(document["sealed"], passphrase, path)))
+        return Identity.from_secrets(*(bytes.fromhex(document[name]) for name in _NAMES))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is damaged", remedy="restore it from a backup", file=str(path)) from error
+
+
+def _seal(secret: bytes, passphrase: str) -> dict[str, str]:
+    salt = os.urandom(argon2id.SALTBYTES)
+    return {"salt": salt.hex(), "box": bytes(SecretBox(_key(passphrase, salt)).encrypt(secret)).hex()}
+
+
+def _unseal(sealed: dict[str, str], passphrase: str | None, path: Path) -> bytes:
+    if not passphrase:
+        raise SecurityError(
+            f"{path} is sealed under a passphrase",
+            remedy=f"give it in the variable {PASSPHRASE_VARIABLE}",
+            file=str(path),
+        )
+    try:
+        key = _key(passphrase, bytes.fromhex(sealed["salt"]))
+        return bytes(SecretBox(key).decrypt(bytes.fromhex(sealed["box"])))
+    except CryptoError as error:
+        raise SecurityError(
+            f"the passphrase does not open {path}", remedy=f"correct {PASSPHRASE_VARIABLE}", file=str(path)
+        ) from error
+
+
+def _key(passphrase: str, salt: bytes) -> bytes:
+    return argon2id.kdf(32, passphrase.encode(), salt, argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)
+
+
+def _thirds(secret: bytes) -> tuple[bytes, bytes, bytes]:
+    return secret[:32], secret[32:64], secret[64:96]

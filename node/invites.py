@@ -1,0 +1,147 @@
+"""One-time invitations: make a code, meet the newcomer who holds it, and the newcomer's side of it.
+
+The meeting is a Noise XXpsk0 handshake whose psk comes from the code, so both prove that they hold it; their signed
+peer records travel encrypted in it. The inviter burns the code before it answers, whatever happens then.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from trio.socket import SocketType
+
+from hansa.node.channel import ChannelClosed, HandshakeParams, Purpose, accept, dial
+from hansa.node.errors import UsageError
+from hansa.node.identity import Identity
+from hansa.node.peers import Peer, PeerBook
+from hansa.node.store import Store
+from hansa.protocols.errors import ConsentError, PeerError, SecurityError
+from hansa.protocols.wire import messages
+from hansa.protocols.wire.invitation import SECRET_BYTES, Invitation
+from hansa.protocols.wire.messages import Records
+from hansa.protocols.wire.preamble import Preamble
+from hansa.protocols.wire.record import PeerRecord, split_address
+
+MAX_OPEN = 64
+MAX_TTL_S = 7 * 24 * 3600
+
+
+class Invites:
+    """Open invitations of one node. ``pinned`` is told of each newcomer."""
+
+    def __init__(
+        self,
+        store: Store,
+        identity: Identity,
+        book: PeerBook,
+        *,
+        suites: tuple[str, ...],
+        record: Callable[[], PeerRecord],
+        pinned: Callable[[Peer], None],
+    ) -> None:
+        self._store, self._identity, self._book = store, identity, book
+        self._suites, self._record, self._pinned = suites, record, pinned
+
+    def create(self, ttl_s: int) -> Invitation:
+        """A fresh one-time invitation to this node."""
+        if not 0 < ttl_s <= MAX_TTL_S:
+            raise UsageError("an invitation lasts from 1 second to 7 days", remedy="give --ttl like 1h")
+        now = int(time.time())
+        self._store.write("DELETE FROM invites WHERE expires <= ?", now)
+        count = self._store.row("SELECT COUNT(*) FROM invites")
+        if count is not None and count[0] >= MAX_OPEN:
+            raise UsageError(f"{MAX_OPEN} invitations are open already", remedy="wait until some expire")
+        addresses = self._record().addresses
+        invitation = Invitation(
+            self._identity.public, self._identity.static.public, addresses[0], now + ttl_s, os.urandom(SECRET_BYTES)
+        )
+        self._store.write(
+            "INSERT INTO invites VALUES (?, ?, ?)", invitation.token, invitation.secret, invitation.expires
+        )
+        return invitation
+
+    async def accept(self, sock: SocketType, preamble: Preamble) -> None:
+        """Meet whoever shows an open invitation's token."""
+        row = self._store.row("SELECT secret, expires FROM invites WHERE token = ?", preamble.token)
+        if row is None or time.time() >= row[1]:
+            sock.close()
+            return
+        invitation = Invitation(self._identity.public, self._identity.static.public, "", row[1], bytes(row[0]))
+        conn = await accept(sock, preamble, params=self._params(invitation))
+        try:
+            if self._store.write("DELETE FROM invites WHERE token = ?", preamble.token) != 1:
+                await conn.close("the invitation has been used already")
+                return
+            record = _record_of(conn.remote_payload, conn.remote_static)
+            try:
+                peer = self._book.pin(record, "invited")
+            except (ConsentError, UsageError) as error:
+                await conn.close(error.message)
+                return
+            others = [p.record.encode() for p in self._book.all() if p.record.sequence and p.identity != peer.identity]
+            await conn.send(messages.encode(Records(tuple(others))))
+            self._pinned(peer)
+        finally:
+            await conn.close("met")
+
+    async def join(self, code: str, *, accept_introductions: bool) -> Peer:
+        """Use a code: meet the inviter, pin it, and the members it introduces."""
+        invitation = Invitation.parse(code, int(time.time()))
+        host, port = split_address(invitation.address)
+        try:
+            conn = await dial(
+                host,
+                port,
+                purpose=Purpose.MEET,
+                token=invitation.token,
+                params=self._params(invitation),
+            )
+        except PeerError as error:
+            raise ConsentError(
+                f"the inviter at {invitation.address} did not accept the code: {error.message}",
+                remedy="ask whether its node runs and whether the code was used already; then for a new code",
+            ) from error
+        try:
+            if conn.remote_static != invitation.static_key:
+                raise SecurityError(
+                    "another node answered than the one that made the invitation",
+                    remedy="do not trust the address; ask the inviter for its fingerprint",
+                )
+            record = _record_of(conn.remote_payload, conn.remote_static)
+            if record.identity != invitation.identity:
+                raise SecurityError("the inviter's identity is not the one in the code", remedy="ask for a new code")
+            introduced = messages.decode_untrusted(await conn.receive())
+        except ChannelClosed as error:
+            raise ConsentError(
+                f"the inviter declined: {error.reason}", remedy="settle it with the inviter, then ask for a new code"
+            ) from error
+        finally:
+            await conn.close("met")
+        peer = self._book.pin(record, "joined")
+        self._pinned(peer)
+        if isinstance(introduced, Records):
+            for raw in introduced.records:
+                learnt = self._book.learn(PeerRecord.decode_untrusted(raw), peer.name, accept_new=accept_introductions)
+                if learnt is not None:
+                    self._pinned(learnt)
+        return peer
+
+    def _params(self, invitation: Invitation) -> HandshakeParams:
+        return HandshakeParams(
+            "XXpsk0",
+            self._identity.static.secret,
+            self._suites,
+            payload=self._record().encode(),
+            psk=invitation.psk,
+        )
+
+
+def _record_of(payload: bytes, static_key: bytes) -> PeerRecord:
+    record = PeerRecord.decode_untrusted(payload)
+    if record.static_key != static_key:
+        raise SecurityError(
+            "a peer's record certifies another key than its channel uses", remedy="do not pin it; ask its operator"
+        )
+    return record

@@ -1,0 +1,145 @@
+"""The peer book: which identities this node has pinned, under which names, and how they came in.
+
+Names are this node's own and unique. A record that a pinned peer passes on pins its member too (one introduction
+reaches the league) unless ``peers.accept_introductions`` is false; a peer removed here is not brought back by gossip.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from hansa.node.errors import UsageError
+from hansa.node.store import Store
+from hansa.protocols.errors import ConsentError
+from hansa.protocols.wire.record import PeerRecord, newer
+from hansa.protocols.wire.signing import fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A pinned peer; ``name`` is what this node calls it."""
+
+    name: str
+    record: PeerRecord
+    how: str
+    added: int
+    last_seen: float | None
+
+    @property
+    def identity(self) -> bytes:
+        """Its Ed25519 key."""
+        return self.record.identity
+
+    @property
+    def fingerprint(self) -> str:
+        """Its short id."""
+        return fingerprint(self.record.identity)
+
+
+class PeerBook:
+    """The pinned peers of the node ``me``, whose own name is ``own_name``."""
+
+    def __init__(self, store: Store, me: bytes, own_name: str) -> None:
+        self._store, self._me, self._own_name = store, me, own_name
+        self.warnings: dict[bytes, str] = {}
+
+    def all(self) -> list[Peer]:
+        """Every pinned peer, by name."""
+        rows = self._store.rows("SELECT name, record, how, added, last_seen FROM peers ORDER BY name")
+        return [Peer(name, _record(raw), how, added, seen) for name, raw, how, added, seen in rows]
+
+    def get(self, identity: bytes) -> Peer | None:
+        """The peer with this identity."""
+        row = self._store.row("SELECT name, record, how, added, last_seen FROM peers WHERE identity = ?", identity)
+        return None if row is None else Peer(row[0], _record(row[1]), row[2], row[3], row[4])
+
+    def find(self, text: str) -> Peer:
+        """The one peer that a name, fingerprint or start of an identity means; ``UsageError`` otherwise."""
+        peers = self.all()
+        exact = [p for p in peers if text in {p.name, p.fingerprint}]
+        found = exact or [p for p in peers if len(text) >= 4 and p.identity.hex().startswith(text.lower())]
+        if len(found) != 1:
+            known = ", ".join(p.name for p in peers) or "none yet"
+            raise UsageError(f"no peer is called '{text}' (peers: {known})", remedy="see `hansa peer list`", peer=text)
+        return found[0]
+
+    def pin(self, record: PeerRecord, how: str) -> Peer:
+        """Pin a peer on an operator's word (``how``: invited, joined, added, config); undoes an earlier removal."""
+        if record.identity == self._me:
+            raise UsageError("this is the node's own key", remedy="pin the other node's key (`hansa status` there)")
+        self._refuse_taken_name(record)
+        self._store.write("DELETE FROM removed_peers WHERE identity = ?", record.identity)
+        self._write(record, record.name, how)
+        return self._known(record.identity)
+
+    def learn(self, record: PeerRecord, introducer: str, *, accept_new: bool) -> Peer | None:
+        """Take in a record that a pinned peer passed on; the peer if something changed.
+
+        Raises ``PeerMisbehaved`` where its signer contradicts itself.
+        """
+        known = self.get(record.identity)
+        if record.identity == self._me or self._removed(record.identity) or (known is None and not accept_new):
+            return None
+        if known is not None and known.record.sequence == 0 and known.record.static_key != record.static_key:
+            return None  # an operator typed that key: only an operator changes it
+        if not newer(known.record if known is not None else None, record):
+            return None
+        name = known.name if known is not None else self._free_name(record)
+        self._write(record, name, known.how if known is not None else f"introduced by {introducer}")
+        return self._known(record.identity)
+
+    def remove(self, identity: bytes) -> None:
+        """Unpin a peer, and remember that gossip must not bring it back."""
+        with self._store.transaction():
+            self._store.write("DELETE FROM peers WHERE identity = ?", identity)
+            self._store.write("INSERT OR REPLACE INTO removed_peers VALUES (?, ?)", identity, int(time.time()))
+        self.warnings.pop(identity, None)
+
+    def seen(self, identity: bytes) -> None:
+        """Note that the peer is there now."""
+        self._store.write("UPDATE peers SET last_seen = ? WHERE identity = ?", time.time(), identity)
+
+    def _write(self, record: PeerRecord, name: str, how: str) -> None:
+        self._store.write(
+            "INSERT INTO peers VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (identity) DO UPDATE "
+            "SET name = excluded.name, record = excluded.record, how = excluded.how",
+            record.identity,
+            name,
+            record.encode(),
+            how,
+            int(time.time()),
+        )
+
+    def _known(self, identity: bytes) -> Peer:
+        peer = self.get(identity)
+        if peer is None:
+            raise UsageError("the peer is not pinned", remedy="see `hansa peer list`")
+        return peer
+
+    def _removed(self, identity: bytes) -> bool:
+        return self._store.row("SELECT 1 FROM removed_peers WHERE identity = ?", identity) is not None
+
+    def _taken(self, name: str, identity: bytes) -> bool:
+        other = self._store.row("SELECT 1 FROM peers WHERE name = ? AND identity != ?", name, identity)
+        return name == self._own_name or other is not None
+
+    def _refuse_taken_name(self, record: PeerRecord) -> None:
+        if self._taken(record.name, record.identity):
+            raise ConsentError(
+                f"two nodes would have the name '{record.name}': {record.name} is taken here",
+                remedy="give one of them another name: node.name in its hansa.toml, then restart it",
+                peer=record.name,
+            )
+
+    def _free_name(self, record: PeerRecord) -> str:
+        """The introduced peer's own name, or, where that is taken, the name with its fingerprint, and a warning."""
+        if not self._taken(record.name, record.identity):
+            return record.name
+        name = f"{record.name[:40]}-{fingerprint(record.identity)[:9]}"
+        self.warnings[record.identity] = f"two nodes are called '{record.name}'; one is shown as '{name}' here"
+        return name
+
+
+def _record(raw: bytes) -> PeerRecord:
+    return PeerRecord.decode_pinned(bytes(raw))
