@@ -19,7 +19,6 @@ from hansa.config.errors import HansaError
 from hansa.node.channel import ChannelClosed
 from hansa.node.errors import JobError
 from hansa.protocols.errors import (
-    ConsentError,
     DesyncError,
     PeerAborted,
     PeerLost,
@@ -36,7 +35,6 @@ MAX_FIELDS = 16
 class Priority(IntEnum):
     """Who says so; the lower one is believed."""
 
-    CANCELLED = 0  # an operator ended the job
     OWN = 1  # first hand: the culprit's own worker says what it could not do
     MISBEHAVED = 2  # a party was seen to break the protocol
     WORKER_LOST = 3  # first hand: the culprit's own daemon says that its worker died
@@ -70,9 +68,7 @@ class Verdict:
 
     @property
     def state(self) -> str:
-        """The state of the job after this: cancelled, interrupted (a resume may follow) or failed."""
-        if self.priority is Priority.CANCELLED:
-            return "cancelled"
+        """The state of the job after this: interrupted (a resume may follow) or failed."""
         return "interrupted" if self.priority in RESUMABLE else "failed"
 
 
@@ -150,11 +146,11 @@ def link_lost(culprit: bytes, name: str, *, step: str, job: str) -> Verdict:
     return Verdict(Priority.LINK_LOST, culprit, step, error)
 
 
-def cancelled(culprit: bytes, name: str, reason: str, *, step: str, job: str) -> Verdict:
-    """An operator of ``culprit`` ended the job after it was committed."""
-    remedy = f"ask {name}, then submit the job file anew with `hansa job submit FILE.toml`"
-    error = _error(ConsentError, f"{name} cancelled the job: {reason[:MAX_TEXT]}", remedy, name, step=step, job=job)
-    return Verdict(Priority.CANCELLED, culprit, step, error)
+def other_result(culprit: bytes, name: str, *, job: str) -> Verdict:
+    """A party finished with other rows than ours, which the protocols exclude."""
+    remedy = "check that all parties run the same version of hansa (`hansa --version`), and submit the job anew"
+    error = _error(DesyncError, f"{name} finished the job with other rows", remedy, name, step="finish", job=job)
+    return Verdict(Priority.MISBEHAVED, culprit, "finish", error)
 
 
 def verdict_from_untrusted(priority: int, culprit: bytes | None, step: str, error: object) -> Verdict:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +22,6 @@ from hansa.protocols.errors import SecurityError
 
 KEPT = 3  # parties are at most one epoch apart when one is lost; one more for good measure
 _NAME = re.compile(r"checkpoint-(\d+)-(\d+)\.sealed")
-
-
-def sealing_key(identity_seed: bytes, job_id: bytes) -> bytes:
-    """The 32-byte key of one job's blobs, from the node's secret; known to this node and to the job's worker."""
-    return blake2b(job_id, key=identity_seed, digest_size=32, person=b"hansa-seal").digest()
 
 
 def seal(key: bytes, blob: bytes, name: bytes) -> bytes:

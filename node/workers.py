@@ -121,7 +121,7 @@ async def _keep_log(process: trio.Process, path: Path) -> None:
     async with stderr:
         async for data in stderr:
             if room > 0:
-                append_private(path, data[:room])
+                append_private(path, bytes(data[:room]))
                 room -= len(data)
 
 

@@ -26,7 +26,7 @@ def decode_untrusted(data: bytes | memoryview, max_bytes: int) -> Any:
         raise _refused(f"{len(data)} bytes where at most {max_bytes} are read")
     raw = bytes(data)
     try:
-        value = msgpack.unpackb(raw, raw=False, strict_map_key=True, max_buffer_size=max_bytes, ext_hook=_no_extension)
+        value = msgpack.unpackb(raw, raw=False, strict_map_key=True, ext_hook=_no_extension)
         canonical = encode(value)
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError, ProtocolError) as error:
         raise _refused(f"bytes that do not decode ({error})") from error

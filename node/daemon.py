@@ -1,0 +1,205 @@
+"""The daemon: one process an institution, composed here of its parts, and nothing else.
+
+identity, store, audit          who it is, what it remembers
+listener, mesh, gossip, invites one port, its peers
+admin                           what its own people ask of it
+jobs                            what it agrees to and runs
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import IO, Any
+
+import trio
+
+from hansa.config.errors import ConfigError, HansaError
+from hansa.config.paths import admin_socket
+from hansa.config.settings import Settings, load_settings
+from hansa.node.admin.server import AdminServer
+from hansa.node.audit import Audit
+from hansa.node.channel import Purpose
+from hansa.node.discovery import Discovery
+from hansa.node.doctor import Doctor
+from hansa.node.gossip import Gossip
+from hansa.node.identity import PASSPHRASE_VARIABLE, Identity, load_identity
+from hansa.node.invites import Invites
+from hansa.node.listener import Listener
+from hansa.node.mesh import Mesh
+from hansa.node.node_methods import NodeMethods
+from hansa.node.peers import PeerBook
+from hansa.node.store import Store
+from hansa.protocols.wire.messages import AuditHead, Hello
+from hansa.protocols.wire.record import PeerRecord
+
+logger = logging.getLogger(__name__)
+
+
+def software_version() -> str:
+    """The version of this hansa."""
+    try:
+        return package_version("hansa")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Daemon:
+    """One node. ``run`` serves until it is stopped; a stopped Daemon is not started again."""
+
+    def __init__(self, home: Path, settings: Settings, identity: Identity) -> None:
+        self.home, self.settings, self.identity = home, settings, identity
+        self.started = time.time()
+        self.stopping = trio.Event()
+        self.store = Store(home)
+        self.audit = Audit(self.store, identity)
+        self.book = PeerBook(self.store, identity.public, settings.node.name)
+        suites = settings.channel.suites
+        self.mesh = Mesh(identity, self.book, suites=suites, hello=self._hello)
+        self.mesh.handle(AuditHead, self._keep_head)
+        self.gossip = Gossip(
+            self.mesh, self.book, own=self.record, accept_introductions=settings.peers.accept_introductions
+        )
+        self.invites = Invites(
+            self.store, identity, self.book, suites=suites, record=self.record, pinned=self.gossip.pinned
+        )
+        self.listener = Listener({Purpose.CONTROL: self.mesh.accept, Purpose.MEET: self._meet})
+        self.doctor = Doctor(self.mesh, self.book, settings.node.name)
+        self.discovery = Discovery() if settings.discovery.zeroconf else None
+        self.admin = AdminServer()
+        self.services: list[Callable[[], Any]] = []
+        self.status_of_jobs: Callable[[], dict[str, Any]] = lambda: {}
+        self.admin.methods |= NodeMethods(self).methods()
+        self._pin_configured()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where peers reach this node."""
+        listen = self.settings.listen
+        if listen.advertise:
+            return listen.advertise
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        return (f"{host}:{self.listener.port}",)
+
+    def record(self) -> PeerRecord:
+        """This node's signed record; its sequence number moves only when what it says does."""
+        said = json.dumps([self.settings.node.name, self.addresses, self.identity.static.public.hex()]).encode()
+        if self.store.meta("record-says") != said:
+            previous = int.from_bytes(self.store.meta("record-sequence") or b"", "big")
+            self.store.set_meta("record-sequence", max(previous + 1, int(time.time())).to_bytes(8, "big"))
+            self.store.set_meta("record-says", said)
+        sequence = int.from_bytes(self.store.meta("record-sequence") or b"", "big")
+        return self.identity.record(self.settings.node.name, self.addresses, sequence)
+
+    async def run(self, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until ``stop``; reports the port once everything answers."""
+        listen = self.settings.listen
+        kept = int.from_bytes(self.store.meta("port") or b"", "big")
+        try:
+            async with trio.open_nursery() as nursery:
+                port = await self._listen(nursery, listen.host, listen.port or kept, fixed=bool(listen.port))
+                self.store.set_meta("port", port.to_bytes(4, "big"))
+                for service in self.services:
+                    await nursery.start(service)
+                await nursery.start(self.mesh.run)
+                if self.discovery is not None:
+                    await nursery.start(self.discovery.run, port)
+                await nursery.start(self.admin.run, admin_socket(self.home))
+                self._write_state(port)
+                task_status.started(port)
+                await self.stopping.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            (self.home / "daemon.json").unlink(missing_ok=True)
+            self.store.close()
+
+    def stop(self) -> None:
+        """Ask ``run`` to end."""
+        self.stopping.set()
+
+    async def _listen(self, nursery: trio.Nursery, host: str, port: int, *, fixed: bool) -> int:
+        try:
+            bound: int = await nursery.start(self.listener.run, host, port)
+        except ConfigError:
+            if fixed or not port:
+                raise
+            bound = await nursery.start(self.listener.run, host, 0)  # the kept port is taken: peers learn the new one
+        return bound
+
+    async def _meet(self, sock: Any, preamble: Any) -> None:
+        before = {peer.identity for peer in self.book.all()}
+        await self.invites.accept(sock, preamble)
+        for peer in self.book.all():
+            if peer.identity not in before:
+                self.audit.append("peer-pinned", {"peer": peer.name, "identity": peer.identity, "how": peer.how})
+        await self.gossip.spread()
+
+    async def _keep_head(self, sender: bytes, head: AuditHead) -> None:
+        self.audit.keep_head_untrusted(sender, head)
+
+    def _hello(self) -> Hello:
+        return Hello(self.settings.node.name, software_version(), int(time.time()), self.addresses)
+
+    def _pin_configured(self) -> None:
+        for entry in self.settings.peer:
+            identity, static = (bytes.fromhex(part) for part in entry.key.split("."))
+            known = self.book.get(identity)
+            if known is None or known.record.static_key != static:
+                self.book.pin(PeerRecord.by_hand(identity, static, entry.name, entry.address), "config")
+
+    def _write_state(self, port: int) -> None:
+        state = {"pid": os.getpid(), "port": port, "started": int(self.started), "version": software_version()}
+        (self.home / "daemon.json").write_text(json.dumps(state))
+
+
+def main(home: Path, *, ready: Callable[[int], None]) -> None:
+    """``hansa run``: the foreground daemon of a home, until SIGTERM or SIGINT. ``ready`` gets the port."""
+    settings = load_settings(home)
+    _log(settings.log.level)
+    with _only_one(home):
+        identity = load_identity(home, os.environ.get(PASSPHRASE_VARIABLE))
+        trio.run(_serve, Daemon(home, settings, identity), ready)
+
+
+async def _serve(daemon: Daemon, ready: Callable[[int], None]) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        try:
+            async with trio.open_nursery() as nursery:
+                ready(await nursery.start(daemon.run))
+                nursery.start_soon(_stop_on, signals, daemon)
+                await daemon.stopping.wait()
+                nursery.cancel_scope.cancel()
+        except* HansaError as group:
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
+
+
+async def _stop_on(signals: AsyncIterator[int], daemon: Daemon) -> None:
+    async for _ in signals:
+        daemon.stop()
+
+
+def _only_one(home: Path) -> IO[str]:
+    lock = open(home / "daemon.lock", "w")  # noqa: SIM115  # held until the process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise ConfigError(
+            f"a daemon runs for {home} already", remedy=f"see `hansa status --home {home}`", file=str(home)
+        ) from error
+    return lock
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")

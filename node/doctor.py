@@ -1,0 +1,134 @@
+"""Which leg of the mesh fails, and why: our own connections, and those between our peers as they see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from hansa.config.errors import HansaError
+from hansa.node.channel import ChannelClosed
+from hansa.node.mesh import Mesh
+from hansa.node.peers import Peer, PeerBook
+from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, SecurityError
+from hansa.protocols.wire.messages import Probe, ProbeResult
+from hansa.protocols.wire.preamble import PreambleRefused
+
+ANSWER_WITHIN_S = 15.0
+MAX_SKEW_S = 60.0
+
+Leg = dict[str, Any]
+
+
+class Doctor:
+    """Examines the mesh of the node called ``own_name``."""
+
+    def __init__(self, mesh: Mesh, book: PeerBook, own_name: str) -> None:
+        self._mesh, self._book, self._own_name = mesh, book, own_name
+        self._waiting: dict[int, Callable[[ProbeResult], None]] = {}
+        self._request = 0
+        mesh.handle(Probe, self._probed)
+        mesh.handle(ProbeResult, self._answered)
+
+    async def examine(self) -> dict[str, Any]:
+        """Every leg: from, to, ok, latency_ms, detail, remedy."""
+        legs: list[Leg] = []
+        peers = self._book.all()
+        async with trio.open_nursery() as nursery:
+            for peer in peers:
+                nursery.start_soon(self._own_leg, peer, legs)
+                for other in peers:
+                    if other.identity != peer.identity and self._mesh.online(peer.identity):
+                        nursery.start_soon(self._foreign_leg, peer, other, legs)
+        return {"legs": sorted(legs, key=lambda leg: (leg["from"] != self._own_name, leg["from"], leg["to"]))}
+
+    async def _own_leg(self, peer: Peer, legs: list[Leg]) -> None:
+        ok, latency_ms, detail, remedy = await self._try(peer)
+        legs.append(
+            {"from": self._own_name, "to": peer.name, "ok": ok, "latency_ms": latency_ms, "detail": detail}
+            | {"remedy": remedy}
+        )
+
+    async def _try(self, peer: Peer) -> tuple[bool, float | None, str, str]:
+        link = self._mesh.link(peer.identity)
+        if link is not None and self._mesh.online(peer.identity):
+            latency = link.conn.latency_s
+            if abs(link.skew_s) > MAX_SKEW_S:
+                text = f"connected, but its clock is {link.skew_s:+.0f} s off ours"
+                return False, _ms(latency), text, f"set the clocks of {self._own_name} and {peer.name} (NTP)"
+            return True, _ms(latency), f"connected, {link.conn.suite}", ""
+        try:
+            conn, address = await self._mesh.try_dial(peer)
+            await conn.close("examined")
+        except HansaError as error:
+            return False, None, error.message, _remedy(error, peer)
+        return True, None, f"reachable at {address}; the connection is being set up", ""
+
+    async def _foreign_leg(self, peer: Peer, target: Peer, legs: list[Leg]) -> None:
+        self._request += 1
+        request = self._request
+        answer: list[ProbeResult] = []
+        done = trio.Event()
+
+        def answered(result: ProbeResult) -> None:
+            answer.append(result)
+            done.set()
+
+        self._waiting[request] = answered
+        try:
+            with trio.move_on_after(ANSWER_WITHIN_S):
+                await self._mesh.send(peer.identity, Probe(request, target.identity))
+                await done.wait()
+        except PeerLost:
+            return
+        finally:
+            del self._waiting[request]
+        leg: Leg = {"from": peer.name, "to": target.name, "ok": False, "latency_ms": None, "remedy": ""}
+        if not answer:
+            leg["detail"], leg["remedy"] = f"{peer.name} did not say", f"run `hansa doctor` at {peer.name}"
+        else:
+            result = answer[0]
+            leg |= {"ok": result.ok, "detail": result.detail, "latency_ms": result.latency_us / 1000 or None}
+            if not result.ok:
+                leg["remedy"] = f"run `hansa doctor` at {peer.name}"
+        legs.append(leg)
+
+    async def _probed(self, sender: bytes, probe: Probe) -> None:
+        peer = self._book.get(probe.target)
+        link = self._mesh.link(probe.target)
+        if peer is None:
+            result = ProbeResult(probe.request, probe.target, False, 0, "not pinned there")
+        elif link is not None and self._mesh.online(probe.target):
+            result = ProbeResult(probe.request, probe.target, True, int((link.conn.latency_s or 0) * 1e6), "connected")
+        else:
+            error = self._mesh.last_error.get(probe.target)
+            detail = error.message[:400] if error is not None else "not connected"
+            result = ProbeResult(probe.request, probe.target, False, 0, detail)
+        await self._mesh.send(sender, result)
+
+    async def _answered(self, sender: bytes, result: ProbeResult) -> None:
+        del sender  # the request number was sent to one peer only
+        waiting = self._waiting.get(result.request)
+        if waiting is not None:
+            waiting(result)
+
+
+def _remedy(error: HansaError, peer: Peer) -> str:
+    match error:
+        case PreambleRefused() | PeerTimeout():
+            return error.remedy
+        case SecurityError():
+            return f"compare fingerprints: `hansa peer list` here, `hansa status` at {peer.name}; then pin it anew"
+        case ChannelClosed():
+            return "nothing, unless it happens again"
+        case PeerMisbehaved():
+            return f"another program listens at {', '.join(peer.record.addresses)}: correct the address of {peer.name}"
+        case _ if "handshake" in error.message:
+            return f"check at {peer.name} that this node is pinned there with its present key (`hansa peer list`)"
+        case _:
+            return f"check that {peer.name}'s node runs and listens at {', '.join(peer.record.addresses)}"
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)

@@ -1,0 +1,255 @@
+"""The admin methods about the node itself: node.*, peer.*, audit.* (jobs, data and models have their own modules)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from hansa.node.admin.server import Handler, text_param
+from hansa.node.audit import HeadCheck
+from hansa.node.errors import UsageError
+from hansa.node.peers import Peer
+from hansa.protocols.errors import PeerLost, SecurityError
+from hansa.protocols.wire.messages import Heads, HeadsRequest
+from hansa.protocols.wire.record import PeerRecord, split_address, valid_name
+
+if TYPE_CHECKING:
+    from hansa.node.daemon import Daemon
+
+HEADS_WITHIN_S = 5.0
+MANY_REFUSED = 100
+MAX_SKEW_S = 60.0
+Json = dict[str, Any]
+
+
+class NodeMethods:
+    """Answers for one daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._request = 0
+        self._waiting: dict[int, Callable[[Heads], None]] = {}
+        daemon.mesh.handle(HeadsRequest, self._heads_asked)
+        daemon.mesh.handle(Heads, self._heads_told)
+
+    def methods(self) -> dict[str, Handler]:
+        """Name to handler."""
+        return {
+            "node.status": self.status,
+            "node.doctor": self._daemon.doctor.examine,
+            "node.stop": self.stop,
+            "peer.invite": self.invite,
+            "peer.join": self.join,
+            "peer.add": self.add,
+            "peer.list": self.peers,
+            "peer.remove": self.remove,
+            "audit.show": self.audit_show,
+            "audit.verify": self.audit_verify,
+        }
+
+    # --- node ----------------------------------------------------------------------------------------------------
+
+    async def status(self) -> Json:
+        """The node at a glance."""
+        daemon = self._daemon
+        from hansa.node.daemon import software_version  # noqa: PLC0415  # the daemon composes this module
+
+        return {
+            "name": daemon.settings.node.name,
+            "fingerprint": daemon.identity.fingerprint,
+            "identity": daemon.identity.public.hex(),
+            "key": daemon.identity.key_text,
+            "version": software_version(),
+            "pid": os.getpid(),
+            "uptime_s": round(time.time() - daemon.started, 1),
+            "listen": f"{daemon.settings.listen.host}:{daemon.listener.port}",
+            "addresses": list(daemon.addresses),
+            "rss_mb": _rss_mb(),
+            "peers": await self.peers(),
+            "candidates": self._candidates(),
+            "jobs": [],
+            "approvals": [],
+            "datasets": 0,
+            **daemon.status_of_jobs(),
+            "warnings": self._warnings(),
+        }
+
+    async def stop(self) -> Json:
+        """End the daemon."""
+        self._daemon.stop()
+        return {"stopping": True}
+
+    def _candidates(self) -> list[Json]:
+        discovery = self._daemon.discovery
+        found = discovery.candidates.values() if discovery is not None else ()
+        return [{"instance": c.instance, "address": c.address} for c in found]
+
+    def _warnings(self) -> list[Json]:
+        daemon = self._daemon
+        warnings = [
+            {"text": text, "remedy": "rename one: node.name in its hansa.toml, or `hansa peer remove` the stranger"}
+            for text in daemon.book.warnings.values()
+        ]
+        for peer in daemon.book.all():
+            link = daemon.mesh.link(peer.identity)
+            error = daemon.mesh.last_error.get(peer.identity)
+            if link is None:
+                why = f": {error.message}" if error is not None else ""
+                warnings.append({"text": f"{peer.name} is offline{why}", "remedy": "hansa doctor"})
+            elif abs(link.skew_s) > MAX_SKEW_S:
+                text = f"the clock of {peer.name} is {link.skew_s:+.0f} s off ours"
+                warnings.append({"text": text, "remedy": "set both clocks (NTP): contracts expire by the clock"})
+        if daemon.listener.refused > MANY_REFUSED:
+            text = f"{daemon.listener.refused} connections from strangers were refused"
+            warnings.append({"text": text, "remedy": "limit the port to your peers in the firewall"})
+        return warnings
+
+    # --- peers ---------------------------------------------------------------------------------------------------
+
+    async def invite(self, ttl_s: int = 3600) -> Json:
+        """A one-time code."""
+        if not isinstance(ttl_s, int):
+            raise UsageError("'ttl_s' must be a whole number of seconds", remedy="hansa peer invite --ttl 1h")
+        invitation = self._daemon.invites.create(ttl_s)
+        self._daemon.audit.append("invitation", {"token": invitation.token.hex(), "expires": invitation.expires})
+        return {"code": invitation.code(), "expires": invitation.expires, "expires_s": ttl_s}
+
+    async def join(self, code: str) -> Json:
+        """Use a code."""
+        daemon = self._daemon
+        accept = daemon.settings.peers.accept_introductions
+        peer = await daemon.invites.join(text_param("code", code), accept_introductions=accept)
+        self._note_pinned(peer)
+        await daemon.gossip.spread()
+        return {"peer": self._peer(peer)}
+
+    async def add(self, name: str, key: str, address: str) -> Json:
+        """Pin a peer whose keys the operator typed."""
+        try:
+            identity, static = (bytes.fromhex(part) for part in text_param("key", key).split("."))
+        except ValueError:
+            identity = static = b""
+        if len(identity) != 32 or len(static) != 32:
+            raise UsageError(
+                "the key must be two hex numbers of 64 digits with a dot between",
+                remedy="copy the line `key` from `hansa status` at the other node",
+            )
+        if not valid_name(text_param("name", name)):
+            raise UsageError(f"'{name}' cannot name a peer", remedy="use letters, digits, dots, dashes, underscores")
+        try:
+            split_address(text_param("address", address))
+        except ValueError as error:
+            raise UsageError(str(error), remedy="hansa peer add NAME --key KEY --address host:port") from error
+        peer = self._daemon.book.pin(PeerRecord.by_hand(identity, static, name, address), "added")
+        self._note_pinned(peer)
+        self._daemon.mesh.watch_peer(identity)
+        return {"peer": self._peer(peer)}
+
+    async def peers(self) -> list[Json]:
+        """All pinned peers."""
+        return [self._peer(peer) for peer in self._daemon.book.all()]
+
+    async def remove(self, peer: str) -> Json:
+        """Unpin one."""
+        found = self._daemon.book.find(text_param("peer", peer))
+        self._daemon.book.remove(found.identity)
+        self._daemon.mesh.drop_peer(found.identity)
+        self._daemon.audit.append("peer-removed", {"peer": found.name, "identity": found.identity})
+        return {"removed": found.name}
+
+    def _note_pinned(self, peer: Peer) -> None:
+        self._daemon.audit.append("peer-pinned", {"peer": peer.name, "identity": peer.identity, "how": peer.how})
+
+    def _peer(self, peer: Peer) -> Json:
+        link = self._daemon.mesh.link(peer.identity)
+        online = self._daemon.mesh.online(peer.identity)
+        latency = link.conn.latency_s if link is not None else None
+        seen = time.time() if online else peer.last_seen
+        return {
+            "name": peer.name,
+            "fingerprint": peer.fingerprint,
+            "identity": peer.identity.hex(),
+            "address": ", ".join(peer.record.addresses),
+            "online": online,
+            "last_seen_s": None if seen is None else round(time.time() - seen, 1),
+            "latency_ms": None if latency is None else round(latency * 1000, 2),
+            "version": link.hello.version if link is not None and link.hello is not None else None,
+            "how": peer.how,
+        }
+
+    # --- audit ---------------------------------------------------------------------------------------------------
+
+    async def audit_show(self, since: int = 0, limit: int = 1000) -> list[Json]:
+        """Entries above ``since``; bytes in hex."""
+        if not isinstance(since, int) or not isinstance(limit, int):
+            raise UsageError("'since' and 'limit' must be whole numbers", remedy="hansa audit show --since 10")
+        entries = self._daemon.audit.shown(since, max(0, min(limit, 100_000)))
+        for entry in entries:
+            entry["body"] = {k: v.hex() if isinstance(v, bytes) else v for k, v in entry["body"].items()}
+        return entries
+
+    async def audit_verify(self) -> Json:
+        """Recompute the chain and ask every online peer for the heads it holds of us."""
+        audit = self._daemon.audit
+        try:
+            count = audit.verify_chain()
+        except SecurityError as error:
+            return {"ok": False, "entries": None, "heads_checked": [], "unreachable": [], "problem": error.message}
+        checks: list[HeadCheck] = []
+        unreachable: list[str] = []
+        async with trio.open_nursery() as nursery:
+            for peer in self._daemon.book.all():
+                nursery.start_soon(self._check_with, peer, checks, unreachable)
+        problem = next((check.problem for check in checks if check.problem is not None), None)
+        return {
+            "ok": problem is None,
+            "entries": count,
+            "heads_checked": [{"peer": c.peer, "count": c.count, "ok": c.problem is None} for c in checks],
+            "unreachable": sorted(unreachable),
+            "problem": problem,
+        }
+
+    async def _check_with(self, peer: Peer, checks: list[HeadCheck], unreachable: list[str]) -> None:
+        self._request += 1
+        request = self._request
+        told: list[Heads] = []
+        done = trio.Event()
+
+        def note(heads: Heads) -> None:
+            told.append(heads)
+            done.set()
+
+        self._waiting[request] = note
+        try:
+            with trio.move_on_after(HEADS_WITHIN_S):
+                await self._daemon.mesh.send(peer.identity, HeadsRequest(request))
+                await done.wait()
+        except PeerLost:
+            pass
+        finally:
+            del self._waiting[request]
+        if told:
+            checks.append(self._daemon.audit.check_heads_untrusted(peer.name, told[0].heads))
+        else:
+            unreachable.append(peer.name)
+
+    async def _heads_asked(self, sender: bytes, message: HeadsRequest) -> None:
+        await self._daemon.mesh.send(sender, Heads(message.request, self._daemon.audit.heads_of(sender)))
+
+    async def _heads_told(self, sender: bytes, message: Heads) -> None:
+        del sender  # the request number was told to one peer only
+        waiting = self._waiting.get(message.request)
+        if waiting is not None:
+            waiting(message)
+
+
+def _rss_mb() -> float | None:
+    try:
+        with open("/proc/self/statm") as file:
+            return round(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+    except OSError:
+        return None

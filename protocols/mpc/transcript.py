@@ -1,0 +1,85 @@
+"""What a session did: rounds, bytes, seconds per step and kind, and every value it opened.
+
+Progress, cost reports, the audit log, the leakage statement's check and the tests read this one record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Kind(Enum):
+    """When the work of a step is done: before the data is there, or with it."""
+
+    PREPROCESSING = "preprocessing"
+    ONLINE = "online"
+
+
+@dataclass(slots=True)
+class StepCost:
+    """The cost of one step so far. ``bytes_sent`` counts payload per peer rank; ``frames`` counts messages."""
+
+    rounds: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+    bytes_sent: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def total_bytes(self) -> int:
+        """Payload bytes sent to all peers."""
+        return sum(self.bytes_sent.values())
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRecord:
+    """One opening: what it was declared as, the ranks that learnt it, how many elements, in which step."""
+
+    what: str
+    to: tuple[int, ...]
+    elements: int
+    step: str
+
+
+@dataclass(slots=True)
+class Transcript:
+    """The record of one party. Concurrent forks add their rounds up, though they share the waiting."""
+
+    steps: dict[tuple[str, Kind], StepCost] = field(default_factory=dict)
+    openings: list[OpeningRecord] = field(default_factory=list)
+
+    def cost(self, step: str, kind: Kind) -> StepCost:
+        """The (running) cost of a step."""
+        return self.steps.setdefault((step, kind), StepCost())
+
+    @contextmanager
+    def timed(self, step: str, kind: Kind) -> Iterator[StepCost]:
+        """Add the wall time of the block to the step."""
+        cost = self.cost(step, kind)
+        started = time.perf_counter()
+        try:
+            yield cost
+        finally:
+            cost.seconds += time.perf_counter() - started
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of all steps."""
+        return sum(cost.rounds for cost in self.steps.values())
+
+    @property
+    def frames(self) -> int:
+        """Messages sent in all steps."""
+        return sum(cost.frames for cost in self.steps.values())
+
+    @property
+    def bytes_sent(self) -> int:
+        """Payload bytes sent in all steps, to all peers."""
+        return sum(cost.total_bytes for cost in self.steps.values())
+
+    def bytes_sent_to(self, rank: int) -> int:
+        """Payload bytes sent to one peer in all steps."""
+        return sum(cost.bytes_sent.get(rank, 0) for cost in self.steps.values())
