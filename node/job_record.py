@@ -44,9 +44,10 @@ class State(StrEnum):
 class JobRecord:
     """One job at one node. ``created`` is unix seconds of when this node first saw it.
 
-    ``signatures`` are all parties' encoded signatures of attempt 0 as they come in; ``job_secret`` is this node's
-    secret job key of ``attempt``; ``awaits_operator`` until a person decided; ``verdict`` is why the last attempt
-    ended; ``result`` is what this node's worker made of ``result_attempt``, ``done_by`` who else has theirs.
+    ``offer`` and ``ends`` are the consent known so far, as encoded control messages; ``job_secret`` is this node's
+    secret job key of ``attempt``, ``offered_secret`` that of ``offered``, the attempt it last offered to resume with;
+    ``verdict`` is why the last attempt ended; ``result`` is what this node's worker made of ``result_attempt``,
+    ``done_by`` who else has theirs, and its digest.
     """
 
     contract_bytes: bytes
@@ -55,19 +56,20 @@ class JobRecord:
     state: State = State.PROPOSED
     awaits_operator: bool = False
     decision: str = ""
-    nonce: bytes = b""
-    job_secret: bytes = b""
+    offer: bytes = b""
+    ends: list[bytes] = field(default_factory=list)
     attempt: int = 0
-    proposal: bytes = b""
-    signatures: list[bytes] = field(default_factory=list)
+    job_secret: bytes = b""
     certificate: bytes = b""
+    offered: int = 0
+    offered_secret: bytes = b""
     resume_epoch: int = -1
     step: str = ""
     error: dict[str, Any] | None = None
     verdict: Verdict | None = None
     result: dict[str, Any] | None = None
     result_attempt: int = -1
-    done_by: list[bytes] = field(default_factory=list)
+    done_by: dict[bytes, bytes] = field(default_factory=dict)
     finished: int = 0
     contract: Contract = field(init=False)
 
@@ -92,6 +94,10 @@ class JobRecord:
     def others(self, me: bytes) -> list[bytes]:
         """All parties but this node."""
         return [identity for identity in self.identities if identity != me]
+
+    def done_by_all(self, attempt: int) -> bool:
+        """Whether this node and every other party have the result of this attempt."""
+        return self.result_attempt == attempt and len(self.done_by) == len(self.contract.parties) - 1
 
     def name_of(self, identity: bytes | None) -> str:
         """A party's name in the contract."""

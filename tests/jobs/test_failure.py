@@ -8,7 +8,6 @@ from hansa.node.failure import (
     MAX_TEXT,
     Agreement,
     Priority,
-    cancelled,
     judge,
     link_lost,
     node_lost,
@@ -107,13 +106,6 @@ def test_own_report_of_a_dead_worker_beats_what_others_saw():
     assert first_hand.state == "interrupted"
 
 
-def test_an_operators_cancel_beats_all_and_is_final():
-    verdict = cancelled(C, "telecom", "wrong month", **WHERE)
-    assert verdict.state == "cancelled"
-    assert verdict.order < judged(DataError("x", remedy="y")).order
-    assert "wrong month" in verdict.error["message"]
-
-
 def test_a_peers_report_survives_the_wire():
     verdict = judged(DataError("bad cell", remedy="mend it", column="age", row=3))
     assert verdict_from_untrusted(int(verdict.priority), verdict.culprit, verdict.step, verdict.error) == verdict
@@ -128,7 +120,7 @@ def test_a_peers_report_is_cut_to_bounds():
     assert verdict.error["fields"] == {}
 
 
-@pytest.mark.parametrize(("priority", "error"), [(99, {}), (-1, {}), (1, None), (1, [])])
+@pytest.mark.parametrize(("priority", "error"), [(99, {}), (0, {}), (-1, {}), (1, None), (1, [])])
 def test_a_malformed_report_is_refused(priority, error):
     with pytest.raises(HansaError, match="malformed"):
         verdict_from_untrusted(priority, None, "train", error)

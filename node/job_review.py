@@ -1,0 +1,92 @@
+"""What a node checks by itself before it even thinks of signing a contract: nothing in it is taken on trust.
+
+Each check gives the reason of refusal, which every party will read, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hansa.node.contracts import openings_of
+from hansa.node.job_context import JobContext
+from hansa.node.job_record import JobRecord, State
+from hansa.protocols.wire.contract import Contract, Party
+
+CLOCK_SLACK_S = 600
+
+FindJob = Callable[[bytes], JobRecord | None]
+
+
+def objection(contract: Contract, context: JobContext, find: FindJob, active: int) -> str | None:
+    """The first reason why this node cannot take part in the contract; ``active`` counts its jobs under way."""
+    mine = contract.parties[contract.rank_of(context.me) or 0]
+    return (
+        _clock(contract, context)
+        or _strangers(contract, context)
+        or _statement(contract)
+        or (_data(contract, mine, context) if contract.kind != "release" else None)
+        or (_model(contract, find) if contract.model is not None else None)
+        or _size(contract, context, active)
+    )
+
+
+def _clock(contract: Contract, context: JobContext) -> str | None:
+    ahead = contract.created - context.now()
+    if ahead > CLOCK_SLACK_S:
+        return f"the contract was made {ahead} s in the future by this node's clock"
+    return None
+
+
+def _strangers(contract: Contract, context: JobContext) -> str | None:
+    known = context.peer_names()
+    for party in contract.parties:
+        if party.identity != context.me and party.identity not in known:
+            return f"{party.name} is not a peer of this node"
+    return None
+
+
+def _statement(contract: Contract) -> str | None:
+    stated = openings_of(contract.kind, contract.algorithm, contract.outputs, contract.parties)
+    if {(o.what, o.to) for o in stated} != {(o.what, o.to) for o in contract.openings}:
+        return "its statement of what is opened to whom is not what such a job opens"
+    return None
+
+
+def _data(contract: Contract, mine: Party, context: JobContext) -> str | None:
+    info = context.data.info(mine.dataset)
+    if info is None:
+        return f"this node has no dataset '{mine.dataset}'"
+    if info.schema_digest != mine.schema_digest:
+        return f"the schema of the dataset '{mine.dataset}' is not the one in the contract: it has changed"
+    kinds = dict(info.columns)
+    wanted = [*mine.columns, mine.label] if contract.kind == "train" else list(mine.columns)
+    for column in wanted:
+        if column is not None and kinds.get(column) != "number":
+            return f"the dataset '{mine.dataset}' has no number column '{column}'"
+    if set(info.key) & set(mine.columns):
+        return f"the contract uses a key of the dataset '{mine.dataset}' as a feature"
+    return None
+
+
+def _model(contract: Contract, find: FindJob) -> str | None:
+    trained = find(contract.model) if contract.model is not None else None
+    if trained is None or trained.state is not State.DONE or trained.contract.kind != "train":
+        return "this node has no such model"
+    old = trained.contract
+    same = (
+        [party.identity for party in old.parties] == [party.identity for party in contract.parties]
+        and [party.columns for party in old.parties] == [party.columns for party in contract.parties]
+        and old.label_rank == contract.label_rank
+        and (old.algorithm, old.engine, old.frac_bits) == (contract.algorithm, contract.engine, contract.frac_bits)
+        and old.outputs == contract.outputs
+        and old.align == contract.align
+    )
+    return None if same else "it does not fit the contract under which the model was trained"
+
+
+def _size(contract: Contract, context: JobContext, active: int) -> str | None:
+    if contract.limits.max_rows > context.max_rows:
+        return f"it allows {contract.limits.max_rows} rows, this node at most {context.max_rows}"
+    if active >= context.max_jobs:
+        return f"this node has {active} jobs under way, its limit"
+    return None

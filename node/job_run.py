@@ -1,0 +1,254 @@
+"""One attempt of one job at this node: its worker, what all parties say of it, and how it ends for all alike.
+
+worker ──Finished──▶ JobDone to all ──everybody's JobDone──▶ done
+   │
+   └─Broke, death; a peer's Failed; a peer's daemon gone ──▶ Failed to all, collect, the common verdict
+"""
+
+from __future__ import annotations
+
+import socket
+
+import trio
+from trio.socket import SocketType
+
+from hansa.config.errors import HansaError
+from hansa.node import failure
+from hansa.node.errors import UsageError
+from hansa.node.failure import COLLECT_S, Agreement, Priority, Verdict
+from hansa.node.job_context import JobContext
+from hansa.node.job_record import JobRecord
+from hansa.node.sealing import write_whole
+from hansa.node.worker_links import route_token
+from hansa.node.worker_messages import Broke, Finished, FromWorker, Opened, Sealed, Start, Stepped
+from hansa.protocols.wire import canonical
+from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.messages import Failed, JobDone, Progress
+from hansa.protocols.wire.preamble import Preamble
+from hansa.protocols.wire.signing import tagged_hash
+
+DOWN_GRACE_S = 1.0  # a control connection may blink; a daemon that died takes longer than this to come back
+
+
+class Run:
+    """The attempt that ``record`` describes."""
+
+    def __init__(self, context: JobContext, record: JobRecord) -> None:
+        self.context = context
+        self.record = record
+        self.attempt = record.attempt
+        self.agreement = Agreement()
+        self._ended = trio.Event()
+
+    async def execute(self) -> Verdict | None:
+        """Run to the end: None when every party has its result, else the common verdict."""
+        others = self.record.others(self.context.me)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._work)
+            for identity in others:
+                nursery.start_soon(self.peer_down, identity)
+            await self._ended.wait()
+            if self.agreement.common is not None:
+                await trio.sleep(COLLECT_S)
+            nursery.cancel_scope.cancel()
+        done = self.record.done_by_all(self.attempt) and other_result(self.record, self.attempt) is None
+        return None if done else self.agreement.common
+
+    async def peer_down(self, identity: bytes) -> None:
+        """A peer's daemon may be gone: unless it is back within a moment, the attempt fails."""
+        if self.context.mesh.online(identity):
+            return
+        await trio.sleep(DOWN_GRACE_S)
+        if not self.context.mesh.online(identity):
+            await self.lost(identity)
+
+    async def lost(self, identity: bytes) -> None:
+        """A party's node is out of this attempt."""
+        record = self.record
+        name = record.name_of(identity)
+        await self.fail(failure.node_lost(identity, name, step=record.step, job=record.short))
+
+    async def fail(self, verdict: Verdict) -> None:
+        """Our own verdict: everyone hears of it."""
+        self.agreement.add(verdict)
+        self._ended.set()
+        await self.context.mesh.broadcast(self.record.others(self.context.me), failed_message(self.record, verdict))
+
+    async def heard(self, verdict: Verdict) -> None:
+        """A peer's verdict: passed on where it changes the common one, for those that the peer cannot reach."""
+        changed = self.agreement.add(verdict)
+        self._ended.set()
+        if changed:
+            await self.context.mesh.broadcast(self.record.others(self.context.me), failed_message(self.record, verdict))
+
+    async def check_done(self) -> None:
+        """The attempt is done once every party has said so, and of the same rows."""
+        record = self.record
+        odd = other_result(record, self.attempt)
+        if odd is not None:
+            await self.fail(failure.other_result(odd, record.name_of(odd), job=record.short))
+        elif record.done_by_all(self.attempt):
+            self._ended.set()
+
+    async def _work(self) -> None:
+        context, record = self.context, self.record
+        name = record.name_of(context.me)
+        try:
+            start = self._start()
+        except HansaError as error:
+            await self.fail(failure.own_failure(error, context.me, name, step=record.step, job=record.short))
+            return
+        worker = context.make_worker(start, context.folder(record.job_id) / "log")
+        tokens = [
+            route_token(record.job_id, self.attempt, context.me, identity) for identity in record.others(context.me)
+        ]
+
+        async def hand_over(sock: SocketType, preamble: Preamble) -> None:
+            await worker.route(socket.socket(fileno=sock.detach()), preamble.raw)
+
+        context.routes.update(dict.fromkeys(tokens, hand_over))
+        try:
+            how = await worker.run(self._on_worker)
+        finally:
+            for token in tokens:
+                context.routes.pop(token, None)
+        if how is not None and record.result_attempt != self.attempt:
+            await self.fail(failure.worker_lost(context.me, name, how, step=record.step, job=record.short))
+
+    def _start(self) -> Start:
+        context, record = self.context, self.record
+        contract = record.contract
+        mine = contract.parties[contract.rank_of(context.me) or 0]
+        label = mine.label if contract.kind == "train" else None
+        dataset = (
+            {}
+            if contract.kind == "release"
+            else context.data.table_spec(mine.dataset, mine.columns, label, contract.align.normalise)
+        )
+        model = contract.model
+        return Start(
+            contract=record.contract_bytes,
+            certificate=record.certificate,
+            attempt=self.attempt,
+            me=context.me,
+            job_secret=record.job_secret,
+            sealing_key=context.sealing_key(model or record.job_id),
+            addresses={identity: context.addresses(identity) for identity in record.others(context.me)},
+            suites=list(context.suites),
+            dataset=dataset,
+            folder=str(context.folder(record.job_id)),
+            scores_file=str(context.scores_file(record.job_id)),
+            released_file=str(context.released_file(model)) if model else "",
+            model=self._model(model) if model else b"",
+            resume_epoch=record.resume_epoch,
+        )
+
+    def _model(self, model: bytes) -> bytes:
+        try:
+            return self.context.model_file(model).read_bytes()
+        except OSError as error:
+            raise UsageError(
+                f"the sealed part of model {model.hex()[:16]} is gone",
+                remedy="restore HOME/blobs from a backup, or train the model anew",
+                model=model.hex()[:16],
+            ) from error
+
+    async def _on_worker(self, message: FromWorker) -> None:
+        match message:
+            case Stepped():
+                await self._on_step(message)
+            case Opened():
+                await self._on_opening(message)
+            case Sealed(epoch):
+                self._publish("log", step=self.record.step, text=f"checkpoint of epoch {epoch} sealed")
+            case Finished():
+                await self._on_finished(message)
+            case Broke():
+                culprit = message.culprit or None
+                await self.fail(Verdict(Priority(message.priority), culprit, message.step, message.error))
+
+    async def _on_step(self, stepped: Stepped) -> None:
+        record = self.record
+        new = stepped.step != record.step
+        if new:
+            record.step = stepped.step
+            self.context.store.save_job(record)
+        self._publish("step" if new else "progress", **progress_facts(stepped))
+        progress = Progress(
+            job_id=record.job_id,
+            attempt=self.attempt,
+            step=stepped.step,
+            done=stepped.done,
+            total=stepped.total,
+            rounds=stepped.rounds,
+            bytes_sent=stepped.bytes_sent,
+            elapsed_ms=stepped.elapsed_ms,
+        )
+        await self.context.mesh.broadcast(record.others(self.context.me), progress)
+
+    async def _on_opening(self, opened: Opened) -> None:
+        record = self.record
+        to = [record.contract.parties[rank].name for rank in opened.to]
+        body = {"job": record.short, "what": opened.what, "to": to, "elements": opened.elements}
+        self.context.audit.append("opening", body)
+        text = f"{opened.elements} numbers opened to {', '.join(to)}"
+        self._publish("opening", step=record.step, what=opened.what, to=to, elements=opened.elements, text=text)
+
+    async def _on_finished(self, finished: Finished) -> None:
+        """Written down before anybody hears of it: whoever says done can give the result again after a crash."""
+        context, record = self.context, self.record
+        if finished.model:
+            file = context.model_file(record.job_id)
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(file, finished.model)
+        record.result, record.result_attempt = finished.result, self.attempt
+        context.store.save_job(record)
+        self._publish("log", step=record.step, text="this party's part is finished")
+        await context.mesh.broadcast(record.others(context.me), done_message(record))
+        await self.check_done()
+
+    def _publish(self, kind: str, **facts: str | int | float | list[str] | None) -> None:
+        self.context.events.publish(self.record.job_id, self.record.name_of(self.context.me), kind, **facts)
+
+
+def progress_facts(progress: Stepped | Progress) -> dict[str, str | int | float | list[str] | None]:
+    """Progress as an event's facts."""
+    return {
+        "step": progress.step,
+        "done": progress.done,
+        "total": progress.total,
+        "rounds": progress.rounds,
+        "bytes_sent": progress.bytes_sent,
+        "elapsed_s": progress.elapsed_ms / 1000,
+    }
+
+
+def failed_message(record: JobRecord, verdict: Verdict) -> Failed:
+    """A verdict on the record's attempt, for the peers."""
+    return Failed(
+        job_id=record.job_id,
+        attempt=record.attempt,
+        priority=int(verdict.priority),
+        culprit=verdict.culprit,
+        step=verdict.step,
+        error=canonical.encode(verdict.error),
+    )
+
+
+def done_message(record: JobRecord) -> JobDone:
+    """Our result stands: the digest is over what all parties must have alike."""
+    return JobDone(record.job_id, record.result_attempt, done_digest(record.contract, record.result or {}))
+
+
+def other_result(record: JobRecord, attempt: int) -> bytes | None:
+    """A party whose result of this attempt is not of the same rows as ours."""
+    if record.result_attempt != attempt:
+        return None
+    mine = done_digest(record.contract, record.result or {})
+    return next((identity for identity, digest in record.done_by.items() if digest != mine), None)
+
+
+def done_digest(contract: Contract, result: dict[str, object]) -> bytes:
+    """Over the job and the number of rows it used."""
+    rows = canonical.encode([result.get("rows", 0), result.get("test_rows", 0)])
+    return tagged_hash("hansa-done", contract.job_id, rows)

@@ -1,0 +1,48 @@
+"""Jobs and their events in the node's store."""
+
+from __future__ import annotations
+
+import json
+
+from hansa.node.job_events import Event
+from hansa.node.job_record import JobRecord
+from hansa.node.store import Store
+
+MAX_EVENTS = 5000
+
+
+class JobStore:
+    """The tables ``jobs`` and ``job_events``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def save_job(self, record: JobRecord) -> None:
+        """Write the record; it is on disk when this returns."""
+        self._store.write(
+            "INSERT INTO jobs VALUES (?, ?, ?) ON CONFLICT (job_id) DO UPDATE SET record = excluded.record",
+            record.job_id,
+            record.created,
+            record.encode(),
+        )
+
+    def load_jobs(self) -> list[JobRecord]:
+        """Every job this node knows, the oldest first."""
+        rows = self._store.rows("SELECT record FROM jobs ORDER BY created, rowid")
+        return [JobRecord.decode(bytes(record)) for (record,) in rows]
+
+    def append_event(self, job_id: bytes, event: Event) -> None:
+        """Keep one event; the oldest give way beyond ``MAX_EVENTS`` a job."""
+        self._store.write("INSERT INTO job_events (job_id, event) VALUES (?, ?)", job_id, json.dumps(event))
+        self._store.write(
+            "DELETE FROM job_events WHERE job_id = ? AND id <= "
+            "(SELECT id FROM job_events WHERE job_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            job_id,
+            job_id,
+            MAX_EVENTS,
+        )
+
+    def events(self, job_id: bytes) -> list[Event]:
+        """The events kept of a job, the oldest first."""
+        rows = self._store.rows("SELECT event FROM job_events WHERE job_id = ? ORDER BY id", job_id)
+        return [json.loads(event) for (event,) in rows]

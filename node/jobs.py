@@ -1,0 +1,205 @@
+"""All jobs of a node: who may begin one, what peers say about them, and that time passes.
+
+A peer's message about one job can only ever change that job; what is wrong with it is logged, and the connection's
+other business goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from hansa.node import job_review, policy_check
+from hansa.node.errors import UsageError
+from hansa.node.job import Job
+from hansa.node.job_context import JobContext
+from hansa.node.job_record import JobRecord
+from hansa.node.job_run import progress_facts
+from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
+
+TICK_S = 1.0
+RETOLD_S = 7 * 24 * 3600  # how long an ended job is still told to a party that comes back
+MIN_PREFIX = 4
+
+log = logging.getLogger(__name__)
+
+
+class Jobs:
+    """The jobs of one node, by id."""
+
+    def __init__(self, context: JobContext) -> None:
+        self.context = context
+        self._jobs: dict[bytes, Job] = {}
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take up what the store has, then let time pass, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self.context.nursery = nursery
+            for record in self.context.store.load_jobs():
+                self._jobs[record.job_id] = Job(self.context, record)
+                self._jobs[record.job_id].restore()
+            task_status.started()
+            while True:
+                await trio.sleep(TICK_S)
+                for job in list(self._jobs.values()):
+                    await job.tick()
+
+    # --- what this node's people ask for ---------------------------------------------------------------------------
+
+    async def submit(self, contract: Contract) -> Job:
+        """Propose a contract to its parties, signed by this node. Raises UsageError when this node cannot."""
+        problem = job_review.objection(contract, self.context, self._record, self.active)
+        if problem is not None:
+            raise UsageError(f"this node cannot take part: {problem}", remedy="see `hansa job plan FILE.toml`")
+        job = self._add(contract, self.context.me)
+        job.record.decision = "submitted here"
+        await job.approve()
+        return job
+
+    def find(self, text: str) -> Job:
+        """The job whose id begins with ``text``, or whose name it is. Raises UsageError unless there is one."""
+        named = [job for job in self._jobs.values() if job.record.contract.name == text]
+        wanted = text.lower()
+        found = [
+            job for job in self._jobs.values() if len(text) >= MIN_PREFIX and _hex(job).startswith(wanted)
+        ] or named
+        if len(found) != 1:
+            count = "no job is" if not found else f"{len(found)} jobs are"
+            raise UsageError(f"{count} called '{text}'", remedy="see `hansa job list` for the ids", job=text)
+        return found[0]
+
+    def all(self) -> list[Job]:
+        """Every job, the oldest first."""
+        return list(self._jobs.values())
+
+    def get(self, job_id: bytes) -> Job | None:
+        """The job with this id."""
+        return self._jobs.get(job_id)
+
+    @property
+    def active(self) -> int:
+        """How many jobs are under way."""
+        return sum(not job.record.state.final for job in self._jobs.values())
+
+    # --- what peers say ----------------------------------------------------------------------------------------------
+
+    async def on_offer(self, identity: bytes, offer: Offer) -> None:
+        """A contract with signatures: of a job we know, or a proposal."""
+        contract = Contract.decode_untrusted(offer.contract)
+        await self._rivals_untrusted(contract, offer)
+        job = self._jobs.get(contract.job_id)
+        fresh = job is None
+        if job is None:
+            if contract.rank_of(self.context.me) is None or not offer.signatures:
+                log.warning("a proposal was ignored: it does not name this node, or nobody signed it")
+                return
+            job = self._add(contract, offer.signatures[0].identity)
+        effects = job.consent.receive_signatures_untrusted(offer.signatures, self.context.now())
+        await job.apply(effects)
+        if fresh and not job.record.state.final:
+            await self._consider(job)
+
+    async def on_end(self, identity: bytes, end: End) -> None:
+        """A party refused, cancelled or let expire."""
+        job = self._jobs.get(end.job_id)
+        if job is not None:
+            await job.apply(job.consent.receive_end_untrusted(end))
+
+    async def on_evidence(self, identity: bytes, evidence: Evidence) -> None:
+        """A party signed two contracts over one nonce."""
+        for job in list(self._jobs.values()):
+            if job.record.contract.nonce == evidence.first.nonce:
+                await job.apply(job.consent.receive_evidence_untrusted(evidence))
+
+    async def on_resume_offer(self, identity: bytes, offer: ResumeOffer) -> None:
+        """A party is ready to take a job up again."""
+        job = self._party_job(identity, offer.signature.job_id)
+        if job is not None:
+            await job.offer_heard_untrusted(identity, offer)
+
+    async def on_progress(self, identity: bytes, progress: Progress) -> None:
+        """How far another party's worker is."""
+        job = self._party_job(identity, progress.job_id)
+        if job is not None and progress.attempt == job.record.attempt:
+            name = job.record.name_of(identity)
+            before = self.context.events.latest(progress.job_id).get(name, {}).get("step")
+            kind = "progress" if before == progress.step else "step"
+            self.context.events.publish(progress.job_id, name, kind, **progress_facts(progress))
+
+    async def on_failed(self, identity: bytes, failed: Failed) -> None:
+        """A party's verdict on why an attempt ended."""
+        job = self._party_job(identity, failed.job_id)
+        if job is not None:
+            await job.failed_heard_untrusted(failed)
+
+    async def on_done(self, identity: bytes, done: JobDone) -> None:
+        """A party's worker has its result."""
+        job = self._party_job(identity, done.job_id)
+        if job is not None:
+            await job.done_heard(identity, done)
+
+    async def peer_up(self, identity: bytes) -> None:
+        """A peer is connected: tell it what it may have missed."""
+        oldest = self.context.now() - RETOLD_S
+        for job in list(self._jobs.values()):
+            record = job.record
+            if identity in record.identities and (not record.state.final or record.finished >= oldest):
+                await job.peer_up(identity)
+
+    async def peer_down(self, identity: bytes) -> None:
+        """A peer's control connection is gone."""
+        for job in list(self._jobs.values()):
+            if job.run is not None and identity in job.record.identities:
+                self.context.nursery.start_soon(job.run.peer_down, identity)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    async def _consider(self, job: Job) -> None:
+        """Check a proposal, then let the policy decide: sign, ask the operator, or refuse."""
+        context, record = self.context, job.record
+        contract = record.contract
+        context.audit.append("contract", {"job": record.short, "proposer": record.name_of(record.proposer)})
+        problem = job_review.objection(contract, context, self._record, self.active - 1)
+        if problem is not None:
+            record.decision = f"refused: {problem}"
+            await job.refuse(problem)
+            return
+        decision = policy_check.decide(context.policy(), contract, context.me, context.peer_names())
+        record.decision = f"{decision.action} by policy: {decision.reason}"
+        if decision.action == "refuse":
+            await job.refuse(f"by policy: {decision.reason}")
+        elif decision.action == "approve":
+            await job.approve()
+        else:
+            record.awaits_operator = True
+            job.save()
+            job.publish("state", text="waits for this node's approval")
+
+    async def _rivals_untrusted(self, contract: Contract, offer: Offer) -> None:
+        for job in list(self._jobs.values()):
+            if job.record.contract.nonce == contract.nonce and job.record.job_id != contract.job_id:
+                for signature in offer.signatures:
+                    await job.apply(job.consent.receive_rival_untrusted(signature))
+
+    def _add(self, contract: Contract, proposer: bytes) -> Job:
+        record = JobRecord(contract.encode(), proposer, self.context.now())
+        job = self._jobs[contract.job_id] = Job(self.context, record)
+        job.save()
+        job.publish("state", text=f"proposed by {record.name_of(proposer)}")
+        if proposer == self.context.me:
+            self.context.audit.append("contract", {"job": record.short, "proposer": record.name_of(proposer)})
+        return job
+
+    def _record(self, job_id: bytes) -> JobRecord | None:
+        job = self._jobs.get(job_id)
+        return job.record if job is not None else None
+
+    def _party_job(self, identity: bytes, job_id: bytes) -> Job | None:
+        job = self._jobs.get(job_id)
+        return job if job is not None and identity in job.record.identities else None
+
+
+def _hex(job: Job) -> str:
+    return job.record.job_id.hex()
