@@ -84,7 +84,7 @@ def parse_untrusted(message: memoryview) -> Frame:
 
 
 def array_untrusted(payload: memoryview, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The payload as a writable aligned array without a copy where the link's buffer allows it (its size is checked)."""
+    """The payload as a writable aligned array, without a copy where the link's buffer allows it."""
     flat = np.frombuffer(payload, dtype=dtype)
     return flat if flat.flags.aligned and flat.flags.writeable else flat.copy()
 

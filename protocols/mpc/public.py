@@ -35,7 +35,7 @@ def _absorb(state: blake2b, value: Public) -> None:
         state.update(tag + len(body).to_bytes(8, "little") + body)
 
 
-def _scalar(value: None | bool | int | float | str | bytes) -> tuple[bytes, bytes]:
+def _scalar(value: bool | int | float | str | bytes | None) -> tuple[bytes, bytes]:
     match value:
         case None:
             return b"n", b""

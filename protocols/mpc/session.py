@@ -101,7 +101,7 @@ class Session:
     def fork(self, label: str) -> Session:
         """A session for a concurrent branch, with its own sequence numbers over the same links.
 
-        All parties must fork in the same order; forks of different labels in one place are found by their first message.
+        All parties must fork in the same order; a fork of another label in one place is found by its first message.
         """
         child = object.__new__(Session)
         child.__dict__.update(self.__dict__)
@@ -116,7 +116,7 @@ class Session:
         """Send one message, the concatenation of arrays of one dtype, to one party."""
         code = frames.dtype_code(arrays[0].dtype)
         assert all(a.dtype == arrays[0].dtype for a in arrays)
-        await self._send(to, code, [memoryview(np.ascontiguousarray(a)).cast("B") for a in arrays if a.size])
+        await self._send(to, code, [np.ascontiguousarray(a).data.cast("B") for a in arrays if a.size])
 
     async def recv(self, frm: int, dtype: np.dtype[Any] | type[np.generic], shape: Shape) -> Array:
         """The next message of a party as an array; ``DesyncError`` if it is not of this dtype and size."""
@@ -160,7 +160,7 @@ class Session:
         frame = await self._claim(frm, RAW, None)
         if len(frame.payload) > max_bytes:
             raise PeerMisbehaved(
-                f"party {frm} sent {len(frame.payload)} bytes where at most {max_bytes} are allowed, in step {self._step!r}",
+                f"party {frm} sent {len(frame.payload)} bytes where at most {max_bytes} are allowed, step {self._step}",
                 remedy="check that all parties run the same version of hansa (`hansa --version`)",
                 peer=frm,
                 step=self._step,
@@ -320,8 +320,8 @@ async def open_session(
 ) -> AsyncIterator[Session]:
     """Open a session over one link to each other party, which it alone uses from then on; the caller closes them.
 
-    ``context`` (job id and attempt) must be the same at all parties. ``allowed`` are the openings, as (what, ranks), that
-    the contract names (``None``: any, for notebooks and tests). An error that leaves the block is told to all parties.
+    ``context`` (job id and attempt) must be the same at all parties. ``allowed`` are the openings, as (what, ranks),
+    that the contract names (``None``: any, for notebooks and tests). An error that leaves the block is told to all parties.
 
     Rounds: 1. Bytes sent per party: 32·(n_parties - 1). Raises ``DesyncError``, ``PeerLost``, ``PeerAborted``.
     """
@@ -347,7 +347,7 @@ def sole_error(error: Exception) -> Exception:
     """The first error of ours in a group (a nursery's branches fail together), the group itself if there is none."""
     if not isinstance(error, ExceptionGroup):
         return error
-    ours = error.subgroup(HansaError)
+    ours: Exception | None = error.subgroup(HansaError)
     while isinstance(ours, ExceptionGroup):
         ours = ours.exceptions[0]
     return ours or error

@@ -92,11 +92,19 @@ class Sender:
         self._out = memoryview(bytearray(_FRAMES_PER_WRITE * _FRAME))
 
     def message(self, *parts: Bytes) -> Iterator[memoryview]:
-        """One application message, the concatenation of ``parts`` (at most 1 GiB)."""
-        views = [memoryview(part).cast("B") for part in parts]
-        total = sum(map(len, views))
+        """One application message, the concatenation of ``parts`` (at most 1 GiB, C-contiguous).
+
+        Raises ``ProtocolError`` before anything is encrypted, so that a refused message does no harm.
+        """
+        views = [memoryview(part) for part in parts]
+        if not all(view.c_contiguous for view in views):
+            raise ProtocolError("a part of a message is not contiguous", remedy="report this as a bug")
+        total = sum(view.nbytes for view in views)
         if total > CHANNEL_MAX_MESSAGE:
             raise ProtocolError(f"a message of {total} bytes is too long for a channel", remedy="send it in parts")
+        return self._pieces([view.cast("B") for view in views if view.nbytes], total)
+
+    def _pieces(self, views: list[memoryview], total: int) -> Iterator[memoryview]:
         if total < _PAYLOAD:
             yield self._control(Kind.MESSAGE, b"".join(views))
             return
@@ -119,7 +127,8 @@ class Sender:
 
     def close(self, reason: str) -> memoryview:
         """Say goodbye."""
-        return self._control(Kind.CLOSE, reason.encode()[:CLOSE_MAX_REASON])
+        short = reason.encode()[:CLOSE_MAX_REASON].decode(errors="ignore")  # never half a character
+        return self._control(Kind.CLOSE, short.encode())
 
     def _control(self, kind: Kind, body: bytes) -> memoryview:
         return self._out[: self._record(self._start(), kind.to_bytes() + body)]
@@ -229,9 +238,14 @@ class Receiver:
                 return None
             case Kind.CLOSE if len(body) <= CLOSE_MAX_REASON:
                 self._state = _State.CLOSED
-                return PeerClosed(bytes(body).decode("utf-8", "replace"))
+                return PeerClosed(_printable(bytes(body)))
             case _:
                 raise _misbehaved(f"a record of kind {kind} with {len(body)} bytes")
+
+
+def _printable(text: bytes) -> str:
+    """A peer's words as an operator may see them: no control characters reach a terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text.decode("utf-8", "replace"))
 
 
 def _misbehaved(what: str) -> PeerMisbehaved:

@@ -1,16 +1,18 @@
 """From first byte to keys: preambles, then the Noise handshake, as a sans-IO machine.
 
     initiator   send preamble -> WAIT_REPLY -> HANDSHAKE -> DONE
-    responder   (preamble already read) send reply ----> HANDSHAKE -> DONE
+    responder   (preamble already read) send reply ----> HANDSHAKE -> [CONFIRM] -> DONE
     any bad byte or refusal -> FAILED, for good
 
 Each handshake message travels behind a two-byte length. Each side's payload travels in the last message that it
-writes, where the pattern protects it best.
+writes, where the pattern protects it best. Where the responder writes the last message (KK, IK), the initiator's only
+one may be a replay (Noise, section 7.7: payload security 1 and 2): the responder then waits for an empty transport
+message, which only who holds the present ephemeral key can make, before it believes that anybody is there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from hansa.config.errors import HansaError
@@ -52,6 +54,7 @@ class Established:
 class _State(Enum):
     WAIT_REPLY = auto()
     HANDSHAKE = auto()
+    CONFIRM = auto()
     DONE = auto()
     FAILED = auto()
 
@@ -60,6 +63,11 @@ class Handshaking:
     """One side of one connection's beginning: ``data_to_send()`` and ``receive_data_untrusted()``."""
 
     def __init__(self, params: HandshakeParams, *, initiator: bool, preamble: Preamble) -> None:
+        if len(params.payload) > HANDSHAKE_MAX_PAYLOAD:
+            raise ProtocolError(
+                f"a handshake payload of {len(params.payload)} bytes, at most {HANDSHAKE_MAX_PAYLOAD} are read",
+                remedy="send it as a message once the channel is open",
+            )
         self._params = params
         self._initiator = initiator
         self._preamble = preamble
@@ -69,6 +77,8 @@ class Handshaking:
         self._suite = ""
         self._noise: HandshakeState | None = None
         self._writes_left = 0
+        self._confirms = False
+        self._unconfirmed: Established | None = None
         self._state = _State.WAIT_REPLY
         self.established: Established | None = None
 
@@ -128,7 +138,7 @@ class Handshaking:
                 return
             self._buffer = self._buffer[len(reply.raw) :]
             self._begin(reply)
-        while self._state is _State.HANDSHAKE and len(self._buffer) >= 2:
+        while self._state in {_State.HANDSHAKE, _State.CONFIRM} and len(self._buffer) >= 2:
             length = int.from_bytes(self._buffer[:2], "big")
             if length > _MAX_HANDSHAKE_MESSAGE:
                 raise PeerMisbehaved(
@@ -138,8 +148,11 @@ class Handshaking:
             if len(self._buffer) < 2 + length:
                 return
             message, self._buffer = self._buffer[2 : 2 + length], self._buffer[2 + length :]
-            self._remote_payload += self._machine().read_message(message)
-            self._write_if_due()
+            if self._unconfirmed is not None:
+                self._confirm_untrusted(self._unconfirmed, message)
+            else:
+                self._remote_payload += self._machine().read_message(message)
+                self._write_if_due()
 
     def _begin(self, reply: Reply) -> None:
         self._suite = reply.suite or ""
@@ -155,6 +168,7 @@ class Handshaking:
         )
         count = len(name.pattern.messages)
         self._writes_left = (count + 1) // 2 if self._initiator else count // 2
+        self._confirms = count % 2 == 0
         self._state = _State.HANDSHAKE
         if self._initiator:
             self._write_if_due()
@@ -171,14 +185,29 @@ class Handshaking:
     def _finish(self, noise: HandshakeState) -> None:
         handshake_hash, rs = noise.handshake_hash, noise.rs
         sending, receiving = noise.split()
-        if rs is None or receiving is None:
+        if rs is None or sending is None or receiving is None:
             raise ProtocolError(
                 "a channel needs an interactive pattern with static keys", remedy="report this as a bug"
             )
+        result = Established(rs, self._remote_payload, handshake_hash, self._suite, sending, receiving, self._buffer)
+        if self._confirms and not self._initiator:
+            self._unconfirmed = result
+            self._state = _State.CONFIRM
+            return
+        if self._confirms:
+            confirmation = sending.encrypt_with_ad(b"", b"")
+            self._out += len(confirmation).to_bytes(2, "big") + confirmation
         self._state = _State.DONE
-        self.established = Established(
-            rs, self._remote_payload, handshake_hash, self._suite, sending, receiving, self._buffer
-        )
+        self.established = result
+
+    def _confirm_untrusted(self, result: Established, message: bytes) -> None:
+        if result.receiving.decrypt_with_ad(b"", message):
+            raise PeerMisbehaved(
+                "the peer confirmed the handshake with more than an empty message",
+                remedy="update both nodes to the same version",
+            )
+        self._state = _State.DONE
+        self.established = replace(result, rest=self._buffer)
 
     def _machine(self) -> HandshakeState:
         if self._noise is None:

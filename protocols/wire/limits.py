@@ -22,8 +22,6 @@ HANDSHAKE_MAX_PAYLOAD = 16 * 1024
 """Bytes of application payload in a handshake message."""
 CHANNEL_MAX_MESSAGE = 1 << 30
 """Bytes of one application message; larger arrays travel as several."""
-CHANNEL_ALLOCATION_STEP = 4 << 20
-"""A receiver's buffer never runs further ahead of the bytes that have arrived than this (or doubling)."""
 CHANNEL_REKEY_AFTER = 1 << 20
 """Noise messages in one direction after which its sender rekeys (at most 64 GiB under one key)."""
 CLOSE_MAX_REASON = 200
@@ -34,6 +32,10 @@ PREAMBLE_DEADLINE_S = 5.0
 HANDSHAKE_DEADLINE_S = 10.0
 KEEP_ALIVE_INTERVAL_S = 5.0
 SILENCE_DEADLINE_S = 20.0
+CLOSE_DEADLINE_S = 1.0
+"""How long a goodbye may take to leave."""
+LAST_WORDS_S = 2.0
+"""How long after a failed write the receiving task may still find the peer's own reason."""
 
 # --- contracts and consent ---------------------------------------------------------------------------------------
 CONTRACT_MAX_BYTES = 1 << 20

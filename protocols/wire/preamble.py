@@ -4,7 +4,8 @@
     responder:  "HNSA" version status  len(name) name                          the one suite chosen, or a refusal
 
 Both byte strings enter the handshake's prologue, so that whoever alters one (a downgrade) makes the handshake fail.
-The responder chooses the first of *its own* permitted suites that was offered.
+The responder chooses the first of *its own* permitted suites that was offered. The first six bytes keep their meaning
+in every version, so that nodes of different versions can at least tell each other so.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Refusal(Enum):
 
 
 class PreambleRefused(PeerError):
-    """The peer's listener declined the connection before any handshake (fields: reason)."""
+    """A listener, the peer's or ours, declined the connection before any handshake (fields: reason)."""
 
     code = "peer-refused"
 
@@ -75,15 +76,16 @@ class _Reader:
         return self.take(length[0])
 
 
-def _head(reader: _Reader, data: bytes) -> int | None:
+def _head(reader: _Reader, data: bytes) -> tuple[int, int] | None:
+    """The version and the byte behind it (purpose or status); ``None`` where more bytes are needed."""
     if not MAGIC.startswith(data[:4]) and data[:4] != MAGIC:
         raise _malformed("it does not begin with HNSA")
     head = reader.take(6)
-    if head is None:
-        return None
-    if head[4] != VERSION:
-        raise _malformed(f"protocol version {head[4]}, ours is {VERSION}; update the older node")
-    return head[5]
+    return None if head is None else (head[4], head[5])
+
+
+def _refused(why: str, refusal: Refusal | None, remedy: str) -> PreambleRefused:
+    return PreambleRefused(why, remedy=remedy, reason=refusal.name.lower() if refusal else "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,20 @@ class Preamble:
     def parse_untrusted(cls, data: bytes) -> Preamble | None:
         """The preamble at the start of ``data``, or ``None`` while more bytes are needed.
 
-        Raises ``PeerMisbehaved`` as soon as no continuation could be a preamble.
+        Raises ``PeerMisbehaved`` as soon as no continuation could be a preamble, ``PreambleRefused`` for a version
+        that is not ours (answer it with ``Refusal.UNKNOWN_VERSION``).
         """
         reader = _Reader(data)
-        code = _head(reader, data)
-        if code is None:
+        head = _head(reader, data)
+        if head is None:
             return None
+        version, code = head
+        if version != VERSION:
+            raise _refused(
+                f"the peer speaks version {version} of the protocol, this node version {VERSION}",
+                Refusal.UNKNOWN_VERSION,
+                "update the older node",
+            )
         if code not in {int(p) for p in Purpose}:
             raise _malformed(f"unknown purpose {code}")
         token = reader.short_string(PREAMBLE_MAX_TOKEN, "the token")
@@ -164,20 +174,23 @@ class Reply:
     def parse_untrusted(cls, data: bytes, offered: Sequence[str]) -> Reply | None:
         """The reply at the start of ``data``, or ``None`` while more bytes are needed.
 
-        Raises ``PreambleRefused`` for a refusal, ``PeerMisbehaved`` for a suite that was not offered.
+        Raises ``PreambleRefused`` for a refusal of any version, ``PeerMisbehaved`` for a suite that was not offered.
         """
         reader = _Reader(data)
-        status = _head(reader, data)
-        if status is None:
+        head = _head(reader, data)
+        if head is None:
             return None
+        version, status = head
         if status != 0:
-            reasons = {refusal.value: refusal.name.lower().replace("_", " ") for refusal in Refusal}
-            reason = reasons.get(status, "an unknown reason")
-            raise PreambleRefused(
+            refusal = next((known for known in Refusal if known.value == status), None)
+            reason = refusal.name.lower().replace("_", " ") if refusal else "an unknown reason"
+            raise _refused(
                 f"the peer's listener declined the connection: {reason}",
-                remedy="compare channel.suites and versions on both nodes (`hansa config show`)",
-                reason=reason,
+                refusal,
+                "compare channel.suites and versions on both nodes (`hansa config show`)",
             )
+        if version != VERSION:
+            raise _malformed(f"a suite chosen in version {version} of the protocol, ours is {VERSION}")
         name = reader.short_string(_LONGEST_SUITE, "the suite's name")
         if name is None:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trio
+
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerLost, PeerMisbehaved, UndeclaredOpening
 from hansa.protocols.mpc.memory import StreamLink, network, outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.session import Session, open_session

@@ -122,19 +122,18 @@ class HandshakeState:
         self._spent = False
         return payload
 
-    def split(self) -> tuple[CipherState, CipherState | None]:
+    def split(self) -> tuple[CipherState | None, CipherState | None]:
         """The cipher states (for sending, for receiving); kills the handshake.
 
-        A one-way pattern has one direction only: the responder sends nothing, the initiator receives nothing, and
-        the missing state is ``None``, in the place of the receiver for the initiator; for the responder the pair is
-        (unused, receiving) and the first must not be used.
+        A one-way pattern has one direction only (Noise, section 7.4): the initiator receives nothing and the
+        responder sends nothing; the state that must not exist is ``None``.
         """
         if not self.complete:
             self._fail("split before the handshake is complete")
         self._spent = True
         there, back = self._symmetric.split()
         if self._one_way:
-            return (there, None) if self._initiator else (back, there)
+            return (there, None) if self._initiator else (None, there)
         return (there, back) if self._initiator else (back, there)
 
     # --- tokens (Noise, section 5.3) -----------------------------------------------------------------------------

@@ -1,0 +1,104 @@
+"""What a job opens, to whom, in words: derived alike by every party from the contract, and enforced at run time.
+
+Light: the daemon imports it. Each entry is (what, ranks, text); ``what`` is the name under which the protocols open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hansa.algorithms.errors import DataError
+
+Entry = tuple[str, tuple[int, ...], str]
+
+ALIGNMENT = "alignment"
+METRICS = "metrics"
+SCORES = "scores"
+TEST_SCORES = "test scores"
+WEIGHTS = "weights"
+COEFFICIENTS = "coefficients"
+INTERCEPT = "intercept"
+
+
+class Outputs(Protocol):
+    """Who receives what (protocols.wire.contract.Outputs)."""
+
+    @property
+    def scores(self) -> str:
+        """label-owner, all or none."""
+        ...
+
+    @property
+    def weights(self) -> str:
+        """owner or all."""
+        ...
+
+    @property
+    def metrics(self) -> str:
+        """all or label-owner."""
+        ...
+
+
+def weights_of(rank: int) -> str:
+    """The name under which the weights of one party's columns are opened."""
+    return f"weights of party {rank}"
+
+
+def receivers(choice: str, n_parties: int, label_rank: int) -> tuple[int, ...]:
+    """The ranks that ``all``, ``label-owner`` or ``none`` means."""
+    if choice == "none":
+        return ()
+    return tuple(range(n_parties)) if choice == "all" else (label_rank,)
+
+
+def openings(kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], label_rank: int) -> tuple[Entry, ...]:
+    """All that a job of this kind opens. ``names`` are the parties' in rank order."""
+    if algorithm != "lr":
+        raise DataError(f"no leakage statement for '{algorithm}'", remedy="use algorithm lr", field="algorithm")
+    everyone = tuple(range(len(names)))
+    owner = names[label_rank]
+    scored = receivers(outputs.scores, len(names), label_rank)
+    if kind == "release":
+        return (
+            *(
+                (weights_of(rank), (rank,), f"{name} learns the weights of its own columns")
+                for rank, name in enumerate(names)
+            ),
+            (COEFFICIENTS, everyone, "all learn every column's coefficient in the column's own unit"),
+            (INTERCEPT, everyone, "all learn the intercept of the released model"),
+        )
+    aligned: Entry = (
+        ALIGNMENT,
+        everyone,
+        "each party learns which of its own rows all have in common, every set's size, and how many rows any group of "
+        "parties has in common",
+    )
+    if kind == "predict":
+        if not scored:
+            raise DataError(
+                'this model\'s contract opens scores to nobody (outputs.scores = "none")',
+                remedy="train with outputs.scores opened, or release the model",
+                field="outputs.scores",
+            )
+        return aligned, (SCORES, scored, f"{_who(scored, names)} the score of every common row")
+    entries: list[Entry] = [aligned]
+    if outputs.weights == "all":
+        entries.append((WEIGHTS, everyone, "all learn the weights of all columns (standardised) and the intercept"))
+    else:
+        for rank, name in enumerate(names):
+            extra = ", and the intercept" if rank == label_rank else ""
+            entries.append((weights_of(rank), (rank,), f"{name} learns the weights of its own columns{extra}"))
+    if scored:
+        entries.append(
+            (TEST_SCORES, scored, f"{_who(scored, names)} the scores of the common rows held out for the test")
+        )
+        told = everyone if outputs.metrics == "all" else (label_rank,)
+        entries.append((METRICS, told, f"{_who(told, names)} AUC, KS, accuracy and log-loss of the test, from {owner}"))
+    return tuple(entries)
+
+
+def _who(ranks: tuple[int, ...], names: Sequence[str]) -> str:
+    if len(ranks) == len(names):
+        return "all learn"
+    return f"only {' and '.join(names[rank] for rank in ranks)} learns"

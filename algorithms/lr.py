@@ -1,0 +1,114 @@
+"""Vertical logistic regression by mini-batch SGD, on any engine.
+
+Features stay in plain with their owners; the label is shared once; weights exist only as shares. The intercept is the
+weight of a column of ones that the label's owner adds, free of L2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.algorithms.split import batches
+from hansa.algorithms.step_size import PRODUCT_BITS, step_size
+from hansa.algorithms.terms import Terms
+from hansa.protocols.mpc.engine import Engine
+from hansa.protocols.mpc.fixed_point import encode
+from hansa.protocols.mpc.shares import Share, concatenate
+
+FRAC_BITS = 18
+"""Of features, weights and residuals; products have twice as many."""
+
+AfterEpoch = Callable[[int, Share], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Every party's prepared matrix, in rank order, and where its weights lie."""
+
+    matrices: tuple[Any, ...]
+    places: tuple[slice, ...]
+
+    @property
+    def width(self) -> int:
+        """Weights in all."""
+        return int(self.places[-1].stop)
+
+
+def places(terms: Terms) -> tuple[slice, ...]:
+    """Where each party's weights lie; the intercept is the last of the label owner's."""
+    widths = [count + (rank == terms.label_rank) for rank, count in enumerate(terms.columns)]
+    ends = np.cumsum(widths).tolist()
+    return tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
+
+
+async def prepare_blocks(e: Engine, terms: Terms, standardised: NDArray[np.float64], rows: int) -> Blocks:
+    """Hand every party's standardised rows (all of them, training rows first) to the engine, once a job.
+
+    A party without columns takes part with a matrix of no columns.
+    """
+    where = places(terms)
+    matrices = []
+    for rank, place in enumerate(where):
+        mine = None
+        if rank == e.session.rank:
+            ones = np.ones((rows, 1 if rank == terms.label_rank else 0))
+            mine = encode(np.hstack((standardised, ones)), FRAC_BITS)
+        matrices.append(await e.private_matrix(rank, mine, (rows, place.stop - place.start)))
+    return Blocks(tuple(matrices), where)
+
+
+async def scores(e: Engine, blocks: Blocks, w: Share, rows: slice) -> Share:
+    """Probabilities of some rows."""
+    z = await _margins(e, blocks, w, rows)
+    return await e.sigmoid(z, 2 * FRAC_BITS)
+
+
+async def _margins(e: Engine, blocks: Blocks, w: Share, rows: slice) -> Any:
+    total = None
+    for matrix, place in zip(blocks.matrices, blocks.places, strict=True):
+        part = await e.private_linear(matrix, w[place], rows)
+        total = part if total is None else total + part
+    return total
+
+
+async def train(
+    e: Engine,
+    terms: Terms,
+    blocks: Blocks,
+    label: Share,
+    *,
+    start: tuple[int, Share] | None,
+    after_epoch: AfterEpoch,
+    after_batch: Callable[[int], None],
+) -> Share:
+    """The weights after all epochs, shared. ``start``: a finished epoch and its weights, to resume from.
+
+    Per batch: the margins (local), a sigmoid, the gradient (local) and one truncation, which also divides by the batch.
+    Rounds per batch: 14 on the replicated engine.
+    """
+    epochs, size, train_rows = int(terms.params["epochs"]), int(terms.params["batch_size"]), label.size
+    first = 0 if start is None else start[0]
+    w = e.public(np.zeros(blocks.width, dtype=np.uint64)) if start is None else start[1]
+    decayed = np.ones(blocks.width, dtype=np.uint64)
+    decayed[blocks.places[terms.label_rank].stop - 1] = 0  # no L2 on the intercept
+    done = 0
+    for epoch in range(first, epochs):
+        for rows in batches(terms.seed, epoch, train_rows, size):
+            step = step_size(
+                float(terms.params["learning_rate"]), float(terms.params["l2"]), rows.stop - rows.start, train_rows
+            )
+            residual = await scores(e, blocks, w, rows) - label[rows]
+            parts = [await e.private_linear_t(matrix, residual, rows) for matrix in blocks.matrices]
+            change = concatenate(parts).times(step.factor)
+            if step.decay:
+                change += e.as_product(w.times(decayed * np.uint64(step.decay << FRAC_BITS)))
+            w -= await e.truncate(change, PRODUCT_BITS - FRAC_BITS + step.shift)
+            done += rows.stop - rows.start
+            after_batch(done)
+        after_epoch(epoch + 1, w)
+    return w

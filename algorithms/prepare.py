@@ -1,0 +1,37 @@
+"""Standardisation, by each owner alone: (x - mean) / std over the training rows, clipped.
+
+The clip bounds what enters fixed point; it is part of the model (the plaintext reference and prediction do the same).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLIP = 32.0
+"""Standard deviations; beyond it a standardised value is cut off."""
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Standardisation:
+    """Mean and standard deviation of each column, (columns,) each; a constant column has std 1."""
+
+    mean: Matrix
+    std: Matrix
+
+    @classmethod
+    def fit(cls, features: Matrix) -> Standardisation:
+        """From the training rows."""
+        if features.shape[0] == 0:
+            raise ValueError("no rows to standardise by")
+        mean, std = features.mean(axis=0), features.std(axis=0)
+        constant = std <= 1e-12 * np.maximum(1.0, np.abs(mean))
+        return cls(mean, np.where(constant, 1.0, std))
+
+    def apply(self, features: Matrix) -> Matrix:
+        """Standardised and clipped; a constant column becomes 0."""
+        return np.clip((features - self.mean) / self.std, -CLIP, CLIP)

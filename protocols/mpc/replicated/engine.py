@@ -1,0 +1,284 @@
+"""Replicated secret sharing among three parties, semi-honest, honest majority (Araki et al., CCS'16; ABY3, CCS'18).
+
+x = x0 + x1 + x2 mod 2^64. Component j is held by P_j and P_{j-1}: party i holds (x_i, x_{i+1}). The same two parties
+hold the key of keystream j, so that they draw common masks without a message. A Product is an additive sharing
+(z0, z1, z2), z_i at P_i: products cost no message until they are reshared, and sums of them are free.
+
+No party alone learns anything but the openings; any two together hold every secret.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from hansa.protocols.errors import PeerMisbehaved, ProtocolError
+from hansa.protocols.mpc.kernels.ring import bin_sums, cross_product, matvec, matvec_transposed
+from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.replicated import comparison, truncation
+from hansa.protocols.mpc.replicated import sigmoid as logistic
+from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
+
+PARTIES = 3
+_LONG_WORK = 1 << 21
+"""Multiplications above which a kernel leaves the event loop (about a millisecond)."""
+_STATE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedMatrix:
+    """A private matrix: plain at its owner, a one-time pad's two halves at the others."""
+
+    owner: int
+    shape: tuple[int, int]
+    piece: Ring = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedBins:
+    """Private bins: plain at their owner, one-time-padded indicator columns at the others."""
+
+    owner: int
+    shape: tuple[int, int]
+    n_bins: int
+    bins: NDArray[np.uint8] | None = field(repr=False)
+    indicators: OwnedMatrix | None = field(repr=False)
+
+
+class Replicated:
+    """The engine ``replicated``; make it with ``await Replicated.start(session, frac_bits)``."""
+
+    name = "replicated"
+
+    def __init__(self, session: Session, frac_bits: int, own: Keystream, next_: Keystream) -> None:
+        self.session = session
+        self.frac_bits = frac_bits
+        self.rank = session.rank
+        self.previous = (session.rank - 1) % PARTIES
+        self.next = (session.rank + 1) % PARTIES
+        self.key_own, self.key_next = own, next_
+        """Keystreams ``rank`` (shared with the previous party) and ``rank + 1`` (shared with the next)."""
+
+    @classmethod
+    async def start(cls, session: Session, frac_bits: int) -> Replicated:
+        """Agree on the keystreams: each party draws 32 bytes and sends them to the previous one.
+
+        Rounds: 1 (and 1 to compare the parameters). Bytes sent per party: 32, and 64.
+        """
+        if session.n_parties != PARTIES:
+            raise ProtocolError("the engine replicated takes three parties", remedy="name three parties in the job")
+        await session.check_public("engine", cls.name, frac_bits)
+        secret = os.urandom(32)
+        rank = session.rank
+        mine = np.frombuffer(secret, dtype=np.uint8)
+        got = await session.exchange({(rank - 1) % PARTIES: [mine]}, {(rank + 1) % PARTIES: [32]}, dtype=np.uint8)
+        theirs = got[(rank + 1) % PARTIES][0].tobytes()
+        if theirs == secret:
+            raise PeerMisbehaved("a peer sent our own key back", remedy="end the job", peer=(rank + 1) % PARTIES)
+        return cls(session, frac_bits, Keystream(secret, session.context), Keystream(theirs, session.context))
+
+    # --- in and out ----------------------------------------------------------------------------------------------
+
+    async def input(self, owner: int, values: Ring | None, shape: tuple[int, ...]) -> Share:
+        """Share the owner's array: component owner+1 is a common mask, the difference goes to the party before.
+
+        Rounds: 1. Bytes sent: 8·size by the owner, none by the others.
+        """
+        if self.rank == owner:
+            flat = _checked(values, shape)
+            second = self.key_next.words(*shape)
+            first = flat - second
+            await self.session.exchange({self.previous: [first]}, {})
+            return Share((first, second))
+        if self.rank == (owner + 1) % PARTIES:
+            await self.session.exchange({}, {})
+            return Share((self.key_own.words(*shape), np.zeros(shape, dtype=np.uint64)))
+        received = await self.session.exchange({}, {owner: [shape]})
+        return Share((np.zeros(shape, dtype=np.uint64), received[owner][0]))
+
+    def public(self, values: Ring) -> Share:
+        """A public array as a share: component 0 is the value, the others are zero. Local."""
+        zero = np.zeros_like(values)
+        return Share((values if self.rank == 0 else zero, values if self.rank == PARTIES - 1 else zero))
+
+    def add_public(self, x: Share, values: Ring | int) -> Share:
+        """x plus a public value. Local."""
+        flat = np.broadcast_to(np.asarray(values, dtype=np.uint64), x.shape)
+        return x + self.public(np.ascontiguousarray(flat))
+
+    async def open(self, *shares: Share, what: str) -> tuple[Ring, ...]:
+        """Open to all: each party sends its first component to the next, who lacks it.
+
+        Rounds: 1. Bytes sent per party: 8·(total size).
+        """
+        everyone = tuple(range(PARTIES))
+        self.session.declare_opening(what, everyone, sum(share.size for share in shares))
+        received = await self.session.exchange(
+            {self.next: [share.parts[0] for share in shares]}, {self.previous: [share.shape for share in shares]}
+        )
+        missing = received[self.previous]
+        return tuple(s.parts[0] + s.parts[1] + m for s, m in zip(shares, missing, strict=True))
+
+    async def open_to(self, to: int, *shares: Share, what: str) -> tuple[Ring, ...] | None:
+        """Open to one party; None at the others.
+
+        Rounds: 1. Bytes sent: 8·(total size) by the party before ``to``, none by the others.
+        """
+        self.session.declare_opening(what, (to,), sum(share.size for share in shares))
+        sender = (to - 1) % PARTIES
+        if self.rank == to:
+            received = await self.session.exchange({}, {sender: [share.shape for share in shares]})
+            missing = received[sender]
+            return tuple(s.parts[0] + s.parts[1] + m for s, m in zip(shares, missing, strict=True))
+        outgoing = {to: [share.parts[0] for share in shares]} if self.rank == sender else {}
+        await self.session.exchange(outgoing, {})
+        return None
+
+    # --- products ------------------------------------------------------------------------------------------------
+
+    async def mul(self, x: Share, y: Share) -> Product:
+        """Elementwise product of equal shapes, unreduced. Local (Araki et al., section 2.1)."""
+        return Product((self.cross(x, y),))
+
+    def cross(self, x: Share, y: Share) -> Ring:
+        """This party's summand of x·y."""
+        if x.shape != y.shape:
+            raise ProtocolError("factors of different shapes", remedy="report this as a bug")
+        flat = [np.ascontiguousarray(part).reshape(-1) for part in (*x.parts, *y.parts)]
+        return cross_product(flat[0], flat[1], flat[2], flat[3]).reshape(x.shape)
+
+    def as_product(self, x: Linear) -> Product:
+        """A share as a Product, locally; a Product as it is."""
+        return x if isinstance(x, Product) else Product((x.parts[0],))
+
+    def zero_mask(self, *shape: int) -> Ring:
+        """This party's summand of a random additive sharing of zero. Local."""
+        return self.key_own.words(*shape) - self.key_next.words(*shape)
+
+    async def reshare(self, product: Product) -> Share:
+        """A product as a share: each party masks its summand and sends it to the previous one.
+
+        Rounds: 1. Bytes sent per party: 8·size.
+        """
+        own = product.parts[0] + self.zero_mask(*product.shape)
+        received = await self.session.exchange({self.previous: [own]}, {self.next: [product.shape]})
+        return Share((own, received[self.next][0]))
+
+    async def truncate(self, x: Linear, bits: int) -> Share:
+        """x / 2^bits, floor or one more; see ``truncation.truncate``."""
+        return await truncation.truncate(self, self.as_product(x), bits)
+
+    # --- what stays with its owner -------------------------------------------------------------------------------
+
+    async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> OwnedMatrix:
+        """Prepare the owner's matrix, once a job: a one-time pad, the pad at the next party, the rest at the previous.
+
+        Neither learns anything (each sees uniform words); only the owner, or the two together, hold the matrix.
+        Rounds: 1. Bytes sent: 8·rows·columns by the owner, none by the others.
+        """
+        if self.rank == owner:
+            plain = _checked(values, shape)
+            await self.session.exchange({self.previous: [plain - self.key_next.words(*shape)]}, {})
+            return OwnedMatrix(owner, shape, plain)
+        if self.rank == (owner + 1) % PARTIES:
+            await self.session.exchange({}, {})
+            return OwnedMatrix(owner, shape, self.key_own.words(*shape))
+        received = await self.session.exchange({}, {owner: [shape]})
+        return OwnedMatrix(owner, shape, received[owner][0])
+
+    async def private_linear(self, x: OwnedMatrix, w: Share, rows: slice) -> Product:
+        """``x[rows] @ w``: the owner multiplies the two components of w that it holds, the others the third, which
+        both know, by their halves of the pad. Local."""
+        return Product((await self._run(matvec, x.piece[rows], self._component_for(x.owner, w)),))
+
+    async def private_linear_t(self, x: OwnedMatrix, r: Share, rows: slice) -> Product:
+        """``x[rows].T @ r``, likewise. Local."""
+        return Product((await self._run(matvec_transposed, x.piece[rows], self._component_for(x.owner, r)),))
+
+    async def private_bins(
+        self, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
+    ) -> OwnedBins:
+        """Prepare the owner's bins, (rows, columns) of values below ``n_bins``, as padded indicator columns.
+
+        Rounds: 1. Bytes sent: 8·rows·columns·n_bins by the owner, none by the others.
+        """
+        indicators = None
+        wide = (shape[0], shape[1] * n_bins)
+        if self.rank == owner:
+            if bins is None or bins.shape != shape or (bins.size and int(bins.max()) >= n_bins):
+                raise ProtocolError("bins out of range", remedy="report this as a bug")
+            indicators = (bins[:, :, None] == np.arange(n_bins, dtype=np.uint8)).astype(np.uint64).reshape(wide)
+        padded = await self.private_matrix(owner, indicators, wide)
+        return OwnedBins(owner, shape, n_bins, bins, None if self.rank == owner else padded)
+
+    async def select_sum(self, x: OwnedBins, v: Share) -> Product:
+        """H[j, b] = sum of v_i over the rows i whose bin in column j is b, as (columns, n_bins). Local."""
+        component = self._component_for(x.owner, v)
+        if x.bins is not None:
+            return Product((bin_sums(x.bins, component, x.n_bins),))
+        if x.indicators is None:
+            raise ProtocolError("bins without indicators", remedy="report this as a bug")
+        sums = await self._run(matvec_transposed, x.indicators.piece, component)
+        return Product((sums.reshape(x.shape[1], x.n_bins),))
+
+    def _component_for(self, owner: int, v: Share) -> Ring:
+        """The owner's two components of v, summed; at the others, the component that the owner lacks."""
+        if self.rank == owner:
+            return v.parts[0] + v.parts[1]
+        return v.parts[1] if self.rank == (owner + 1) % PARTIES else v.parts[0]
+
+    async def _run(self, multiply: truncation.MatVec, x: Ring, v: Ring) -> Ring:
+        x, v = np.ascontiguousarray(x), np.ascontiguousarray(v)
+        if x.size < _LONG_WORK:
+            return multiply(x, v)
+        return await trio.to_thread.run_sync(multiply, x, v)
+
+    # --- bits ----------------------------------------------------------------------------------------------------
+
+    async def msb(self, x: Share) -> BitShare:
+        """The sign bit of every element, flat; see ``comparison.msb``."""
+        return await comparison.msb(self, x)
+
+    async def less(self, x: Share, y: Share) -> BitShare:
+        """x < y elementwise, flat, for |x - y| < 2^63: the sign of the difference; costs as ``msb``."""
+        return await comparison.msb(self, x - y)
+
+    async def b2a(self, bits: BitShare) -> Share:
+        """Bits as ring elements 0 and 1, flat; see ``comparison.b2a``."""
+        return await comparison.b2a(self, bits)
+
+    async def mux(self, bits: BitShare, x: Share, y: Share) -> Share:
+        """x where the bit is 1, else y, flat.
+
+        Rounds: 3. Bytes sent: as ``b2a``, and 8·size per party.
+        """
+        chosen = await comparison.b2a(self, bits)
+        return y.reshape(-1) + await self.reshare(Product((self.cross(chosen, (x - y).reshape(-1)),)))
+
+    async def sigmoid(self, x: Linear, scale_bits: int) -> Share:
+        """The logistic function; see ``sigmoid.sigmoid``."""
+        return await logistic.sigmoid(self, x, scale_bits)
+
+    # --- states --------------------------------------------------------------------------------------------------
+
+    def share_state(self, share: Share) -> bytes:
+        """This party's two components of a one-dimensional share, with version and rank in front."""
+        return bytes([_STATE_VERSION, self.rank]) + b"".join(part.tobytes() for part in share.parts)
+
+    def share_from_state(self, state: bytes) -> Share:
+        """The share again; raises ``ProtocolError`` for another version, another rank's, or a truncated state."""
+        if len(state) < 2 or state[0] != _STATE_VERSION or state[1] != self.rank or (len(state) - 2) % 16:
+            raise ProtocolError("a saved share is not of this party and version", remedy="train the model anew")
+        both = np.frombuffer(state[2:], dtype=np.uint64).copy()
+        return Share((both[: both.size // 2], both[both.size // 2 :]))
+
+
+def _checked(values: Ring | None, shape: tuple[int, ...]) -> Ring:
+    if values is None or values.shape != shape or values.dtype != np.uint64:
+        raise ProtocolError(f"the owner's input must be uint64 of shape {shape}", remedy="report this as a bug")
+    return np.ascontiguousarray(values)

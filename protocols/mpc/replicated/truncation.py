@@ -1,0 +1,99 @@
+"""Truncation that is never grossly wrong: floor or one more, for every |x| < 2^62.
+
+The local truncation of ABY3 and SecureML errs by 2^(64 - bits) with probability about |x|/2^63. Here P0, who sees
+nothing that is opened, knows the mask's parts, so the wrap is known exactly (the idea of SecureQ8's probabilistic
+truncation, Dalskov, Escudero, Keller, PoPETs'20, section 4, with P0 in the place of the preprocessing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.shares import Product, Ring, Share
+
+if TYPE_CHECKING:
+    from hansa.protocols.mpc.replicated.engine import Replicated
+
+MatVec = Callable[[Ring, Ring], Ring]
+
+_OFFSET = np.uint64(1 << 62)
+_LOW63 = np.uint64((1 << 63) - 1)
+_TOP = np.uint64(63)
+
+
+async def truncate(e: Replicated, z: Product, bits: int) -> Share:
+    """z / 2^bits for an additive sharing z with |z| < 2^62: floor(z / 2^bits) or one more, never anything else.
+
+    1. z' = z + 2^62, in [0, 2^63). The mask is r = r0 + r1, r0 drawn by P0 and P2, r1 by P0 and P1.
+    2. c = z' + r is opened to P1 and P2 (not to P0): P0 sends z0 masked, P1 and P2 exchange their masked summands.
+       P0 also shares between them, additively, t = (r mod 2^63) >> bits and m = the top bit of r.
+    3. With c' = c mod 2^63: z' = c' - (r mod 2^63) + w 2^63, where w = m xor the top bit of c, as z' < 2^63. So
+       (c' >> bits) - t + w 2^(63-bits) is floor(z' / 2^bits) or one more. Given c, w is linear in m, so P1 and P2
+       hold an additive sharing of it, from which 2^(62-bits) is taken off again.
+    4. ``settle``: that sharing becomes a Share.
+
+    What is seen: P0 nothing. P1 lacks r0 and the mask of P0's summand, P2 lacks r1 and that mask: all they receive is
+    uniform to each alone.
+
+    Rounds: 2. Bytes sent: 32·size by P0, 16·size each by P1 and P2.
+    """
+    if not 0 < bits < 62:
+        raise ProtocolError(f"truncation by {bits} bits", remedy="report this as a bug")
+    size = z.size
+    shape = z.shape
+    own = z.parts[0].reshape(-1) + e.zero_mask(size)
+    if e.rank == 0:
+        t, m = mask_parts(e, size, bits)
+        await e.session.exchange({1: [own, t, m], 2: [own]}, {})
+        return (await settle(e, None, size)).reshape(*shape)
+    if e.rank == 1:
+        c1 = own + _OFFSET + e.key_own.words(size)
+        got = await e.session.exchange({2: [c1]}, {0: [size, size, size], 2: [size]})
+        masked, t, m = got[0]
+        c = masked + c1 + got[2][0]
+    else:
+        r0, t, m = e.key_next.words(3, size)
+        c2 = own + r0
+        got = await e.session.exchange({1: [c2]}, {0: [size], 1: [size]})
+        c = got[0][0] + c2 + got[1][0]
+    return (await settle(e, unmask(c, t, m, bits, first=e.rank == 1), size)).reshape(*shape)
+
+
+def mask_parts(e: Replicated, size: int, bits: int) -> tuple[Ring, Ring]:
+    """Step 2 at P0: draw r0, r1; P1's summands of t and m (P2 draws its own, with r0, from keystream 0)."""
+    r0, t2, m2 = e.key_own.words(3, size)
+    r = r0 + e.key_next.words(size)
+    return ((r & _LOW63) >> np.uint64(bits)) - t2, (r >> _TOP) - m2
+
+
+def unmask(c: Ring, t: Ring, m: Ring, bits: int, *, first: bool) -> Ring:
+    """Step 3 at P1 (``first``) or P2, with its summands of t and m."""
+    top, unit = c >> _TOP, np.uint64(1 << (63 - bits))
+    summand = (unit - (top * unit * np.uint64(2))) * m - t
+    if first:
+        summand += ((c & _LOW63) >> np.uint64(bits)) + top * unit - np.uint64(1 << (62 - bits))
+    return summand
+
+
+async def settle(e: Replicated, summand: Ring | None, size: int) -> Share:
+    """An additive sharing between P1 and P2 (P0 passes None) as a Share.
+
+    Components 0 and 1 are drawn by P0 with P2 and with P1; P1 and P2 tell each other the masked rest, component 2.
+    Rounds: 1. Bytes sent: 8·size each by P1 and P2, none by P0.
+    """
+    if e.rank == 0:
+        y0, y1 = e.key_own.words(size), e.key_next.words(size)
+        await e.session.exchange({}, {})
+        return Share((y0, y1))
+    if summand is None:
+        raise ProtocolError("no summand to settle", remedy="report this as a bug")
+    other = 3 - e.rank
+    mask = e.key_own.words(size) if e.rank == 1 else e.key_next.words(size)
+    mine = summand - mask
+    received = await e.session.exchange({other: [mine]}, {other: [size]})
+    y2 = mine + received[other][0]
+    return Share((mask, y2)) if e.rank == 1 else Share((y2, mask))

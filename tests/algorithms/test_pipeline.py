@@ -1,0 +1,211 @@
+"""Whole jobs among three parties in one process, against the same training on pooled plaintext."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import trio
+
+from hansa.algorithms import leakage, pipeline
+from hansa.algorithms.errors import DataError
+from hansa.algorithms.model import PartyModel
+from hansa.algorithms.party_table import PartyTable
+from hansa.algorithms.plaintext import train_and_test
+from hansa.algorithms.terms import Terms
+from hansa.protocols.errors import PeerAborted
+from hansa.protocols.mpc.memory import outcomes_of_parties, parties, run_parties
+from hansa.protocols.mpc.replicated.engine import Replicated
+
+SEED = bytes(range(16))
+PARAMS = {"epochs": 6, "batch_size": 64, "learning_rate": 0.5, "l2": 0.001}
+SPLIT = (10, 10, 10)
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def step(self, name: str, total: int = 0) -> None:
+        self.steps.append(name)
+
+    def advance(self, done: int) -> None:
+        assert done >= 0
+
+
+class Kept:
+    """Checkpoints in memory; ``resume`` is what ``load`` gives."""
+
+    def __init__(self, resume: tuple[int, bytes] | None = None) -> None:
+        self.saved: dict[int, bytes] = {}
+        self.resume = resume
+
+    def save(self, epoch: int, blob: bytes) -> None:
+        self.saved[epoch] = blob
+
+    def load(self) -> tuple[int, bytes] | None:
+        return self.resume
+
+
+def terms(**changes: Any) -> Terms:
+    values: dict[str, Any] = {
+        "names": ("clinic", "laboratory", "imaging"),
+        "column_names": tuple(tuple(f"c{rank}{i}" for i in range(count)) for rank, count in enumerate(SPLIT)),
+        "label_rank": 0,
+        "seed": SEED,
+        "test_fraction": 0.2,
+        "params": PARAMS,
+        "scores": "label-owner",
+        "weights": "owner",
+        "metrics": "all",
+        "max_rows": 1000,
+    }
+    return Terms(**(values | changes))
+
+
+def real_data() -> tuple[np.ndarray, np.ndarray]:
+    datasets = pytest.importorskip("sklearn.datasets", reason="the extra 'demo' is not installed")
+    data = datasets.load_breast_cancer()
+    return data.data, data.target.astype(np.float64)
+
+
+def tables(features: np.ndarray, label: np.ndarray, *, missing: int = 20) -> list[PartyTable]:
+    """Each party has its columns of its own random rows in its own order."""
+    rng = np.random.default_rng(5)
+    edges = np.cumsum((0, *SPLIT))
+    out = []
+    for rank in range(3):
+        rows = rng.permutation(len(label))[missing:]
+        out.append(
+            PartyTable(
+                keys=[f"patient-{row}".encode() for row in rows],
+                features=features[rows, edges[rank] : edges[rank + 1]],
+                columns=terms().column_names[rank],
+                label=label[rows] if rank == 0 else None,
+            )
+        )
+    return out
+
+
+def allowed(t: Terms, kind: str = "train") -> set[tuple[str, tuple[int, ...]]]:
+    return {(what, to) for what, to, _ in leakage.openings(kind, "lr", t, t.names, t.label_rank)}
+
+
+async def train_all(
+    t: Terms, data: list[PartyTable], checkpoints: list[Kept] | None = None
+) -> tuple[list[pipeline.TrainOutcome], list[Any]]:
+    async with parties(3, allowed=allowed(t)) as sessions:
+
+        async def party(session: Any) -> pipeline.TrainOutcome:
+            engine = await Replicated.start(session, 18)
+            kept = checkpoints[session.rank] if checkpoints else Kept()
+            return await pipeline.train(engine, t, data[session.rank], Quiet(), kept)
+
+        outcomes = await run_parties(sessions, party)
+        return outcomes, [session.transcript for session in sessions]
+
+
+def pooled(t: Terms, data: list[PartyTable], outcome: pipeline.TrainOutcome, order: list[np.ndarray]) -> Any:
+    x = np.hstack([table.features[rows] for table, rows in zip(data, order, strict=True)])
+    label = data[0].label
+    assert label is not None
+    return train_and_test(x, label[order[0]], seed=t.seed, test_fraction=t.test_fraction, params=dict(t.params))
+
+
+def aligned_rows(kept: list[Kept]) -> list[np.ndarray]:
+    return [pipeline._unpack(k.saved[0])[0] for k in kept]
+
+
+async def test_the_league_trains_what_the_pool_would() -> None:
+    data = tables(*real_data())
+    t, kept = terms(), [Kept() for _ in range(3)]
+    outcomes, transcripts = await train_all(t, data, kept)
+    w, metrics = pooled(t, data, outcomes[0], aligned_rows(kept))
+    mine = np.concatenate(
+        [outcomes[0].weights[:10], outcomes[1].weights, outcomes[2].weights, outcomes[0].weights[10:]]
+    )  # type: ignore[index]
+    assert np.abs(mine - w).max() < 2**-7  # the sigmoid's approximation; truncation noise alone is far smaller
+    for outcome in outcomes:
+        assert outcome.metrics is not None
+        assert abs(outcome.metrics["auc"] - metrics["auc"]) < 0.002
+        assert outcome.rows == len(set.intersection(*({*table.keys} for table in data)))
+    assert outcomes[0].scores is not None
+    assert outcomes[1].scores is None
+    assert set(outcomes[0].model.opened) == {*t.column_names[0], "intercept"}
+    for transcript in transcripts:
+        assert {(o.what, o.to) for o in transcript.openings} == allowed(t)
+
+
+async def test_everything_opened_to_all_when_the_contract_says_so() -> None:
+    data = tables(*real_data())
+    t = terms(weights="all", scores="all", params=PARAMS | {"epochs": 1})
+    outcomes, _ = await train_all(t, data)
+    for outcome in outcomes:
+        np.testing.assert_array_equal(outcome.weights, outcomes[0].weights)
+        assert outcome.scores is not None
+        np.testing.assert_array_equal(outcome.scores.values, outcomes[0].scores.values)  # type: ignore[union-attr]
+
+
+async def test_a_resumed_job_ends_with_the_same_model() -> None:
+    data = tables(*real_data())
+    t, kept = terms(), [Kept() for _ in range(3)]
+    whole, _ = await train_all(t, data, kept)
+    again = [Kept((3, k.saved[3])) for k in kept]
+    resumed, _ = await train_all(t, data, again)
+    assert sorted(again[0].saved) == [4, 5, 6]
+    for first, second in zip(whole, resumed, strict=True):
+        assert np.abs(first.weights - second.weights).max() < 2**-10  # type: ignore[operator]
+
+
+async def test_predict_and_release() -> None:
+    features, label = real_data()
+    data = tables(features, label)
+    t = terms(params=PARAMS | {"epochs": 3})
+    outcomes, _ = await train_all(t, data)
+    models = [PartyModel.from_state(outcome.model.to_state()) for outcome in outcomes]
+    released = []
+    async with parties(3, allowed=allowed(t, "release")) as sessions:
+
+        async def let_go(session: Any) -> Any:
+            engine = await Replicated.start(session, 18)
+            return await pipeline.release(engine, t, models[session.rank], Quiet())
+
+        released = await run_parties(sessions, let_go)
+    async with parties(3, allowed=allowed(t, "predict")) as sessions:
+
+        async def score(session: Any) -> Any:
+            engine = await Replicated.start(session, 18)
+            return await pipeline.predict(engine, t, models[session.rank], data[session.rank], Quiet())
+
+        scored = await run_parties(sessions, score)
+    assert scored[1] is None
+    assert scored[2] is None
+    plain = released[1]
+    assert plain.to_json() == released[0].to_json() == released[2].to_json()
+    rows = [int(data[0].keys[i].decode().split("-")[1]) for i in scored[0].rows]
+    z = features[rows] @ plain.coefficients + plain.intercept
+    truth = 1 / (1 + np.exp(-z))
+    assert np.abs(scored[0].values - truth).max() < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda d: [d[0], d[1], PartyTable([b"x"], d[2].features[:1], d[2].columns)], "the intersection is empty"),
+        (lambda d: [PartyTable(d[0].keys, d[0].features, d[0].columns, np.ones(d[0].rows)), d[1], d[2]], "is constant"),
+    ],
+)
+async def test_data_that_cannot_be_trained_on_ends_it_everywhere(break_it: Any, message: str) -> None:
+    data = break_it(tables(*real_data()))
+    async with parties(3) as sessions:
+
+        async def party(session: Any) -> Any:
+            engine = await Replicated.start(session, 18)
+            return await pipeline.train(engine, terms(), data[session.rank], Quiet(), Kept())
+
+        with trio.fail_after(30):
+            outcomes = await outcomes_of_parties(sessions, party)
+    for outcome in outcomes:
+        assert isinstance(outcome, DataError | PeerAborted)
+        assert message in outcome.message
