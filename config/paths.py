@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 
 from hansa.config.errors import ConfigError
 
 _LONGEST_SOCKET_PATH = 107 if sys.platform.startswith("linux") else 103
 """Bytes of ``sun_path`` less its final zero."""
+_SOCKET_NAME = len("/0123456789abcdef.sock")
 
 
 def default_home() -> Path:
@@ -30,13 +29,17 @@ def admin_socket(home: Path) -> Path:
     path = home.absolute() / "admin.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
-    name = hashlib.blake2b(os.fsencode(home.absolute()), digest_size=8).hexdigest()
+    from hashlib import blake2b  # noqa: PLC0415  # OpenSSL takes a third of a command's start-up, and this is rare
+
+    name = blake2b(os.fsencode(home.absolute()), digest_size=8).hexdigest()
     return runtime_folder() / f"{name}.sock"
 
 
 def runtime_folder() -> Path:
     """A folder that only this user can enter, made if missing; ``ConfigError`` where somebody else's stands there."""
-    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"hansa-{os.getuid()}"
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"hansa-{os.getuid()}"  # noqa: S108  # checked below
+    if len(os.fsencode(folder)) > _LONGEST_SOCKET_PATH - _SOCKET_NAME:
+        folder = Path("/tmp") / folder.name  # noqa: S108  # the same check
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
