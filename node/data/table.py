@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.terms import PartyTable
+from hansa.algorithms.party_table import PartyTable
 from hansa.node.data import keys
 from hansa.node.data.cells import LARGEST, what_is_wrong
 from hansa.node.data.schema import TableSpec
@@ -41,7 +41,7 @@ def load_table(spec: Mapping[str, Any]) -> PartyTable:
     for place, name in enumerate(wanted.columns):
         features[:, place] = numbers[name]
     label = None if wanted.label is None else _label(source, wanted.label, np.array(numbers[wanted.label]))
-    return PartyTable(all_keys, features, wanted.columns, label, wanted.path)
+    return PartyTable(all_keys, features, wanted.columns, label)
 
 
 def _check_schema(source: Source, spec: TableSpec) -> None:
