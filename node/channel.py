@@ -6,20 +6,24 @@ straight out of the sender's.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from socket import IPPROTO_TCP, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, TCP_NODELAY
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from socket import IPPROTO_TCP, TCP_NODELAY
 
 import trio
 from trio.socket import SocketType
 
-from hansa.protocols.errors import PeerError, PeerLost, PeerTimeout, ProtocolError
+from hansa.config.errors import HansaError
+from hansa.protocols.errors import PeerError, PeerLost, PeerTimeout
 from hansa.protocols.wire.channel import MessageReceived, PeerClosed, PingReceived, PongReceived, Receiver, Sender
 from hansa.protocols.wire.handshaking import Established, HandshakeParams, Handshaking
 from hansa.protocols.wire.limits import (
+    CLOSE_DEADLINE_S,
     HANDSHAKE_DEADLINE_S,
     KEEP_ALIVE_INTERVAL_S,
+    LAST_WORDS_S,
     PREAMBLE_DEADLINE_S,
     SILENCE_DEADLINE_S,
 )
@@ -27,8 +31,6 @@ from hansa.protocols.wire.noise.cipher import Bytes
 from hansa.protocols.wire.preamble import Preamble, Purpose
 
 __all__ = ["ChannelClosed", "Conn", "HandshakeParams", "Purpose", "accept", "dial", "read_preamble"]
-
-_SOCKET_BUFFER = 4 << 20
 
 
 class ChannelClosed(PeerError):
@@ -47,7 +49,7 @@ def _map_exceptions(what: str) -> Iterator[None]:
     """The one place where foreign errors become ours."""
     try:
         yield
-    except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+    except (OSError, UnicodeError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
         raise PeerLost(
             f"the connection was lost {what}: {getattr(error, 'strerror', None) or error}",
             remedy="see which leg fails with `hansa doctor`",
@@ -81,11 +83,15 @@ async def dial(
 
 
 async def read_preamble(sock: SocketType) -> Preamble:
-    """Read the preamble of a connection just accepted: bounded in bytes and in time."""
+    """Read the preamble of a connection just accepted: bounded in bytes and in time, and not one byte more.
+
+    Raises ``PeerLost``, ``PeerTimeout``, ``PeerMisbehaved``, or ``PreambleRefused`` (another version). The
+    socket stays open: closing it, and whether to answer, is the listener's part.
+    """
     data = b""
     with _map_exceptions("before it said what it wants"), trio.fail_after(PREAMBLE_DEADLINE_S):
         while (preamble := Preamble.parse_untrusted(data)) is None:
-            # a byte string longer than a preamble is refused by the parser; what follows belongs to the handshake
+            # byte by byte: what follows belongs to the handshake, perhaps in another process
             piece = await sock.recv(1)
             if not piece:
                 raise PeerLost("the connection ended inside the preamble", remedy="dial again")
@@ -107,8 +113,6 @@ async def accept(
 
 async def _handshake(sock: SocketType, machine: Handshaking) -> Conn:
     sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-    for option in (SO_SNDBUF, SO_RCVBUF):
-        sock.setsockopt(SOL_SOCKET, option, _SOCKET_BUFFER)
     while True:
         await _send_all(sock, memoryview(machine.data_to_send()))
         if machine.established is not None:
@@ -133,7 +137,8 @@ class Conn:
     """An open encrypted connection to an authenticated peer.
 
     One task receives; any number may send. ``keep_alive`` must run beside, and somebody must be receiving, for the
-    peers to notice each other's life.
+    peers to notice each other's life. The first failure ends the connection: it closes the socket, wakes whoever
+    waits, and every later call raises the same error.
     """
 
     def __init__(self, sock: SocketType, established: Established) -> None:
@@ -149,124 +154,163 @@ class Conn:
         self._sender = Sender(established.sending)
         self._receiver = Receiver(established.receiving, established.rest)
         self._sending = trio.Lock()
-        self._pings: tuple[int, float] | None = None
+        self._ping: tuple[int, float] | None = None
         self._pong_due: int | None = None
         self._wake = trio.Event()
-        self._ended: str | None = None
+        self._watched = False
+        self._patience = trio.CancelScope()
+        self._waited = 0.0
+        self._unsendable: HansaError | None = None
+        self._ended: HansaError | None = None
+        self._over = trio.Event()
+        self._closed_here = False
 
     async def send(self, *parts: Bytes) -> None:
         """Send one message, the concatenation of ``parts``.
 
-        A cancellation in the middle leaves the connection dead, never half a message. Raises ``PeerLost``.
+        A cancellation in the middle ends the connection: never half a message and then another. Raises ``PeerLost``
+        or what ended the connection before; ``ProtocolError``, harmlessly, for a message that is too long.
         """
         async with self._sending:
-            self._refuse_ended()
-            try:
-                with _map_exceptions("while sending"):
-                    for data in self._sender.message(*parts):
-                        await self._write(data)
-            except BaseException:
-                self._end("sending was interrupted")
-                raise
+            self._refuse_unsendable()
+            await self._write(self._sender.message(*parts))
 
     async def receive(self) -> memoryview:
-        """The next whole message.
+        """The next whole message; may be cancelled without harm.
 
-        Raises ``PeerLost``, ``PeerMisbehaved``, ``SecurityError``, or ``ChannelClosed`` after the peer's goodbye.
+        Raises ``PeerLost``, ``PeerTimeout``, ``PeerMisbehaved``, ``SecurityError``, or ``ChannelClosed`` after the
+        peer's goodbye.
         """
         self._refuse_ended()
+        waited = False
         try:
             while True:
                 event = self._receiver.next_event()
                 match event:
                     case None:
                         await self._fill()
+                        waited = True
                     case MessageReceived(data):
+                        if not waited:  # a peer's stream of messages must not keep other tasks from running
+                            await trio.lowlevel.cancel_shielded_checkpoint()
                         return data
                     case PingReceived(token):
                         self._pong_due = token
                         self._wake.set()
                     case PongReceived(token):
-                        if self._pings is not None and self._pings[0] == token:
-                            self.latency_s = trio.current_time() - self._pings[1]
-                            self._pings = None
+                        if self._ping is not None and self._ping[0] == token:
+                            self.latency_s = trio.current_time() - self._ping[1]
+                            self._ping = None
                     case PeerClosed(reason):
                         raise ChannelClosed(
                             f"the peer closed the connection: {reason}",
                             remedy="nothing, unless it was not expected",
                             reason=reason,
                         )
-        except (PeerError, ProtocolError) as error:
-            self._end(error.message)
+        except HansaError as error:
+            self._end(error)
             raise
 
     async def keep_alive(self) -> None:
-        """Answer pings, send ours, and raise ``PeerTimeout`` once the peer has been silent for 20 s."""
+        """Answer pings, send ours, and have ``receive`` notice a peer that is silent for 20 s.
+
+        Only the time that ``receive`` spends waiting counts as silence: a party too busy to read cannot tell. Raises
+        what ended the connection (``PeerTimeout`` for silence); returns once it has been closed here.
+        """
+        self._watched = True
+        self._patience.deadline = trio.current_time() + SILENCE_DEADLINE_S
         next_ping = trio.current_time()
-        while True:
-            now = trio.current_time()
-            if now - self.last_heard > SILENCE_DEADLINE_S:
-                self._end("the peer was silent")
-                raise PeerTimeout(
-                    f"the peer has been silent for {SILENCE_DEADLINE_S:.0f} s", remedy="see `hansa doctor`"
-                )
-            if self._pong_due is not None:
-                token, self._pong_due = self._pong_due, None
-                await self._send_control(self._sender.pong, token)
-            if now >= next_ping:
-                token = int.from_bytes(os.urandom(8), "big")
-                await self._send_control(self._sender.ping, token, note_time=True)
-                next_ping = trio.current_time() + KEEP_ALIVE_INTERVAL_S
-            self._wake = trio.Event()
-            if self._pong_due is None:
+        try:
+            while self._ended is None:
+                self._wake = trio.Event()
+                if self._pong_due is not None:
+                    token, self._pong_due = self._pong_due, None
+                    await self._send_control(self._sender.pong, token)
+                if trio.current_time() >= next_ping:
+                    await self._send_control(self._sender.ping, int.from_bytes(os.urandom(8), "big"), timed=True)
+                    next_ping = trio.current_time() + KEEP_ALIVE_INTERVAL_S
                 with trio.move_on_at(next_ping):
                     await self._wake.wait()
+        except HansaError as error:
+            with trio.move_on_after(LAST_WORDS_S):  # the receiving task may find the peer's own words
+                await self._over.wait()
+            self._end(error)
+        finally:
+            self._watched = False
+        if not self._closed_here:
+            self._refuse_ended()
 
     async def close(self, reason: str = "done") -> None:
         """Say goodbye and close the socket; idempotent, never raises, bounded in time."""
-        if self._ended is not None:
-            self._sock.close()
-            return
-        with trio.move_on_after(1) as scope:
-            scope.shield = True
-            try:
+        if self._ended is None:
+            with trio.move_on_after(CLOSE_DEADLINE_S, shield=True):
                 async with self._sending:
-                    if self._ended is None:
-                        await self._write(self._sender.close(reason))
-            except (OSError, trio.BusyResourceError, trio.ClosedResourceError):
-                pass  # the peer is gone already: there is nobody to tell
-        self._end(reason)
-        self._sock.close()
+                    if self._ended is None and self._unsendable is None:
+                        # a peer that is gone already cannot be told
+                        with suppress(OSError, trio.ClosedResourceError):
+                            await _send_all(self._sock, self._sender.close(reason))
+        if self._ended is None:
+            self._closed_here = True
+            self._end(PeerLost(f"the connection was closed here: {reason}", remedy="open a new connection"))
 
-    async def _send_control(self, make: Callable[[int], memoryview], token: int, *, note_time: bool = False) -> None:
+    async def _send_control(self, make: Callable[[int], memoryview], token: int, *, timed: bool = False) -> None:
         async with self._sending:
+            self._refuse_unsendable()
+            if timed:
+                self._ping = (token, trio.current_time())
+            await self._write((make(token),))
+
+    async def _write(self, pieces: Iterable[memoryview]) -> None:
+        """Put all pieces on the wire, or make sure that nothing can follow them."""
+        try:
+            with _map_exceptions("while sending"):
+                for piece in pieces:
+                    await _send_all(self._sock, piece)
+                    self.bytes_sent += len(piece)
+        except PeerLost as error:
             self._refuse_ended()
-            if note_time:
-                self._pings = (token, trio.current_time())
-            try:
-                with _map_exceptions("while sending a sign of life"):
-                    await self._write(make(token))
-            except BaseException:
-                self._end("sending was interrupted")
-                raise
+            self._unsendable = error  # only for sending: what the peer said before it left can still be received
+            raise
+        except BaseException:
+            self._end(PeerLost("the connection was closed: a message was cut short here", remedy="connect again"))
+            raise
 
     async def _fill(self) -> None:
-        with _map_exceptions("while receiving"):
-            count = await self._sock.recv_into(self._receiver.get_buffer())
+        began = trio.current_time()
+        left = SILENCE_DEADLINE_S - self._waited if self._watched else math.inf
+        with trio.CancelScope(deadline=began + left) as self._patience:
+            try:
+                with _map_exceptions("while receiving"):
+                    count = await self._sock.recv_into(self._receiver.get_buffer())
+            except PeerLost:
+                self._refuse_ended()
+                raise
+            except trio.Cancelled:
+                self._waited += trio.current_time() - began  # a caller that polls must not hide silence
+                raise
+        if self._patience.cancelled_caught:
+            raise PeerTimeout(
+                f"the peer has been silent for {SILENCE_DEADLINE_S:.0f} s",
+                remedy="see which leg fails with `hansa doctor`",
+            )
         if count == 0:
             raise PeerLost("the connection ended without a goodbye", remedy="see `hansa doctor`")
+        self._waited = 0.0
         self._receiver.buffer_updated(count)
         self.bytes_received += count
         self.last_heard = trio.current_time()
 
-    async def _write(self, data: memoryview) -> None:
-        self.bytes_sent += len(data)
-        await _send_all(self._sock, data)
-
-    def _end(self, why: str) -> None:
-        if self._ended is None:
-            self._ended = why
+    def _end(self, error: HansaError) -> None:
+        self._ended = self._ended or error
+        self._sock.close()
+        self._wake.set()
+        self._over.set()
 
     def _refuse_ended(self) -> None:
-        if self._ended is not None:
-            raise PeerLost(f"the connection has ended: {self._ended}", remedy="see `hansa doctor`")
+        if self._ended is not None:  # a copy: one exception must not travel through several tasks
+            raise type(self._ended)(self._ended.message, remedy=self._ended.remedy, **self._ended.fields)
+
+    def _refuse_unsendable(self) -> None:
+        self._refuse_ended()
+        if self._unsendable is not None:
+            raise PeerLost(self._unsendable.message, remedy=self._unsendable.remedy)

@@ -245,7 +245,8 @@ class Receiver:
 
 def _printable(text: bytes) -> str:
     """A peer's words as an operator may see them: no control characters reach a terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text.decode("utf-8", "replace"))
+    said = text.decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in said)
 
 
 def _misbehaved(what: str) -> PeerMisbehaved:

@@ -111,7 +111,7 @@ class Preamble:
         """The preamble at the start of ``data``, or ``None`` while more bytes are needed.
 
         Raises ``PeerMisbehaved`` as soon as no continuation could be a preamble, ``PreambleRefused`` for a version
-        that is not ours (answer it with ``Refusal.UNKNOWN_VERSION``).
+        that is not ours.
         """
         reader = _Reader(data)
         head = _head(reader, data)
