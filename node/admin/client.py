@@ -20,6 +20,7 @@ from hansa.node.admin.protocol import MAX_LINE, line
 from hansa.node.errors import DaemonNotRunning, RelayedError
 
 Json = dict[str, Any]
+_CONNECT_S = 10.0
 
 
 class AdminClient:
@@ -30,7 +31,9 @@ class AdminClient:
         self._next_id = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            self._socket.settimeout(_CONNECT_S)
             self._socket.connect(str(admin_socket(home)))
+            self._socket.settimeout(None)  # an answer may take as long as it takes: a join, a job watched
         except OSError as error:
             self._socket.close()
             raise self._not_running() from error
@@ -97,7 +100,7 @@ class AdminClient:
             self._socket.sendall(line({"id": wanted, "method": method, "params": params}))
             while raw := self._file.readline(MAX_LINE):
                 message = json.loads(raw)
-                if message.get("id") != wanted:
+                if message.get("id") != wanted and "error" not in message:
                     yield message.get("method", ""), message.get("params")
                 elif "error" in message:
                     raise _error(message["error"])

@@ -9,13 +9,14 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import trio
-from trio.socket import AF_UNIX, SOCK_STREAM
 
 from hansa.config.errors import HansaError
+from hansa.node.accepting import next_stream
 from hansa.node.admin import protocol
 from hansa.node.errors import UsageError
 
@@ -27,9 +28,11 @@ MAX_CLIENTS = 64
 
 
 class AdminServer:
-    """Serves ``methods``: name to an async function of the named parameters.
+    """Serves ``methods``: name to an async function of the named parameters, whose result is a JSON value.
 
-    A handler with a parameter ``notify`` may call ``await notify(method, params)`` before it returns.
+    A handler with a parameter ``notify`` may call ``await notify(method, params)`` any number of times before it
+    returns; each call is a notification to this client alone. A handler whose client has left is cancelled. What it
+    raises reaches the client as error -32000 with ``HansaError.as_dict()`` in ``data``.
     """
 
     def __init__(self) -> None:
@@ -38,21 +41,13 @@ class AdminServer:
 
     async def run(self, path: Path, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; the socket is 0600 from its first moment and removed at the end."""
-        path.unlink(missing_ok=True)
-        sock = trio.socket.socket(AF_UNIX, SOCK_STREAM)
-        before = os.umask(0o177)
+        path.unlink(missing_ok=True)  # left by a daemon that was killed: HOME/daemon.lock says none runs now
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(_bound(path)))
         try:
-            await sock.bind(str(path))
-        finally:
-            os.umask(before)
-        sock.listen(32)
-        try:
-            with sock:
-                async with trio.open_nursery() as nursery:
-                    task_status.started()
-                    while True:
-                        connection, _ = await sock.accept()
-                        nursery.start_soon(self._client, trio.SocketStream(connection))
+            async with listener, trio.open_nursery() as nursery:
+                task_status.started()
+                while True:
+                    nursery.start_soon(self._client, await next_stream(listener))
         finally:
             path.unlink(missing_ok=True)
 
@@ -62,19 +57,26 @@ class AdminServer:
                 logger.warning("another user tried the admin socket")
                 return
             try:
-                async with self._clients:
-                    await self._converse(stream)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass  # the client left; what it asked for is cancelled with its task
+                self._clients.acquire_nowait()
+            except trio.WouldBlock:
+                with suppress(trio.BrokenResourceError):
+                    await stream.send_all(_failed(None, _too_many()))
+                return
+            try:
+                await self._converse(stream)
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # the client left; what it asked for was cancelled with its task
+            finally:
+                self._clients.release()
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         buffer = bytearray()
         while True:
             end = buffer.find(b"\n")
+            if (end if end >= 0 else len(buffer)) > protocol.MAX_LINE:
+                await stream.send_all(_refused(None, protocol.INVALID_REQUEST, "the line is longer than 8 MiB"))
+                return
             if end < 0:
-                if len(buffer) > protocol.MAX_LINE:
-                    await stream.send_all(_refused(None, protocol.INVALID_REQUEST, "the line is longer than 8 MiB"))
-                    return
                 data = await stream.receive_some(1 << 16)
                 if not data:
                     return
@@ -114,31 +116,34 @@ class AdminServer:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             await stream.send_all(_refused(None, protocol.PARSE_ERROR, "not a JSON-RPC 2.0 request"))
             return
-        handler = self.methods.get(method)
-        if handler is None:
-            await stream.send_all(_refused(request_id, protocol.METHOD_NOT_FOUND, f"unknown method {method}"))
-            return
 
         async def notify(name: str, body: dict[str, Any]) -> None:
             await stream.send_all(protocol.line({"method": name, "params": body}))
 
-        extra = {"notify": notify} if "notify" in inspect.signature(handler).parameters else {}
+        answer = await self._result(method, params, request_id, notify)
+        if "id" in request:  # without one it was a notification: nobody waits for an answer
+            await stream.send_all(answer)
+
+    async def _result(self, method: str, params: dict[str, Any], request_id: Any, notify: Notify) -> bytes:
+        handler = self.methods.get(method)
+        if handler is None:
+            return _refused(request_id, protocol.METHOD_NOT_FOUND, f"unknown method {method[:100]}")
+        signature = inspect.signature(handler)
+        extra = {"notify": notify} if "notify" in signature.parameters else {}
         try:
-            inspect.signature(handler).bind(**params, **extra)
+            signature.bind(**params, **extra)
         except TypeError as error:
-            await stream.send_all(_refused(request_id, protocol.INVALID_PARAMS, f"{method}: {error}"))
-            return
+            return _refused(request_id, protocol.INVALID_PARAMS, f"{method}: {error}")
         try:
-            result = await handler(**params, **extra)
-            answer = protocol.line({"id": request_id, "result": result})
-        except HansaError as error:
-            answer = _failed(request_id, error)
+            answer = protocol.line({"id": request_id, "result": await handler(**params, **extra)})
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise
-        except Exception:
-            logger.exception("an admin request failed: %s", method)
-            answer = _failed(request_id, _bug(method))
-        await stream.send_all(answer)
+        except Exception as error:
+            known = _first_of_ours(error)
+            if known is None:
+                logger.exception("an admin request failed: %s", method)
+            return _failed(request_id, known or _bug(method))
+        return answer if len(answer) <= protocol.MAX_LINE else _failed(request_id, _too_long(method))
 
 
 def text_param(name: str, value: Any) -> str:
@@ -152,12 +157,48 @@ def _bug(method: str) -> HansaError:
     return HansaError(f"the daemon failed inside '{method}'", remedy="see its log, and report this as a bug")
 
 
+def _too_many() -> HansaError:
+    return UsageError(f"{MAX_CLIENTS} programs use this node at once already", remedy="close some `hansa job watch`")
+
+
+def _too_long(method: str) -> HansaError:
+    return UsageError(f"the answer to '{method}' is longer than 8 MiB", remedy="ask for less: --since, --limit")
+
+
+def _first_of_ours(error: BaseException) -> HansaError | None:
+    """The first error of ours; None where any other is among them: those are bugs."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [_first_of_ours(inner) for inner in error.exceptions]
+        return None if None in found else found[0]
+    return error if isinstance(error, HansaError) else None
+
+
+def _bound(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)  # no await until it is back: it is the whole process's
+    try:
+        sock.bind(str(path))
+        sock.listen(32)
+    except BaseException:
+        sock.close()
+        raise
+    finally:
+        os.umask(before)
+    return sock
+
+
 def _same_user(sock: Any) -> bool:
+    uid = _peer_uid(sock)
+    return uid is None or uid in {os.getuid(), 0}
+
+
+def _peer_uid(sock: Any) -> int | None:
+    """Whose process connected; None where the system does not say: the socket's mode protects it there."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return True  # no peer credentials here: the socket's mode and its folder's protect it
+        return None
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", raw)
-    return bool(uid in {os.getuid(), 0})
+    return int(uid)
 
 
 def _refused(request_id: Any, code: int, message: str) -> bytes:
