@@ -1,4 +1,4 @@
-"""What a contract says to the algorithms: plain values, without the wire's types."""
+"""What a contract says to the algorithms: the same at every party."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """``column_names[p]``: the feature columns of party p; ``label_rank``: who has the label."""
+    """Ranks are the places in ``names``; ``column_names`` are each party's features, ``seed`` is public (16 bytes).
+
+    ``scores``: "label-owner", "all" or "none"; ``weights``: "owner" or "all"; ``metrics``: "all" or "label-owner".
+    """
 
     names: tuple[str, ...]
     column_names: tuple[tuple[str, ...], ...]
@@ -22,11 +25,11 @@ class Terms:
     max_rows: int
 
     @property
-    def columns(self) -> tuple[int, ...]:
-        """How many feature columns each party has."""
-        return tuple(map(len, self.column_names))
-
-    @property
     def n_parties(self) -> int:
         """How many parties."""
         return len(self.names)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """How many feature columns each party has."""
+        return tuple(len(names) for names in self.column_names)
