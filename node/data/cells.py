@@ -47,21 +47,20 @@ def what_is_wrong(cell: Any) -> str | None:
 
 def key_text(cell: Any) -> str | None:
     """A key cell as text, the same for CSV and Parquet: integers in decimal; None where there is none."""
-    match cell:
-        case bool():
-            return None
-        case str():
-            return cell
-        case int():
-            return str(cell)
-        case float() if cell.is_integer():  # an integer column with gaps, as many tools write it
-            return str(int(cell))
-        case date():
-            return cell.isoformat()
-        case bytes():
-            return cell.decode("utf-8", errors="replace") or None
-        case _:
-            return None
+    if isinstance(cell, float) and cell.is_integer():  # an integer column with gaps, as many tools write it
+        cell = int(cell)
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return str(cell)
+    if isinstance(cell, date):
+        return cell.isoformat()
+    return _utf8(cell) if isinstance(cell, bytes) else cell if isinstance(cell, str) else None
+
+
+def _utf8(cell: bytes) -> str | None:
+    try:
+        return cell.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def normalise(text: str, rule: str) -> str:

@@ -1,6 +1,6 @@
 """A short-lived child that looks at a table file for `hansa data add`, so that the daemon need not.
 
-    python -m hansa.node.data.inspect      stdin: {"path", "key": [..], "label": null or name}
+    python -m hansa.node.data.inspect      stdin: {"path", "key": [..], "label": null or name, "max_rows"}
                                            stdout: {"ok": description} or {"error": HansaError.as_dict()}
 
 The description: format, rows, columns ({name, kind, missing, min, max, odd_row}), key, label, schema_digest. Minimum,
@@ -21,7 +21,7 @@ from hansa.algorithms.errors import DataError
 from hansa.config.errors import HansaError
 from hansa.node.data import cells, keys
 from hansa.node.data.schema import schema_digest
-from hansa.node.data.sources import Piece, Source, open_source
+from hansa.node.data.sources import Piece, Source, bounded, open_source
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class ColumnSummary:
         return out
 
 
-def inspect(path: str, key: Sequence[str], label: str | None) -> dict[str, Any]:
+def inspect(path: str, key: Sequence[str], label: str | None, max_rows: int) -> dict[str, Any]:
     """The description of a table file. Raises DataError naming file, column and row; MissingExtra for Parquet."""
     source = open_source(path)
     if not key:
@@ -76,7 +76,7 @@ def inspect(path: str, key: Sequence[str], label: str | None) -> dict[str, Any]:
         raise DataError(f"the column '{label}' cannot be both key and label", remedy="name another label", file=path)
     summaries = [ColumnSummary(name) for name in source.names]
     all_keys: list[bytes] = []
-    for piece in source.pieces(source.names):
+    for piece in bounded(source, source.names, max_rows):
         all_keys += keys.piece_keys(source, piece, key, "exact")
         for summary in summaries:
             summary.add(piece)
@@ -116,7 +116,7 @@ def main() -> None:
     """Answer the one request on stdin."""
     request = json.load(sys.stdin)
     try:
-        answer = {"ok": inspect(request["path"], request["key"], request["label"])}
+        answer = {"ok": inspect(request["path"], request["key"], request["label"], request["max_rows"])}
     except HansaError as error:
         answer = {"error": error.as_dict()}
     json.dump(answer, sys.stdout)

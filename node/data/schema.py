@@ -1,20 +1,17 @@
 """A dataset as the daemon knows it: names and kinds of columns, key, label - and the description a worker reads it by.
 
-Light (no numpy): the daemon imports it. What files hold is read by short-lived children (node.data.inspect) and by
-workers (node.data.table).
+Light (no numpy). What files hold is read by short-lived children (node.data.inspect) and by workers (node.data.table).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from hansa.protocols.wire import canonical
 
-KINDS = ("number", "text")
-NORMALISATIONS = ("exact", "trim", "trim-casefold")
 _VERSION = 1
 
 
@@ -28,40 +25,32 @@ def schema_digest(columns: Sequence[tuple[str, str]], key: Sequence[str], label:
 class TableSpec:
     """What a worker needs to read its table: the file, its schema when it was added, what of it the contract uses.
 
-    ``names`` are all columns of the file in order, ``columns`` the features to use (in the contract's order), ``label``
-    the label to use, if any; ``max_rows`` is the contract's limit.
+    ``known_columns`` are all columns of the file in order, with their kinds; ``label`` is the dataset's own label (part
+    of its schema), ``label_column`` the label this job uses, if any; ``columns`` are the features, in the contract's
+    order; ``schema_digest`` is hex.
     """
 
     path: str
-    names: tuple[str, ...]
+    known_columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
-    columns: tuple[str, ...]
     label: str | None
+    schema_digest: str
+    columns: tuple[str, ...]
+    label_column: str | None
     normalise: str
     max_rows: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON-like data, for the worker's Start message."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TableSpec:
-        """From ``as_dict`` output (lists for tuples are fine)."""
+        """From JSON-like data with these entries (others are ignored)."""
         return cls(
             path=data["path"],
-            names=tuple(data["names"]),
+            known_columns=tuple((name, kind) for name, kind in data["known_columns"]),
             key=tuple(data["key"]),
-            columns=tuple(data["columns"]),
             label=data["label"],
+            schema_digest=data["schema_digest"],
+            columns=tuple(data["columns"]),
+            label_column=data["label_column"],
             normalise=data["normalise"],
             max_rows=data["max_rows"],
         )
-
-
-def table_spec(
-    dataset: Mapping[str, Any], columns: Sequence[str], label: str | None, normalise: str, max_rows: int
-) -> dict[str, Any]:
-    """The spec of a stored dataset description (node.data.inspect's, plus its ``path``) for one contract."""
-    names = tuple(column["name"] for column in dataset["columns"])
-    spec = TableSpec(dataset["path"], names, tuple(dataset["key"]), tuple(columns), label, normalise, max_rows)
-    return spec.as_dict()

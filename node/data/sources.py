@@ -139,6 +139,18 @@ class ParquetSource:
             raise _unreadable(self.path, "it is damaged") from error
 
 
+def bounded(source: Source, columns: Sequence[str], max_rows: int) -> Iterator[Piece]:
+    """The pieces of at most ``max_rows`` rows; DataError where there are more."""
+    for piece in source.pieces(columns):
+        if piece.first_row + piece.rows - 1 > max_rows:
+            raise DataError(
+                f"{source.path} has more than {max_rows} rows, the limit here",
+                remedy="raise limits.max_rows in hansa.toml, or use a smaller table",
+                file=source.path,
+            )
+        yield piece
+
+
 def _by_column(first: int, rows: list[list[str]], columns: Sequence[str], at: Sequence[int]) -> Piece:
     by_place = list(zip(*rows, strict=True))
     return Piece(first, len(rows), {name: by_place[place] for name, place in zip(columns, at, strict=True)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from hansa.algorithms.errors import DataError
 from hansa.algorithms.party_table import PartyTable
 from hansa.node.data import keys
 from hansa.node.data.cells import LARGEST, what_is_wrong
-from hansa.node.data.schema import TableSpec
-from hansa.node.data.sources import Piece, Source, open_source
+from hansa.node.data.schema import TableSpec, schema_digest
+from hansa.node.data.sources import Piece, Source, bounded, open_source
 
 
 def load_table(spec: Mapping[str, Any]) -> PartyTable:
-    """The table a ``TableSpec`` describes (as its ``as_dict``).
+    """The table that a ``TableSpec``, as JSON-like data, describes.
 
     Raises DataError for a missing or unreadable file, columns other than when it was added, ragged rows, too many or
     no rows, missing, non-numeric or infinite cells, missing or double keys, a label that is not 0 and 1 or constant.
@@ -27,10 +27,10 @@ def load_table(spec: Mapping[str, Any]) -> PartyTable:
     wanted = TableSpec.from_dict(spec)
     source = open_source(wanted.path)
     _check_schema(source, wanted)
-    used = list(wanted.columns) + ([] if wanted.label is None else [wanted.label])
+    used = list(wanted.columns) + ([] if wanted.label_column is None else [wanted.label_column])
     numbers = {name: array("d") for name in used}
     all_keys: list[bytes] = []
-    for piece in _bounded(source, [*wanted.key, *used], wanted.max_rows):
+    for piece in bounded(source, [*wanted.key, *used], wanted.max_rows):
         all_keys += keys.piece_keys(source, piece, wanted.key, wanted.normalise)
         for name in used:
             _append(numbers[name], source, piece, name)
@@ -40,34 +40,33 @@ def load_table(spec: Mapping[str, Any]) -> PartyTable:
     features = np.empty((len(all_keys), len(wanted.columns)), dtype=np.float64)
     for place, name in enumerate(wanted.columns):
         features[:, place] = numbers[name]
-    label = None if wanted.label is None else _label(source, wanted.label, np.array(numbers[wanted.label]))
-    return PartyTable(all_keys, features, wanted.columns, label)
+    label = wanted.label_column
+    values = None if label is None else _label(source, label, np.array(numbers[label]))
+    return PartyTable(all_keys, features, wanted.columns, values)
 
 
 def _check_schema(source: Source, spec: TableSpec) -> None:
-    if source.names == spec.names:
-        return
-    gone = [name for name in spec.names if name not in source.names]
-    new = [name for name in source.names if name not in spec.names]
-    changes = [f"'{name}' is gone" for name in gone[:5]] + [f"'{name}' is new" for name in new[:5]]
-    changed = ", ".join(changes) or "their order is another"
-    raise DataError(
-        f"the columns of {spec.path} have changed since it was added: {changed}",
+    """That the file has the columns it was added with, and that those are what the job was agreed on."""
+    known = [name for name, _ in spec.known_columns]
+    gone = [name for name in known if name not in source.names]
+    new = [name for name in source.names if name not in known]
+    if gone or new or source.names != tuple(known):
+        changes = [f"'{name}' is gone" for name in gone[:5]] + [f"'{name}' is new" for name in new[:5]]
+        raise _changed(spec, ", ".join(changes) or "their order is another", (gone or new or [""])[0])
+    for name in (*spec.columns, *([] if spec.label_column is None else [spec.label_column])):
+        if name not in known:
+            raise _changed(spec, f"'{name}' is gone", name)
+    if schema_digest(spec.known_columns, spec.key, spec.label).hex() != spec.schema_digest:
+        raise _changed(spec, "it was added anew with another schema", "")
+
+
+def _changed(spec: TableSpec, what: str, column: str) -> DataError:
+    return DataError(
+        f"the columns of {spec.path} have changed since it was added: {what}",
         remedy="restore the file, or `hansa data remove` and `hansa data add` it and submit a new job",
         file=spec.path,
-        column=(gone or new or [""])[0],
+        column=column,
     )
-
-
-def _bounded(source: Source, columns: Sequence[str], max_rows: int) -> Iterator[Piece]:
-    for piece in source.pieces(columns):
-        if piece.first_row + piece.rows - 1 > max_rows:
-            raise DataError(
-                f"{source.path} has more than {max_rows} rows, the limit of this job",
-                remedy="raise limits.max_rows in hansa.toml at the proposer, or use a smaller table",
-                file=source.path,
-            )
-        yield piece
 
 
 def _append(column: array[float], source: Source, piece: Piece, name: str) -> None:
