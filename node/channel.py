@@ -165,6 +165,10 @@ class Conn:
         self._over = trio.Event()
         self._closed_here = False
 
+    def limit_messages(self, most: int) -> None:
+        """Refuse messages above ``most`` bytes as soon as the peer announces one, before any of it is kept."""
+        self._receiver.max_message = most
+
     async def send(self, *parts: Bytes) -> None:
         """Send one message, the concatenation of ``parts``.
 

@@ -1,15 +1,16 @@
 """The mesh: one control connection to every pinned peer, kept up, and messages over it.
 
 The lower identity dials; the other side dials too when nobody has come within three seconds. Where both succeed, the
-connection dialed by the lower identity stays. A peer's bad bytes end its own connection and touch nothing else.
+connection dialed by the lower identity stays. A connection takes the standing one's place only after its Hello, so
+nobody can end one by beginning another. A peer's bad bytes end its own connection and touch nothing else.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import trio
@@ -17,10 +18,11 @@ from trio.socket import SocketType
 
 from hansa.config.errors import HansaError
 from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial
+from hansa.node.control_link import ControlLink
 from hansa.node.identity import Identity
 from hansa.node.peers import Peer, PeerBook
-from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, SecurityError
-from hansa.protocols.wire import messages
+from hansa.protocols.errors import PeerError, PeerLost, SecurityError
+from hansa.protocols.wire.limits import KEEP_ALIVE_INTERVAL_S
 from hansa.protocols.wire.messages import Hello, Message
 from hansa.protocols.wire.preamble import Preamble
 from hansa.protocols.wire.record import split_address
@@ -33,22 +35,10 @@ Handler = Callable[[bytes, Any], Awaitable[None]]
 
 HIGHER_WAITS_S = 3.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-OUTGOING_MESSAGES = 512
-"""Messages waiting for one peer; when they are full the peer is too slow, and its connection is dropped."""
-
-
-@dataclass(slots=True)
-class Link:
-    """One live control connection."""
-
-    conn: Conn
-    by_lower: bool
-    address: str
-    outgoing: trio.MemorySendChannel[bytes]
-    scope: trio.CancelScope
-    hello: Hello | None = None
-    skew_s: float = 0.0
-    down: trio.Event = field(default_factory=trio.Event)
+STABLE_S = 10.0
+"""A connection that lasted this long is dialed again at once when it ends."""
+MAX_BEGINNING = 4
+"""Connections in one peer's name that have not said Hello yet: its token is no secret, so strangers can begin some."""
 
 
 class Mesh:
@@ -58,7 +48,8 @@ class Mesh:
         self, identity: Identity, book: PeerBook, *, suites: tuple[str, ...], hello: Callable[[], Hello]
     ) -> None:
         self._identity, self._book, self._suites, self._hello = identity, book, suites, hello
-        self._links: dict[bytes, Link] = {}
+        self._links: dict[bytes, ControlLink] = {}
+        self._beginning: Counter[bytes] = Counter()
         self._handlers: dict[type[Any], Handler] = {}
         self._up: list[Callable[[bytes], Awaitable[None]]] = []
         self._down: list[Callable[[bytes], Awaitable[None]]] = []
@@ -69,11 +60,17 @@ class Mesh:
     # --- for the rest of the daemon ------------------------------------------------------------------------------
 
     def handle(self, kind: type[M], handler: Callable[[bytes, M], Awaitable[None]]) -> None:
-        """``handler(identity, message)`` gets every message of this type; it must return soon."""
+        """``handler(identity, message)`` gets every message of this type, one at a time a peer; it must return soon.
+
+        What it raises is logged, only ``PeerMisbehaved`` ends the connection.
+        """
         self._handlers[kind] = handler
 
     def on_up(self, callback: Callable[[bytes], Awaitable[None]]) -> None:
-        """Call when a peer has come online (after its Hello)."""
+        """Call when a connection to a peer stands (after its Hello), also one that replaces another.
+
+        Messages may have been lost with the connection before: resynchronise here.
+        """
         self._up.append(callback)
 
     def on_down(self, callback: Callable[[bytes], Awaitable[None]]) -> None:
@@ -82,10 +79,9 @@ class Mesh:
 
     def online(self, identity: bytes) -> bool:
         """Whether the peer's daemon is connected and has said Hello."""
-        link = self._links.get(identity)
-        return link is not None and link.hello is not None
+        return identity in self._links
 
-    def link(self, identity: bytes) -> Link | None:
+    def link(self, identity: bytes) -> ControlLink | None:
         """The live connection to a peer, for status and doctor."""
         return self._links.get(identity)
 
@@ -99,19 +95,14 @@ class Mesh:
                 remedy="see which leg fails with `hansa doctor`",
                 peer=peer.name if peer else None,
             )
-        try:
-            link.outgoing.send_nowait(messages.encode(message))
-        except trio.WouldBlock:
-            logger.warning("a peer takes messages too slowly: its connection is dropped")
-            link.scope.cancel()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # going down: on_down follows
+        link.post(message)
 
     async def broadcast(self, identities: Iterable[bytes], message: Message) -> None:
         """Send to those that are online; the others hear it when they come back (the senders resynchronise)."""
         for identity in identities:
-            if identity in self._links:
-                await self.send(identity, message)
+            link = self._links.get(identity)
+            if link is not None:
+                link.post(message)
 
     def watch_peer(self, identity: bytes) -> None:
         """Start keeping a connection to a peer just pinned."""
@@ -131,22 +122,27 @@ class Mesh:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep all connections up until cancelled."""
-        async with trio.open_nursery() as self._nursery:
-            for peer in self._book.all():
-                self.watch_peer(peer.identity)
-            task_status.started()
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as self._nursery:
+                for peer in self._book.all():
+                    self.watch_peer(peer.identity)
+                task_status.started()
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None  # connections that others accepted may end after this one has
 
     # --- connections ---------------------------------------------------------------------------------------------
 
     async def accept(self, sock: SocketType, preamble: Preamble) -> None:
         """Serve a connection that somebody dialed; closed quietly unless it comes from a pinned peer."""
         peer = next((p for p in self._book.all() if preamble.token == self._token(p, dialed_by_us=False)), None)
-        if peer is None:
+        if peer is None or self._beginning[peer.identity] >= MAX_BEGINNING:
             sock.close()
-            return
-        conn = await accept(sock, preamble, params=self._params(peer))
-        await self._serve(peer.identity, conn, dialed=False, address=_address_of(sock))
+            raise PeerLost("a control connection from nobody pinned here", remedy="nothing: it was closed")
+        with self._begins(peer.identity):
+            conn = await accept(sock, preamble, params=self._params(peer))
+            link = await self._greeted(peer.identity, conn, dialed=False, address=_address_of(sock))
+        await self._serve(peer.identity, link)
 
     async def try_dial(self, peer: Peer) -> tuple[Conn, str]:
         """One attempt at each address of a peer; raises the last error."""
@@ -166,95 +162,93 @@ class Mesh:
                 return conn, address
             except (PeerError, SecurityError) as failed:
                 error = failed
+        self.last_error[peer.identity] = error
         raise error
 
     async def _keep(self, identity: bytes, scope: trio.CancelScope) -> None:
         with scope:
             attempt = 0
+            wait_for_them = identity < self._identity.public
             while (peer := self._book.get(identity)) is not None:
                 link = self._links.get(identity)
                 if link is not None:
                     await link.down.wait()
-                    attempt = 0
-                    continue
-                if identity < self._identity.public and attempt == 0:
+                    attempt, wait_for_them = 0, identity < self._identity.public
+                elif wait_for_them:
                     await trio.sleep(HIGHER_WAITS_S)
-                    attempt = 1
-                    continue
-                try:
-                    conn, address = await self.try_dial(peer)
-                except (PeerError, SecurityError) as error:
-                    self.last_error[identity] = error
+                    wait_for_them = False
                 else:
-                    await self._serve(identity, conn, dialed=True, address=address)
-                await trio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
-                attempt += 1
-        self._keepers.pop(identity, None)
+                    attempt = 0 if await self._dial_and_serve(peer) else attempt + 1
+                    await trio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+        if self._keepers.get(identity) is scope:
+            del self._keepers[identity]
 
-    async def _serve(self, identity: bytes, conn: Conn, *, dialed: bool, address: str) -> None:
-        by_lower = dialed == (self._identity.public < identity)
+    async def _dial_and_serve(self, peer: Peer) -> bool:
+        """One attempt, to its end; whether a connection stood for a while."""
+        began = trio.current_time()
+        try:
+            conn, address = await self.try_dial(peer)
+            link = await self._greeted(peer.identity, conn, dialed=True, address=address)
+        except (PeerError, SecurityError) as error:
+            self.last_error[peer.identity] = error
+            return False
+        began = trio.current_time()
+        await self._serve(peer.identity, link)
+        return trio.current_time() - began > STABLE_S
+
+    async def _greeted(self, identity: bytes, conn: Conn, *, dialed: bool, address: str) -> ControlLink:
+        link = ControlLink(conn, by_lower=dialed == (self._identity.public < identity), address=address)
+        try:
+            await link.greet(self._hello())
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await conn.close("no Hello")
+            raise
+        return link
+
+    async def _serve(self, identity: bytes, link: ControlLink) -> None:
         standing = self._links.get(identity)
-        if standing is not None and standing.by_lower and not by_lower:
-            await conn.close("a connection stands already")
+        keep = standing is not None and standing.by_lower and not link.by_lower
+        if standing is not None and keep and not standing.stale(2 * KEEP_ALIVE_INTERVAL_S):
+            await link.conn.close("a connection stands already")
             return
-        send, receive = trio.open_memory_channel[bytes](OUTGOING_MESSAGES)
-        link = Link(conn, by_lower, address, send, trio.CancelScope())
+        if self._book.get(identity) is None:
+            await link.conn.close("not pinned any more")
+            return
         self._links[identity] = link
         if standing is not None:
             standing.scope.cancel()
-        reason = "the node is stopping"
+        self.last_error.pop(identity, None)
+        self._book.seen(identity)
+        self._start_telling(self._up, identity)
         try:
-            with link.scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write, conn, receive)
-                    nursery.start_soon(conn.keep_alive)
-                    await conn.send(messages.encode(self._hello()))
-                    await self._read(identity, link)
-        except* (PeerError, SecurityError) as group:
-            error = group.exceptions[0]
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            if isinstance(error, HansaError):
-                self.last_error[identity] = error
-                reason = "closed"
-                logger.info("control connection ended: %s", error.message)
+            await link.run(lambda message: self._dispatch(identity, message))
         finally:
-            with trio.CancelScope(shield=True):
-                await conn.close(reason)
-            send.close()
-            link.down.set()
             if self._links.get(identity) is link:
                 del self._links[identity]
-                if link.hello is not None:
-                    await self._tell(self._down, identity)
-
-    async def _write(self, conn: Conn, receive: trio.MemoryReceiveChannel[bytes]) -> None:
-        async for data in receive:
-            await conn.send(data)
-
-    async def _read(self, identity: bytes, link: Link) -> None:
-        while True:
-            message = messages.decode_untrusted(await link.conn.receive())
-            if isinstance(message, Hello):
-                if link.hello is not None:
-                    raise PeerMisbehaved("a peer said Hello twice", remedy="update both nodes to the same version")
-                link.hello, link.skew_s = message, message.clock - time.time()
-                self.last_error.pop(identity, None)
                 self._book.seen(identity)
-                if self._nursery is not None:
-                    self._nursery.start_soon(self._tell, self._up, identity)
-                continue
-            if link.hello is None:
-                raise PeerMisbehaved("a peer did not say Hello first", remedy="update both nodes to the same version")
-            handler = self._handlers.get(type(message))
-            if handler is None:
-                continue
-            try:
-                await handler(identity, message)
-            except PeerMisbehaved:
-                raise
-            except HansaError as error:
-                logger.warning("a %s from a peer was refused: %s", type(message).__name__, error.message)
+                if link.end is not None:
+                    logger.info("a control connection ended: %s", link.end.message)
+                    self.last_error[identity] = link.end
+                self._start_telling(self._down, identity)
+            link.down.set()
+
+    async def _dispatch(self, identity: bytes, message: Message) -> None:
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            await handler(identity, message)
+
+    @contextmanager
+    def _begins(self, identity: bytes) -> Iterator[None]:
+        self._beginning[identity] += 1
+        try:
+            yield
+        finally:
+            self._beginning[identity] -= 1
+
+    def _start_telling(self, callbacks: list[Callable[[bytes], Awaitable[None]]], identity: bytes) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self._tell, callbacks, identity)
 
     async def _tell(self, callbacks: list[Callable[[bytes], Awaitable[None]]], identity: bytes) -> None:
         for callback in callbacks:
@@ -262,6 +256,8 @@ class Mesh:
                 await callback(identity)
             except HansaError as error:
                 logger.warning("after a peer came or went: %s", error.message)
+            except Exception:
+                logger.exception("after a peer came or went")
 
     def _params(self, peer: Peer) -> HandshakeParams:
         return HandshakeParams("KK", self._identity.static.secret, self._suites, remote_static=peer.record.static_key)

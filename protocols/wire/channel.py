@@ -166,6 +166,7 @@ class Receiver:
         self._bulk: bytearray | None = None
         self._bulk_left = 0
         self._state = _State.OPEN
+        self.max_message = CHANNEL_MAX_MESSAGE
 
     def get_buffer(self) -> memoryview:
         """Where the next bytes from the peer go (never empty)."""
@@ -226,7 +227,7 @@ class Receiver:
         match kind:
             case Kind.MESSAGE:
                 return MessageReceived(memoryview(bytes(body)))
-            case Kind.BULK if len(body) == 8 and 0 < int.from_bytes(body, "big") <= CHANNEL_MAX_MESSAGE:
+            case Kind.BULK if len(body) == 8 and 0 < int.from_bytes(body, "big") <= self.max_message:
                 self._bulk, self._bulk_left = bytearray(), int.from_bytes(body, "big")
                 return None
             case Kind.PING if len(body) == 8:
