@@ -6,7 +6,7 @@ Light (no numpy). What files hold is read by short-lived children (node.data.ins
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -54,3 +54,21 @@ class TableSpec:
             normalise=data["normalise"],
             max_rows=data["max_rows"],
         )
+
+
+def table_spec(
+    dataset: Mapping[str, Any], columns: Sequence[str], label_column: str | None, normalise: str, max_rows: int
+) -> dict[str, Any]:
+    """The spec, as JSON-like data, of a stored dataset (node.data.inspect's description and its ``path``) for one job."""
+    spec = TableSpec(
+        path=dataset["path"],
+        known_columns=tuple((column["name"], column["kind"]) for column in dataset["columns"]),
+        key=tuple(dataset["key"]),
+        label=dataset["label"],
+        schema_digest=dataset["schema_digest"],
+        columns=tuple(columns),
+        label_column=label_column,
+        normalise=normalise,
+        max_rows=max_rows,
+    )
+    return asdict(spec)

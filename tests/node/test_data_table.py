@@ -1,5 +1,6 @@
 """The table a worker reads: every used cell checked, every refusal naming file, column and row."""
 
+import json
 import os
 
 import numpy as np
@@ -7,25 +8,16 @@ import pytest
 
 from hansa.algorithms.errors import DataError
 from hansa.node.data.inspect import inspect
+from hansa.node.data.schema import table_spec
 from hansa.node.data.table import load_table
 
 GOOD = "id,age,town,y\nc1,30,Ulm,0\nc2,41.5,Bonn,1\nc3,-2,Ulm,1\n"
 
 
 def spec(path, *, key=("id",), columns=("age",), label="y", normalise="trim", max_rows=1000, **changes):
-    """As the daemon would describe a file that it added when it was good."""
-    found = inspect(str(path), list(key), label, 10_000)
-    return {
-        "path": str(path),
-        "key": list(key),
-        "label": label,
-        "columns": list(columns),
-        "label_column": label,
-        "normalise": normalise,
-        "schema_digest": found["schema_digest"],
-        "known_columns": [[column["name"], column["kind"]] for column in found["columns"]],
-        "max_rows": max_rows,
-    } | changes
+    """As the daemon would describe a file that it added when it was good, after its journey in a message."""
+    found = inspect(str(path), list(key), label, 10_000) | {"path": str(path)}
+    return json.loads(json.dumps(table_spec(found, columns, label, normalise, max_rows))) | changes
 
 
 @pytest.fixture
