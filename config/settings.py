@@ -189,7 +189,7 @@ def default_toml(name: str, **changed: Any) -> str:
         "# Peers may also be pinned here, one section each (otherwise: hansa peer invite, hansa peer join):",
         "# [[peer]]",
         '# name = "bank"',
-        '# key = "<identity>.<static key>, as `hansa status` shows it there"',
+        '# key = "<identity>.<static key>, as `hansa status --key` prints it there"',
         '# address = "bank.example:7400"',
         "",
     ]

@@ -136,7 +136,7 @@ class NodeMethods:
         if len(identity) != 32 or len(static) != 32:
             raise UsageError(
                 "the key must be two hex numbers of 64 digits with a dot between",
-                remedy="copy the line `key` from `hansa status` at the other node",
+                remedy="copy what `hansa status --key` prints at the other node",
             )
         if not valid_name(text_param("name", name)):
             raise UsageError(f"'{name}' cannot name a peer", remedy="use letters, digits, dots, dashes, underscores")

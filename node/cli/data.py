@@ -26,7 +26,7 @@ def register(subparsers: Any) -> None:
         "add",
         _add,
         "register a CSV or Parquet file",
-        about="Nothing is copied unless --copy says so. Adding a changed file again takes its new schema.",
+        about="Nothing is copied unless --copy says so. A file whose columns changed is removed and added again.",
         examples=[
             "hansa data add clients.csv --key customer_id --label default",
             "hansa data add visits.parquet --name visits --key country,passport --copy",

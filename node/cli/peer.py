@@ -45,12 +45,12 @@ def register(subparsers: Any) -> None:
         "add",
         _add,
         "pin a peer by hand, by the key its operator told you",
-        about="Both sides must add each other. `hansa status` shows a node's key and fingerprint.",
+        about="Both sides must add each other. `hansa status --key` prints a node's key.",
         examples=["hansa peer add bank --key 4f...c1.9a...07 --address bank.example:7400"],
         then="hansa doctor",
     )
     add.add_argument("name", metavar="NAME", help="what this node will call it")
-    add.add_argument("--key", required=True, metavar="HEX.HEX", help="the `key` that `hansa status` shows there")
+    add.add_argument("--key", required=True, metavar="HEX.HEX", help="what `hansa status --key` prints there")
     add.add_argument("--address", required=True, metavar="HOST:PORT", help="where it listens")
     command(sub, "list", _list, "all pinned peers", examples=["hansa peer list"])
     remove = command(

@@ -1,0 +1,189 @@
+"""A job in lines: its contract, its parties' consent, its result, its error."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from hansa.node.cli.output import again, hint, style
+from hansa.node.cli.table import facts, table
+from hansa.node.cli.units import clock, count, duration, number, size
+
+_COLOURS = {"done": "green", "running": "cyan", "committed": "cyan"}
+_TROUBLE = {"failed", "refused", "expired", "cancelled"}
+METRICS = {"auc": "AUC", "ks": "KS", "accuracy": "accuracy", "log_loss": "log-loss"}
+_WRAP = 96
+
+
+def coloured_state(state: str) -> str:
+    """The state in its colour."""
+    return style(state, _COLOURS.get(state, "red" if state in _TROUBLE else "yellow"))
+
+
+def contract_lines(contract: dict[str, Any]) -> list[str]:
+    """What a job is: purpose, steps, parameters, parties with their datasets."""
+    params = ", ".join(f"{key} {number(value)}" for key, value in (contract.get("params") or {}).items())
+    outputs = contract.get("outputs") or {}
+    expires = contract.get("expires")
+    return [
+        *facts(
+            [
+                ("purpose", contract.get("purpose")),
+                ("trains", f"{contract.get('algorithm')} ({params})" if params else contract.get("algorithm")),
+                ("engine", contract.get("engine")),
+                ("held out", _share(contract.get("test_fraction"))),
+                ("model", (contract.get("model") or "")[:16] or None),
+                ("outputs", ", ".join(f"{key} to {value}" for key, value in outputs.items()) or None),
+                ("keys compared", contract.get("normalise")),
+                ("at most", contract.get("max_rows") and f"{count(contract['max_rows'])} rows"),
+                ("expires", expires and f"{clock(expires)} ({_left(expires)})"),
+            ]
+        ),
+        "",
+        *party_lines(contract.get("parties") or []),
+    ]
+
+
+def party_lines(parties: list[dict[str, Any]]) -> list[str]:
+    """The parties with what they bring and, where known, whether they agreed."""
+    consents = any(party.get("consent") for party in parties)
+    headers = ("party", "dataset", "columns", "label", *(("consent",) if consents else ()))
+    rows = [
+        (
+            party["name"],
+            party.get("dataset") or "-",
+            _columns(party.get("columns")),
+            party.get("label"),
+            *((party.get("consent"),) if consents else ()),
+        )
+        for party in parties
+    ]
+    return table(headers, rows, right=["columns"])
+
+
+def leakage_lines(leakage: list[Any]) -> list[str]:
+    """Who will learn what."""
+    texts = [entry["text"] if isinstance(entry, dict) else str(entry) for entry in leakage]
+    return [
+        style("what each party will learn, and nothing else", "bold"),
+        *(line for t in texts for line in _bullet(t)),
+    ]
+
+
+def cost_lines(cost: dict[str, Any]) -> list[str]:
+    """What it will take, in words."""
+    notes = cost.get("notes") or []
+    lines = _bullet(
+        f"about {duration(cost['seconds'])}: {count(cost['rounds'])} round trips, {size(cost['bytes_per_party'])} sent by "
+        f"each party, {count(cost['memory_mb'])} MB of memory at each"
+    )
+    extra = [notes] if isinstance(notes, str) else notes
+    return [style("what it will cost", "bold"), *lines, *(line for note in extra for line in _bullet(str(note)))]
+
+
+def show_lines(args: argparse.Namespace, job: dict[str, Any]) -> list[str]:
+    """Everything about a job."""
+    contract = {**job, **(job.get("contract") or {}), "parties": job.get("parties") or []}
+    head = f"{style(job['job'], 'bold')}  {job['name']}  {job['kind']}  {coloured_state(job['state'])}"
+    lines = [head, f"proposed by {job.get('proposer')}, {clock(job.get('created'))}"]
+    if job.get("waiting_for"):
+        lines.append(style(f"waits for {', '.join(job['waiting_for'])}", "yellow"))
+    if job.get("decision"):
+        lines.append(f"this node: {job['decision']}")
+    lines += ["", *contract_lines(contract)]
+    if job.get("leakage"):
+        lines += ["", *leakage_lines(job["leakage"])]
+    lines += end_lines(job)
+    return [*lines, "", next_line(args, job)]
+
+
+def end_lines(job: dict[str, Any]) -> list[str]:
+    """The result or the error, as far as there is one; begins with an empty line."""
+    lines: list[str] = []
+    if job.get("error"):
+        error = job["error"]
+        lines += ["", style(f"error: {error.get('message')}", "red"), f"  next: {error.get('remedy')}"]
+    if job.get("result") and job["state"] == "done":
+        lines += ["", *result_lines(job)]
+    return lines
+
+
+def result_lines(job: dict[str, Any]) -> list[str]:
+    """What came out at this node: rows, metrics, costs, what it learnt."""
+    result = job["result"]
+    tested = f", {count(result['test_rows'])} of them held out" if result.get("test_rows") else ""
+    pairs: list[tuple[str, object]] = []
+    if result.get("rows"):
+        pairs.append(("rows in common", f"{count(result['rows'])}{tested}"))
+    pairs.append(
+        (
+            "took",
+            f"{duration(result.get('seconds'))}, {count(result.get('rounds'))} round trips, "
+            f"{size(result.get('bytes_sent'))} sent by this node",
+        )
+    )
+    if result.get("scores"):
+        pairs.append(("scores", result["scores"]))
+    if result.get("released"):
+        pairs.append(("released", result["released"].get("file")))
+    lines = facts(pairs)
+    metrics = result.get("metrics") or job.get("metrics")
+    if metrics:
+        lines += ["", *metric_lines(metrics)]
+    if result.get("weights"):
+        lines += ["", *weight_lines(result["weights"])]
+    return lines
+
+
+def metric_lines(metrics: dict[str, Any]) -> list[str]:
+    """The metrics on the held-out rows."""
+    rows = [(METRICS.get(name, name), _metric(value)) for name, value in metrics.items()]
+    return table(("on held-out rows", "value"), rows, right=["value"])
+
+
+def weight_lines(weights: dict[str, float]) -> list[str]:
+    """Coefficients, the heaviest first."""
+    intercept = [(name, value) for name, value in weights.items() if name == "intercept"]
+    others = sorted(((n, v) for n, v in weights.items() if n != "intercept"), key=lambda pair: -abs(pair[1]))
+    rows = [(name, f"{value:+.4f}") for name, value in [*intercept, *others]]
+    return table(("column", "coefficient"), rows, right=["coefficient"])
+
+
+def next_line(args: argparse.Namespace, job: dict[str, Any]) -> str:
+    """What to type next, by the job's state."""
+    name, state = job["job"], job["state"]
+    if job.get("approval_needed"):
+        return hint(args, f"job approve {name}", f"or: {again(args, f'job refuse {name} --reason WHY')}")
+    if state == "done":
+        if job["kind"] == "train":
+            return hint(
+                args, f"model show {name}", f"score new rows: {again(args, f'model predict {name} --data NAME')}"
+            )
+        return hint(args, "model list")
+    if state in _TROUBLE:
+        return hint(args, f"job logs {name}")
+    return hint(args, f"job watch {name}")
+
+
+def _bullet(text: str) -> list[str]:
+    import textwrap  # noqa: PLC0415  # costs a few ms, and most commands have no prose
+
+    return textwrap.wrap(text, _WRAP, initial_indent="  - ", subsequent_indent="    ")
+
+
+def _columns(columns: Any) -> str:
+    return "-" if columns is None else str(columns if isinstance(columns, int) else len(columns))
+
+
+def _share(fraction: float | None) -> str | None:
+    return None if fraction is None else f"{100 * fraction:g} % of the rows in common"
+
+
+def _left(expires: float) -> str:
+    left = expires - time.time()
+    return f"{duration(left)} left" if left > 0 else "past"
+
+
+def _metric(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
