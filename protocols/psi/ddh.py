@@ -6,13 +6,13 @@ Two stages, so that nobody learns which of its rows are in a merely pairwise int
    hop checks, exponentiates and shuffles. The last hop tells all parties the fully blinded set; T is what they have in
    common.
 2. For each party i, T goes through all the others, who each take their exponent off again and shuffle, and ends at i,
-   who takes off its own and finds H(x) among its own. So it learns its rows of the intersection, and nothing else.
+   who finds the H(x)^k_i among those it made in stage 1. So it learns its rows of the intersection, and nothing else.
 
-The order that follows is by a keyed hash of H(x): the same at all parties, whatever order the rows came in.
+The order that follows is by a keyed hash of x: the same at all parties, whatever order the rows came in.
 
 What is seen: of each set its size; of every group of parties how many rows they have in common; of the intersection,
-by each party, which of its own rows are in it. Semi-honest, under DDH and a random oracle. Parties that pool their views
-learn in addition which of their common rows those are; nobody's rows outside the colluders' own sets.
+by each party, which of its own rows are in it. Semi-honest, under DDH and a random oracle. Parties that pool what they
+saw learn no more than the same of their pooled sets, as long as one party stays outside (docs/protocols.md argues it).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from hashlib import blake2b
 
 import numpy as np
 import trio
+from nacl import exceptions
 from nacl.bindings import (
     crypto_core_ed25519_from_uniform,
-    crypto_core_ed25519_is_valid_point,
     crypto_core_ed25519_scalar_invert,
     crypto_core_ed25519_scalar_reduce,
     crypto_scalarmult_ed25519_noclamp,
 )
 from numpy.typing import NDArray
 
-from hansa.protocols.errors import PeerMisbehaved
+from hansa.protocols.errors import PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc.session import Session
 
 POINT = 32
@@ -54,6 +54,8 @@ async def intersect(
     Rounds: 2·n_parties + 1, in chunks. Bytes sent per party: 32·(sum of set sizes + n_parties·common), and one more copy
     of one set to each further party. Raises ``PeerMisbehaved`` for a point that is no element of the group, or a wrong count.
     """
+    if len(set(keys)) != len(keys):
+        raise ProtocolError("a key stands twice in a set to intersect", remedy="check for double keys when reading")
     done = 0
 
     def count(points: int) -> None:
@@ -64,22 +66,28 @@ async def intersect(
     secret = _scalar()
     hashed = await trio.to_thread.run_sync(lambda: [_hash_to_group(key) for key in keys])
     sizes = await _tell_sizes(s, len(keys), max_rows)
-    blinded = await _blind_all(s, hashed, secret, sizes, count)
+    own = await _power(hashed, secret, count)
+    blinded = await _blind_all(s, own, secret, sizes, count)
     common = sorted(set.intersection(*(set(points) for points in blinded)))
     await s.check_public("intersection", len(common), b"".join(common))
     mine = await _unblind_all(s, common, secret, count)
-    index = {point: i for i, point in enumerate(hashed)}
-    if any(point not in index for point in mine):
+    index = {point: i for i, point in enumerate(own)}
+    found = {index.get(point, -1) for point in mine}
+    if -1 in found or len(found) != len(common):
         raise _misbehaved((s.rank - 1) % s.n_parties, "an intersection that is not of this party's rows")
-    ordered = sorted(
-        mine, key=lambda point: blake2b(point, key=seed, digest_size=16, person=b"hansa-psi-order").digest()
-    )
-    return np.array([index[point] for point in ordered], dtype=np.int64)
+    rows = np.array(sorted(found), dtype=np.int64)
+    return rows[in_common_order([keys[row] for row in rows], seed)]
+
+
+def in_common_order(keys: Sequence[bytes], seed: bytes) -> NDArray[np.int64]:
+    """Indices that bring distinct keys into the order of ``intersect``: by a hash of each, keyed with the public seed."""
+    digests = [blake2b(key, key=seed, digest_size=16, person=b"hansa-psi-order").digest() for key in keys]
+    return np.array(sorted(range(len(keys)), key=digests.__getitem__), dtype=np.int64)
 
 
 def work(own: int, n_parties: int) -> int:
     """About how many points one party exponentiates, if all sets are as large as its own and all rows common."""
-    return 2 * n_parties * own
+    return (2 * n_parties - 1) * own
 
 
 async def _tell_sizes(s: Session, size: int, max_rows: int) -> list[int]:
@@ -93,9 +101,9 @@ async def _tell_sizes(s: Session, size: int, max_rows: int) -> list[int]:
 
 
 async def _blind_all(
-    s: Session, hashed: list[bytes], secret: bytes, sizes: list[int], count: Progress
+    s: Session, own: list[bytes], secret: bytes, sizes: list[int], count: Progress
 ) -> list[list[bytes]]:
-    """Stage 1: every party's set, blinded by all."""
+    """Stage 1: every party's set, blinded by all; ``own`` is this party's, blinded by itself."""
     n = s.n_parties
     final: list[list[bytes]] = [[] for _ in range(n)]
     forks = [s.fork(f"set-{owner}") for owner in range(n)]
@@ -104,13 +112,15 @@ async def _blind_all(
         fork = forks[owner]
         place, last = (s.rank - owner) % n, (owner - 1) % n
         if place == 0:
-            points = await _power(hashed, secret, count)
+            points = list(own)
         else:
             points = await _receive(fork, (s.rank - 1) % n, sizes[owner], secret, count)
         _shuffle(points)
         if s.rank != last:
             await _send(fork, ((s.rank + 1) % n), points)
             final[owner] = await _receive(fork, last, sizes[owner], None, count)
+            if len(set(final[owner])) != sizes[owner]:
+                raise _misbehaved(last, "a set that holds a row twice")
             return
         async with trio.open_nursery() as nursery:
             for peer in s.peers:
@@ -124,7 +134,7 @@ async def _blind_all(
 
 
 async def _unblind_all(s: Session, common: list[bytes], secret: bytes, count: Progress) -> list[bytes]:
-    """Stage 2: for each owner a chain through all others; returns this party's own, H(x) in plain."""
+    """Stage 2: for each owner a chain through all others; returns what comes back: H(x)^k of this party's own rows."""
     n = s.n_parties
     inverse = crypto_core_ed25519_scalar_invert(secret)
     mine: list[bytes] = []
@@ -132,14 +142,14 @@ async def _unblind_all(s: Session, common: list[bytes], secret: bytes, count: Pr
 
     async def follow(owner: int) -> None:
         fork = forks[owner]
-        place = (s.rank - owner - 1) % n  # the chain begins at owner + 1 and ends at the owner
+        before, place = (s.rank - 1) % n, (s.rank - owner - 1) % n  # the chain begins at owner + 1, ends at the owner
+        if s.rank == owner:
+            mine.extend(await _receive(fork, before, len(common), None, count))
+            return
         if place == 0:
             points = await _power(common, inverse, count)
         else:
-            points = await _receive(fork, (s.rank - 1) % n, len(common), inverse, count)
-        if s.rank == owner:
-            mine.extend(points)
-            return
+            points = await _receive(fork, before, len(common), inverse, count)
         _shuffle(points)
         await _send(fork, (s.rank + 1) % n, points)
 
@@ -164,7 +174,7 @@ async def _receive(s: Session, frm: int, size: int, scalar: bytes | None, count:
             raise _misbehaved(frm, f"{len(data)} bytes where {expected} points were due")
         chunk = [data[i : i + POINT] for i in range(0, len(data), POINT)]
         if scalar is not None:
-            points += await trio.to_thread.run_sync(_raise_checked, chunk, scalar, frm)
+            points += await trio.to_thread.run_sync(_raise_untrusted, chunk, scalar, frm)
             count(len(chunk))
         else:
             points += chunk
@@ -184,11 +194,12 @@ def _raise(points: list[bytes], scalar: bytes) -> list[bytes]:
     return [crypto_scalarmult_ed25519_noclamp(scalar, point) for point in points]
 
 
-def _raise_checked(points: list[bytes], scalar: bytes, frm: int) -> list[bytes]:
-    for point in points:
-        if not crypto_core_ed25519_is_valid_point(point):
-            raise _misbehaved(frm, "bytes that are no element of the prime-order group")
-    return _raise(points, scalar)
+def _raise_untrusted(points: list[bytes], scalar: bytes, frm: int) -> list[bytes]:
+    """libsodium multiplies canonical encodings of points of the prime-order subgroup only (half of the time goes there)."""
+    try:
+        return _raise(points, scalar)
+    except exceptions.RuntimeError as error:
+        raise _misbehaved(frm, "bytes that are no element of the prime-order group") from error
 
 
 def _hash_to_group(key: bytes) -> bytes:

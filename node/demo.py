@@ -1,0 +1,169 @@
+"""`hansa demo`: three institutions, three daemons, one model, one table; and nothing left behind."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hansa.config import jobfile
+from hansa.node.admin.client import AdminClient
+from hansa.node.demo_data import Tables, breast_cancer, from_folder
+from hansa.node.demo_reference import Reference, reference
+from hansa.node.errors import JobError, UsageError
+from hansa.node.local_league import LocalNode, introduce, running
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+DATASET = "customers"
+POLICY = """\
+default = "refuse"
+
+[[rule]]
+action = "approve"
+kinds = ["train"]
+algorithms = ["lr"]
+weights = ["owner"]
+scores = ["label-owner"]
+"""
+
+Tell = Callable[[str], None]
+Watch = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demo shows: the label's owner's view of the job, and the reference."""
+
+    tables: Tables
+    job: dict[str, Any]
+    costs: dict[str, dict[str, Any]]
+    """By party: rounds, bytes_sent, seconds, steps."""
+    learnt: tuple[str, ...]
+    reference: Reference
+    train_seconds: float
+    total_seconds: float
+
+
+def run(data: Path | None, label: str | None, *, tell: Tell, watch: Watch, keep: bool = False) -> DemoResult:
+    """Run the whole story. ``tell`` gets a line a stage, ``watch`` the job's events. With ``keep`` the homes stay."""
+    began = time.monotonic()
+    with _folder(keep, tell) as folder:
+        tables = breast_cancer(_made(folder / "tables")) if data is None else from_folder(data, label)
+        text, file = job_text(tables, given=data is not None)
+        job = jobfile.parse(text, file)
+        datasets = {party.name: party.dataset for party in job.parties}
+        nodes = [LocalNode(table.party, folder / table.party) for table in tables.tables]
+        tell(f"{', '.join(node.name for node in nodes)}: three daemons with keys, data and policies of their own")
+        for node in nodes:
+            node.make(policy=POLICY)
+        with running(nodes):
+            introduce(nodes)
+            tell(f"{nodes[0].name} invited the others; all are connected over Noise channels")
+            for node, table in zip(nodes, tables.tables, strict=True):
+                owner = node.name == tables.owner
+                extra = {"label": tables.label} if owner else {}
+                name = datasets[node.name]
+                node.call("data.add", path=str(table.path.resolve()), name=name, key=[tables.key], **extra)
+            tell(f"each registered its table (key {tables.key}); {tables.owner} has the label '{tables.label}'")
+            submitted = nodes[0].call("job.submit", file_text=text, file_name=file)["job"]
+            tell(f"{nodes[0].name} submitted {file}; every party's policy checks and signs the contract")
+            final = _follow(nodes[0], submitted, watch)
+            costs = {node.name: _finished(node, submitted)["result"] for node in nodes}
+            seed = bytes.fromhex(final["contract"]["seed"])
+            files = [table.path.resolve() for table in tables.tables]
+            specs = [_spec(node, path, final) for node, path in zip(nodes, files, strict=True)]
+        found = reference(tables, job, specs, seed)
+    steps = costs[nodes[0].name]["steps"]
+    seconds = float(steps.get("train", {}).get("seconds", 0.0))
+    return DemoResult(tables, final, costs, tuple(final["leakage"]), found, seconds, time.monotonic() - began)
+
+
+def job_text(tables: Tables, *, given: bool) -> tuple[str, str]:
+    """The job file to submit, and its name: the example's, its parties replaced for a folder of the user's own."""
+    names = {table.party for table in tables.tables}
+    file = EXAMPLES / ("credit-default.toml" if given else "breast-cancer.toml")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"the example job file {file} is missing: the demo runs from a clone of hansa",
+            remedy="clone hansa and run `make demo` there",
+            file=str(file),
+        ) from error
+    parsed = jobfile.parse(text, file.name)
+    if {party.name for party in parsed.parties} == names and _label_of(parsed) == (tables.owner, tables.label):
+        return text, file.name
+    head = text[: text.index("[[party]]")]
+    sections = []
+    for table in tables.tables:
+        label = f'label = "{tables.label}"\n' if table.party == tables.owner else ""
+        sections.append(f'[[party]]\nname = "{table.party}"\ndataset = "{DATASET}"\n{label}')
+    return head + "\n".join(sections), file.name
+
+
+def _label_of(job: jobfile.JobFile) -> tuple[str, str | None]:
+    return next((party.name, party.label) for party in job.parties if party.label is not None)
+
+
+def _follow(node: LocalNode, job: str, watch: Watch) -> dict[str, Any]:
+    with AdminClient(node.home) as client:
+        for kind, value in client.stream("job.watch", job=job):
+            if kind == "job.event":
+                watch(value)
+            elif kind == "result":
+                return _finished(node, job, value)
+    raise JobError("the job's events ended early", remedy=f"hansa job show {job} --home {node.home}")
+
+
+def _finished(node: LocalNode, job: str, shown: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The job at a node once it is done there; ``JobError`` with the common error if it ended otherwise."""
+    until = time.monotonic() + 10
+    while True:
+        now = shown if shown is not None else node.call("job.show", job=job)
+        if now["state"] == "done" and now["result"] is not None:
+            return dict(now)
+        if now["state"] in {"failed", "refused", "expired", "cancelled"} or time.monotonic() > until:
+            error = now.get("error") or {}
+            raise JobError(
+                f"the job is {now['state']} at {node.name}: {error.get('message', 'no reason was given')}",
+                remedy=error.get("remedy", "run the demo again with --keep and look at the logs"),
+                job=job,
+            )
+        shown = None
+        time.sleep(0.05)
+
+
+def _spec(node: LocalNode, path: Path, job: dict[str, Any]) -> dict[str, Any]:
+    party = next(p for p in job["contract"]["parties"] if p["name"] == node.name)
+    dataset = node.call("data.show", name=party["dataset"])
+    return {
+        "path": str(path),
+        "names": [column["name"] for column in dataset["columns"]],
+        "key": dataset["key"],
+        "columns": party["columns"],
+        "label": party["label"],
+        "normalise": job["contract"]["normalise"],
+        "max_rows": job["contract"]["max_rows"],
+    }
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@contextmanager
+def _folder(keep: bool, tell: Tell) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="hansa-demo-"))
+    try:
+        yield folder
+    finally:
+        if keep:
+            tell(f"homes and logs are kept in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
