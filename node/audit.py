@@ -50,8 +50,8 @@ class Audit:
     def entries(self, since: int = 0, limit: int = 1 << 62) -> Iterator[chain.Entry]:
         """Entries with a number above ``since``, the oldest first."""
         rows = self._store.rows("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", since, limit)
-        for seq, time_ms, kind, body, digest, sig in rows:
-            yield chain.Entry(seq, time_ms, kind, bytes(body), bytes(digest), bytes(sig))
+        for row in rows:
+            yield chain.Entry(*row)  # as it lies in the file: judging it is verify_chain's
 
     def shown(self, since: int = 0, limit: int = 1 << 62) -> list[dict[str, Any]]:
         """The same as JSON-like data."""
@@ -69,9 +69,8 @@ class Audit:
     def head(self) -> AuditHead | None:
         """The signed head, for peers to keep; None while the log is empty."""
         rows = self._store.rows("SELECT * FROM audit ORDER BY seq DESC LIMIT 1")
-        for seq, time_ms, kind, body, digest, sig in rows:
-            entry = chain.Entry(seq, time_ms, kind, bytes(body), bytes(digest), bytes(sig))
-            return chain.head_of(entry, self._identity.public)
+        for row in rows:
+            return chain.head_of(chain.Entry(*row), self._identity.public)
         return None
 
     def keep_head_untrusted(self, sender: bytes, head: AuditHead) -> None:

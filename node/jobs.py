@@ -161,7 +161,7 @@ class Jobs:
         context, record = self.context, job.record
         contract = record.contract
         context.audit.append("contract", {"job": record.short, "proposer": record.name_of(record.proposer)})
-        problem = job_review.objection(contract, context, self._record, self.active - 1)
+        problem = self._rival(contract) or job_review.objection(contract, context, self._record, self.active - 1)
         if problem is not None:
             record.decision = f"refused: {problem}"
             await job.refuse(problem)
@@ -176,6 +176,15 @@ class Jobs:
             record.awaits_operator = True
             job.save()
             job.publish("state", text="waits for this node's approval")
+
+    def _rival(self, contract: Contract) -> str | None:
+        """Signing a second contract over one nonce would be evidence against this node: whoever asks for it is refused."""
+        if any(
+            job.record.contract.nonce == contract.nonce and job.record.job_id != contract.job_id
+            for job in self._jobs.values()
+        ):
+            return "its nonce is that of another contract known here"
+        return None
 
     async def _rivals_untrusted(self, contract: Contract, offer: Offer) -> None:
         for job in list(self._jobs.values()):

@@ -6,18 +6,26 @@ Allowed: None, bool, int (64 bits), float (finite), str, bytes, list, map with s
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
+from hansa.protocols.wire import limits
 
 MAX_DEPTH = 8
+
+T = TypeVar("T", list[Any], dict[str, Any])
 
 
 def encode(value: Any) -> bytes:
     """The canonical bytes of ``value``; ``ProtocolError`` names a type that has none."""
-    return bytes(msgpack.packb(_ordered(value, MAX_DEPTH), use_bin_type=True))
+    try:
+        return bytes(msgpack.packb(_ordered(value, MAX_DEPTH), use_bin_type=True))
+    except UnicodeEncodeError as error:
+        raise ProtocolError(
+            "a text that is not Unicode has no canonical form", remedy="correct its encoding"
+        ) from error
 
 
 def decode_untrusted(data: bytes | memoryview, max_bytes: int) -> Any:
@@ -25,11 +33,20 @@ def decode_untrusted(data: bytes | memoryview, max_bytes: int) -> Any:
     if len(data) > max_bytes:
         raise _refused(f"{len(data)} bytes where at most {max_bytes} are read")
     raw = bytes(data)
+    census = _Census(limits.CANONICAL_MAX_VALUES)
     try:
-        value = msgpack.unpackb(raw, raw=False, strict_map_key=True, ext_hook=_no_extension)
+        value = msgpack.unpackb(
+            raw,
+            raw=False,
+            strict_map_key=True,
+            list_hook=census.count,
+            object_hook=census.count,
+            ext_hook=_no_extension,
+        )
         canonical = encode(value)
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError, ProtocolError) as error:
-        raise _refused(f"bytes that do not decode ({error})") from error
+        why = error.message if isinstance(error, ProtocolError) else str(error) or type(error).__name__
+        raise _refused(f"bytes that do not decode ({why})") from error
     if canonical != raw:
         raise _refused("a value that is not in canonical form")
     return value
@@ -53,6 +70,20 @@ def _ordered(value: Any, depth: int) -> Any:
             return {key: _ordered(value[key], depth - 1) for key in sorted(value)}
         case _:
             raise ProtocolError(f"a {type(value).__name__} has no canonical form", remedy="encode plain values only")
+
+
+class _Census:
+    """Counts values as the decoder makes them, and stops it before they fill the memory."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def count(self, container: T) -> T:
+        """One list or map, and what lies directly in it."""
+        self._left -= 1 + len(container)
+        if self._left < 0:
+            raise ValueError("more values than one message may hold")
+        return container
 
 
 def _no_extension(code: int, data: bytes) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hansa.protocols.errors import SecurityError
+from hansa.protocols.errors import ProtocolError, SecurityError
 from hansa.protocols.wire import canonical, signing
 from hansa.protocols.wire.messages import AuditHead
 
@@ -53,12 +53,7 @@ def verify_chain(entries: Iterable[Entry], identity: bytes) -> tuple[int, bytes]
     previous, count = GENESIS, 0
     for entry in entries:
         count += 1
-        wrong = entry.seq != count or entry.hash != _hash(previous, entry.seq, entry.time_ms, entry.kind, entry.body)
-        try:
-            signing.verify(identity, _TAG, _head_body(entry.seq, entry.hash), entry.sig)
-        except SecurityError:
-            wrong = True
-        if wrong:
+        if not _follows(entry, previous, count, identity):
             raise SecurityError(
                 f"the audit log is altered at entry {count}: its hash, number or signature does not fit",
                 remedy="keep the file as it is and compare with the heads that peers hold",
@@ -66,6 +61,16 @@ def verify_chain(entries: Iterable[Entry], identity: bytes) -> tuple[int, bytes]
             )
         previous = entry.hash
     return count, previous
+
+
+def _follows(entry: Entry, previous: bytes, seq: int, identity: bytes) -> bool:
+    """Whether it is the entry ``seq`` after ``previous``; whoever edited the file may have left any type in it."""
+    try:
+        signing.verify(identity, _TAG, _head_body(entry.seq, entry.hash), entry.sig)
+        digest = _hash(previous, entry.seq, entry.time_ms, entry.kind, entry.body)
+    except (SecurityError, ProtocolError, TypeError):
+        return False
+    return (entry.seq, entry.hash) == (seq, digest)
 
 
 def _hash(previous: bytes, seq: int, time_ms: int, kind: str, body: bytes) -> bytes:

@@ -2,13 +2,23 @@
 
     PROPOSED --all signatures, before expiry--> COMMITTED
     PROPOSED, COMMITTED --an End of any party (refused, cancelled, expired)--> ENDED
-    PROPOSED --expiry--> ENDED (expired)        any --two contracts signed over one nonce--> ENDED (conflict)
+    PROPOSED --expiry--> ENDED (expired)        any --one party signed two things over the nonce--> ENDED (conflict)
+
+    input                          PROPOSED                COMMITTED   ENDED
+    approve                        sign; COMMITTED if all  error       error
+    refuse                         ENDED, error if signed  error       error
+    cancel                         ENDED                   ENDED       error
+    tick at expiry                 ENDED                   -           -
+    signatures                     grow; COMMITTED if all  -           -
+    End, evidence                  ENDED                   ENDED       ENDED, if it outranks
+    stranger's, forged, misplaced  error, nothing changes in any state
 
 What parties exchange is state, not steps: an ``Offer`` is the contract with every signature its sender knows, and is
 sent to all whenever it grows and to any peer that (re)appears. So any order, loss or repetition of messages leads to
 the same sets; whoever holds the full set is committed and shows it to the others; the proposer is a party like any
-other and may die. ``End``s are signed and merged likewise: of several, the least (kind, identity) is the reason that
-every party gives.
+other and may die. ``End``s and evidence are signed, passed on once by everybody, and merged likewise: of several, the
+least (kind, identity) is the reason that every party gives. No signature can come before its contract, so none is kept
+in waiting.
 
 A party that commits while another, cut off, lets the contract expire is told so by that party's End.
 """
@@ -91,7 +101,7 @@ class Consent:
         self._signatures: dict[bytes, Signature] = {}
         self._ends: dict[bytes, End] = {}
         self._ended: Ended | None = None
-        self._evidence: Evidence | None = None
+        self._evidence: dict[bytes, Evidence] = {}
 
     # --- what is known -------------------------------------------------------------------------------------------
 
@@ -127,8 +137,7 @@ class Consent:
 
     def resync(self) -> tuple[Message, ...]:
         """What a party that has (re)appeared must hear; harmless when repeated."""
-        evidence = (self._evidence,) if self._evidence is not None else ()
-        return (Offer(self.contract.encode(), self.signatures), *self._ends.values(), *evidence)
+        return (Offer(self.contract.encode(), self.signatures), *self._ends.values(), *self._evidence.values())
 
     # --- what this node decides ----------------------------------------------------------------------------------
 
@@ -167,18 +176,18 @@ class Consent:
     # --- what peers say ------------------------------------------------------------------------------------------
 
     def receive_signatures_untrusted(self, signatures: Iterable[Signature], now: int) -> list[Effect]:
-        """Merge the signatures of an Offer of this very contract; raises ``SecurityError`` on a stranger's."""
-        effects = self.tick(now)
-        good = []
+        """Merge the signatures of an Offer of this very contract; ``SecurityError``, and no change, if one is wrong."""
+        signatures = tuple(signatures)
         for signature in signatures:
-            if self.contract.rank_of(signature.identity) is None:
-                raise SecurityError("a signature under the contract is a stranger's", remedy="submit the job anew")
-            if (signature.job_id, signature.nonce) != (self.contract.job_id, self.contract.nonce):
-                raise SecurityError("a signature is for another contract", remedy="submit the job anew")
-            signature.verify()
+            self._check_untrusted(signature)
+        effects = self.tick(now)
+        fresh: dict[bytes, Signature] = {}
+        for signature in signatures:
             if signature.attempt == 0:
-                good.append(signature)
-        return effects + self._merge(good, now)
+                known = self._signatures.get(signature.identity) or fresh.setdefault(signature.identity, signature)
+                if known.job_key != signature.job_key:
+                    effects += self.receive_evidence_untrusted(Evidence(known, signature))
+        return effects + self._merge(fresh.values(), now)
 
     def receive_end_untrusted(self, end: End) -> list[Effect]:
         """Merge a party's End; raises ``SecurityError`` unless a party of the contract signed it."""
@@ -188,7 +197,7 @@ class Consent:
         if end.identity in self._ends:
             return []
         self._ends[end.identity] = end
-        return self._settle()
+        return [Broadcast(end), *self._settle()]
 
     def receive_rival_untrusted(self, signature: Signature) -> list[Effect]:
         """A signature over this contract's nonce, but under another contract: evidence if its maker signed both."""
@@ -199,15 +208,22 @@ class Consent:
         return self.receive_evidence_untrusted(Evidence(ours, signature))
 
     def receive_evidence_untrusted(self, evidence: Evidence) -> list[Effect]:
-        """Two signatures of one party over one nonce and two contracts; raises ``SecurityError`` if they are not."""
+        """Two signatures of one party over this nonce; ``SecurityError`` if they agree, or it did not make both."""
         evidence.verify()
-        relevant = evidence.first.nonce == self.contract.nonce
-        if not relevant or self.contract.rank_of(evidence.first.identity) is None or self._evidence is not None:
+        signer = evidence.first.identity
+        relevant = evidence.first.nonce == self.contract.nonce and self.contract.rank_of(signer) is not None
+        if not relevant or signer in self._evidence:
             return []
-        self._evidence = evidence
-        signer = self._name(evidence.first.identity)
-        note = Note("evidence", {"signer": signer, "nonce": self.contract.nonce.hex()})
+        self._evidence[signer] = evidence
+        note = Note("evidence", {"signer": self._name(signer), "nonce": self.contract.nonce.hex()})
         return [Broadcast(evidence), note, *self._settle()]
+
+    def _check_untrusted(self, signature: Signature) -> None:
+        if self.contract.rank_of(signature.identity) is None:
+            raise SecurityError("a signature under the contract is a stranger's", remedy="submit the job anew")
+        if (signature.job_id, signature.nonce) != (self.contract.job_id, self.contract.nonce):
+            raise SecurityError("a signature is for another contract", remedy="submit the job anew")
+        signature.verify()
 
     # --- restoring and settling ----------------------------------------------------------------------------------
 
@@ -253,9 +269,12 @@ class Consent:
         return [Note(f"job-{found.state.value}", {"reason": found.reason, "party": culprit}), found]
 
     def _least_end(self) -> Ended | None:
-        if self._evidence is not None:
-            signer = self._evidence.first.identity
-            text = f"the contract differs between parties: {self._name(signer)} signed two contracts over one nonce"
+        if self._evidence:
+            signer = min(self._evidence)
+            text = (
+                f"the contract differs between parties: {self._name(signer)} signed two contracts over one nonce, "
+                "or one contract with two keys"
+            )
             return Ended(State.CONFLICT, text, signer)
         least = min(self._ends.values(), key=lambda e: (_END_ORDER.index(e.kind), e.identity), default=None)
         if least is None:

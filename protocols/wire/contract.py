@@ -116,8 +116,8 @@ class Contract:
                 "parties": [_party_map(party) for party in self.parties],
                 "align": {"normalise": self.align.normalise},
                 "algorithm": self.algorithm,
-                "params": dict(self.params),
-                "test_fraction": self.test_fraction,
+                "params": _params_map(self.algorithm, self.params),
+                "test_fraction": float(self.test_fraction),
                 "seed": self.seed,
                 "frac_bits": self.frac_bits,
                 "engine": self.engine,
@@ -185,6 +185,8 @@ class Contract:
         for part in (fields, outputs, align, bounds):
             part.end()
         contract.check()
+        if contract.encode() != data:  # one job id, one byte string
+            raise fields.refused("is not in canonical form")
         return contract
 
     def check(self) -> None:
@@ -202,7 +204,8 @@ class Contract:
             (any(party.label in party.columns for party in self.parties), "uses its label as a feature"),
             (any(len(set(p.columns)) != len(p.columns) for p in self.parties), "names a column twice"),
             ((self.kind == "train") != (self.model is None), "must name a model exactly when it uses one"),
-            (not 0 < self.expires - self.created <= limits.CONTRACT_MAX_LIFETIME_S, "is open longer than 30 days"),
+            (self.expires <= self.created, "expires before it was made"),
+            (self.expires - self.created > limits.CONTRACT_MAX_LIFETIME_S, "is open longer than 30 days"),
             (self.outputs.scores == "none" and self.kind == "train" and self.test_fraction > 0, _NEED_SCORES),
             (any(rank >= len(self.parties) for o in self.openings for rank in o.to), "opens to an unknown rank"),
         )
@@ -232,6 +235,10 @@ class Contract:
                 "metrics": self.outputs.metrics,
             },
             "model": self.model.hex() if self.model is not None else None,
+            "openings": [
+                {"what": o.what, "to": [self.parties[rank].name for rank in o.to], "text": o.text}
+                for o in self.openings
+            ],
             "max_rows": self.limits.max_rows,
             "created": self.created,
             "expires": self.expires,
@@ -290,6 +297,12 @@ def _opening_untrusted(value: Any) -> Opening:
     )
     fields.end()
     return opening
+
+
+def _params_map(algorithm: str, params: Mapping[str, Param]) -> dict[str, Param]:
+    """Each number in the type its parameter has: 0 and 0.0 are one contract, so they must be one job id."""
+    known = _PARAMS.get(algorithm, {})
+    return {name: float(value) if known.get(name, (int,))[0] is float else value for name, value in params.items()}
 
 
 def _params_untrusted(algorithm: str, value: dict[str, Any]) -> dict[str, Param]:

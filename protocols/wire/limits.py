@@ -37,6 +37,10 @@ CLOSE_DEADLINE_S = 1.0
 LAST_WORDS_S = 2.0
 """How long after a failed write the receiving task may still find the peer's own reason."""
 
+# --- canonical encoding ------------------------------------------------------------------------------------------
+CANONICAL_MAX_VALUES = 1 << 19
+"""Values inside one decoded message: a byte on the wire may be an empty map, which takes 64 in memory."""
+
 # --- contracts and consent ---------------------------------------------------------------------------------------
 CONTRACT_MAX_BYTES = 1 << 20
 CONTRACT_MAX_PARTIES = 16

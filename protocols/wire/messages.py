@@ -101,7 +101,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Two signatures of one party over one nonce under two contracts: proof that it told two stories."""
+    """Two signatures of one party over one nonce: under two contracts, or with two job keys for one attempt."""
 
     first: Signature = _read(_signature)
     second: Signature = _read(_signature)
@@ -110,8 +110,10 @@ class Evidence:
         """Raise ``SecurityError`` unless it proves what it says."""
         self.first.verify()
         self.second.verify()
-        same = (self.first.identity, self.first.nonce) == (self.second.identity, self.second.nonce)
-        if not same or self.first.job_id == self.second.job_id:
+        first, second = self.first, self.second
+        same = (first.identity, first.nonce) == (second.identity, second.nonce)
+        rekeyed = first.attempt == second.attempt and first.job_key != second.job_key
+        if not same or (first.job_id == second.job_id and not rekeyed):
             raise SecurityError("what a peer sent as evidence proves nothing", remedy="nothing: it was ignored")
 
 

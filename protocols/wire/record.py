@@ -17,6 +17,7 @@ from hansa.protocols.wire.fields import Fields
 _TAG = "peer-record"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def valid_name(name: str) -> bool:
@@ -27,8 +28,8 @@ def valid_name(name: str) -> bool:
 def split_address(address: str) -> tuple[str, int]:
     """``host:port`` (IPv6 in brackets) as (host, port); ``ValueError`` says what is wrong with it."""
     host, _, port = address.rpartition(":")
-    if not _HOST.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"{address!r} is not an address: write host:port, as in bank.example:7400")
+    if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or int(port) > 65535:
+        raise ValueError(f"{address[:300]!r} is not an address: write host:port, as in bank.example:7400")
     return host.strip("[]"), int(port)
 
 
@@ -73,6 +74,8 @@ class PeerRecord:
     def decode_untrusted(cls, data: bytes | memoryview) -> PeerRecord:
         """Decode and verify; raises ``PeerMisbehaved`` or ``SecurityError``."""
         record = cls.decode_pinned(data)
+        if record.sequence < 1:
+            raise Fields({}, "a peer record").refused("has the sequence of one written by hand")
         body = _body(record.static_key, record.name, record.addresses, record.sequence)
         signing.verify(record.identity, _TAG, body, record.sig)
         return record
@@ -100,6 +103,7 @@ def newer(known: PeerRecord | None, incoming: PeerRecord) -> bool:
 
     Raises ``PeerMisbehaved`` where its signer gave one sequence number to two records.
     """
+    assert known is None or known.identity == incoming.identity, "records of two nodes are not versions of one"
     if known is None or incoming.sequence > known.sequence:
         return True
     if incoming.sequence == known.sequence and incoming.encode() != known.encode():
@@ -114,7 +118,7 @@ def newer(known: PeerRecord | None, incoming: PeerRecord) -> bool:
 def _address_untrusted(value: Any) -> str:
     try:
         split_address(value)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise Fields({}, "a peer record").refused(f"has a bad address ({error})") from error
     return str(value)
 

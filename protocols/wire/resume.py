@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hansa.protocols.errors import SecurityError
+from hansa.protocols.errors import ProtocolError, SecurityError
 from hansa.protocols.wire.certificate import Certificate, Signature
 from hansa.protocols.wire.contract import Contract
 from hansa.protocols.wire.messages import ResumeOffer
@@ -62,9 +62,9 @@ class Resume:
         return self._offers.get(self._me)
 
     def offer(self, attempt: int, job_key: bytes, checkpoints: Sequence[int]) -> Agreed | None:
-        """Offer this attempt, higher than any before; send ``own_offer`` to all afterwards."""
-        if attempt <= self.attempt and self.own_offer is not None:
-            raise SecurityError(f"attempt {attempt} is not after {self.attempt}", remedy="report this as a bug")
+        """Offer this attempt; send ``own_offer`` to all afterwards. ``ProtocolError`` unless it is a later one."""
+        if attempt <= self.attempt:
+            raise ProtocolError(f"attempt {attempt} is not after {self.attempt}", remedy="report this as a bug")
         self.attempt = attempt
         signature = Signature.make(self._seed, self._me, self.contract, attempt, job_key)
         self._offers[self._me] = ResumeOffer(signature, tuple(sorted(set(checkpoints))))
