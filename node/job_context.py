@@ -48,7 +48,9 @@ class OwnData(Protocol):
     def info(self, name: str) -> DatasetInfo | None:
         """A dataset as its schema says (private ones too)."""
 
-    def table_spec(self, name: str, columns: tuple[str, ...], label: str | None, normalise: str) -> dict[str, Any]:
+    def table_spec(
+        self, name: str, columns: tuple[str, ...], label: str | None, normalise: str, max_rows: int
+    ) -> dict[str, Any]:
         """The description node.data.table reads it by."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hansa.algorithms.errors import DataError
 from hansa.node.contracts import openings_of
 from hansa.node.job_context import JobContext
 from hansa.node.job_record import JobRecord, State
@@ -46,8 +47,11 @@ def _strangers(contract: Contract, context: JobContext) -> str | None:
 
 
 def _statement(contract: Contract) -> str | None:
-    stated = openings_of(contract.kind, contract.algorithm, contract.outputs, contract.parties)
-    if {(o.what, o.to) for o in stated} != {(o.what, o.to) for o in contract.openings}:
+    try:
+        stated = openings_of(contract.kind, contract.algorithm, contract.outputs, contract.parties)
+    except DataError as error:
+        return error.message
+    if stated != contract.openings:
         return "its statement of what is opened to whom is not what such a job opens"
     return None
 

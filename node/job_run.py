@@ -123,7 +123,9 @@ class Run:
         dataset = (
             {}
             if contract.kind == "release"
-            else context.data.table_spec(mine.dataset, mine.columns, label, contract.align.normalise)
+            else context.data.table_spec(
+                mine.dataset, mine.columns, label, contract.align.normalise, contract.limits.max_rows
+            )
         )
         model = contract.model
         return Start(

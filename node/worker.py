@@ -18,6 +18,7 @@ from pathlib import Path
 
 import trio
 
+from hansa.algorithms.party_table import PartyTable
 from hansa.config.errors import HansaError
 from hansa.node import failure, worker_links
 from hansa.node.channel import Conn
@@ -77,7 +78,7 @@ class Attempt:
         self.reporter.step("connect", len(peers))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._meet, terms, peers)
-            table = await trio.to_thread.run_sync(load_table, self.start.dataset) if self.start.dataset else None
+            table = await self._table()
         allowed = [(opening.what, opening.to) for opening in self.contract.openings]
         async with trio.open_nursery() as nursery:
             for rank, conn in self.links.items():
@@ -94,6 +95,11 @@ class Attempt:
                 finished = await run_steps(self.start, self.contract, session, table, self.reporter, checkpoints)
             nursery.cancel_scope.cancel()
         return finished
+
+    async def _table(self) -> PartyTable | None:
+        if not self.start.dataset:
+            return None
+        return await trio.to_thread.run_sync(load_table, self.start.dataset, abandon_on_cancel=True)
 
     async def _meet(self, terms: LinkTerms, peers: list[PeerTerms]) -> None:
         self.links = await worker_links.open_links(terms, peers, self.arrivals)

@@ -1,0 +1,78 @@
+"""The jobs of a daemon, put together: what they need of it, and what they add to its methods and status."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from hansa.config.errors import ConfigError
+from hansa.config.policy import Policy, load_policy
+from hansa.node.catalog import Catalog
+from hansa.node.job_context import JobContext
+from hansa.node.job_methods import JobMethods
+from hansa.node.job_store import JobStore
+from hansa.node.jobs import Jobs
+from hansa.node.models import DataMethods, ModelMethods
+from hansa.node.proposals import Proposals
+from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
+
+if TYPE_CHECKING:
+    from hansa.node.daemon import Daemon
+
+log = logging.getLogger(__name__)
+
+
+def add_jobs(daemon: Daemon) -> Jobs:
+    """Give a daemon its datasets, jobs and models. Raises ConfigError when policy.toml cannot be used."""
+    settings, identity, book, mesh = daemon.settings, daemon.identity, daemon.book, daemon.mesh
+    policy_file = daemon.home / settings.policy.file
+    load_policy(policy_file)
+
+    def policy() -> Policy:
+        """Read anew for each decision, so that an operator's edit counts at once."""
+        try:
+            return load_policy(policy_file)
+        except ConfigError as error:
+            log.warning("every job waits for approval: %s", error.message)
+            return Policy("ask")
+
+    def addresses(peer: bytes) -> list[str]:
+        known = book.get(peer)
+        return list(known.record.addresses) if known is not None else []
+
+    catalog = Catalog(daemon.store, daemon.home, mesh, settings.limits.max_rows)
+    context = JobContext(
+        me=identity.public,
+        seed=identity.seed,
+        sealing_key=identity.sealing_key,
+        home=daemon.home.absolute(),
+        mesh=mesh,
+        audit=daemon.audit,
+        store=JobStore(daemon.store),
+        data=catalog,
+        policy=policy,
+        peer_names=lambda: {peer.identity: peer.name for peer in book.all()},
+        addresses=addresses,
+        suites=settings.channel.suites,
+        max_jobs=settings.limits.max_jobs,
+        max_rows=settings.limits.max_rows,
+        routes=daemon.listener.worker_routes,
+    )
+    jobs = Jobs(context)
+    mesh.handle(Offer, jobs.on_offer)
+    mesh.handle(End, jobs.on_end)
+    mesh.handle(Evidence, jobs.on_evidence)
+    mesh.handle(ResumeOffer, jobs.on_resume_offer)
+    mesh.handle(Progress, jobs.on_progress)
+    mesh.handle(Failed, jobs.on_failed)
+    mesh.handle(JobDone, jobs.on_done)
+    mesh.on_up(jobs.peer_up)
+    mesh.on_down(jobs.peer_down)
+    proposals = Proposals(context, catalog, mesh, settings.node.name)
+    methods = JobMethods(jobs, proposals)
+    daemon.admin.methods |= methods.methods()
+    daemon.admin.methods |= DataMethods(catalog).methods()
+    daemon.admin.methods |= ModelMethods(jobs, proposals).methods()
+    daemon.status_of_jobs = lambda: methods.status() | {"datasets": len(catalog.all())}
+    daemon.services.append(jobs.serve)
+    return jobs

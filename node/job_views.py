@@ -1,0 +1,133 @@
+"""Jobs as JSON-like data, for the admin socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hansa.node.job import Job
+from hansa.node.job_record import JobRecord, State
+from hansa.protocols.wire.signing import fingerprint
+
+SHOWN_EVENTS = 50
+Json = dict[str, Any]
+
+
+def summary(job: Job) -> Json:
+    """One line of `job list`."""
+    record = job.record
+    error = record.error if record.state is not State.DONE else None
+    return {
+        "job": record.short,
+        "name": record.contract.name,
+        "kind": record.contract.kind,
+        "state": record.state.value,
+        "proposer": record.name_of(record.proposer),
+        "created": record.created,
+        "parties": [party.name for party in record.contract.parties],
+        "waiting_for": waiting_for(job),
+        "approval_needed": record.awaits_operator,
+        "error": error["message"] if error else None,
+    }
+
+
+def at_a_glance(job: Job, now: int) -> Json:
+    """One line of `status`."""
+    record = job.record
+    mine = job.context.events.latest(record.job_id).get(record.name_of(job.context.me), {})
+    return {
+        "job": record.short,
+        "name": record.contract.name,
+        "kind": record.contract.kind,
+        "state": record.state.value,
+        "waiting_for": waiting_for(job),
+        "step": mine.get("step", record.step),
+        "done": mine.get("done", 0),
+        "total": mine.get("total", 0),
+        "age_s": max(0, now - record.created),
+    }
+
+
+def approval(job: Job, now: int) -> Json:
+    """A job that waits for this node's operator."""
+    record = job.record
+    return {
+        "job": record.short,
+        "name": record.contract.name,
+        "kind": record.contract.kind,
+        "proposer": record.name_of(record.proposer),
+        "purpose": record.contract.purpose,
+        "expires_in_s": max(0, record.contract.expires - now),
+    }
+
+
+def waiting_for(job: Job) -> list[str]:
+    """The parties whose word or presence the job waits for."""
+    record = job.record
+    if record.state is State.PROPOSED:
+        identities: tuple[bytes, ...] = job.consent.waiting_for
+    elif record.state is State.INTERRUPTED:
+        mesh = job.context.mesh
+        identities = tuple(i for i in record.others(job.context.me) if not mesh.online(i))
+    else:
+        identities = ()
+    return [record.name_of(identity) for identity in identities]
+
+
+def full(job: Job) -> Json:
+    """Everything about a job."""
+    record, contract = job.record, job.record.contract
+    result = record.result if record.state is State.DONE else None
+    return {
+        **summary(job),
+        "id": record.job_id.hex(),
+        "purpose": contract.purpose,
+        "expires": contract.expires,
+        "finished": record.finished or None,
+        "attempt": record.attempt,
+        "decision": record.decision,
+        "parties": [_party(job, rank) for rank in range(len(contract.parties))],
+        "leakage": [opening.text for opening in contract.openings],
+        "contract": contract.describe(),
+        "events": job.context.events.history(record.job_id)[-SHOWN_EVENTS:],
+        "error": record.error if record.state is not State.DONE else None,
+        "result": result,
+        "metrics": result["metrics"] if result else None,
+        "model": _model(record),
+        "scores": result["scores"] or None if result else None,
+    }
+
+
+def _party(job: Job, rank: int) -> Json:
+    record, context = job.record, job.context
+    party = record.contract.parties[rank]
+    latest = context.events.latest(record.job_id).get(party.name, {})
+    return {
+        "rank": rank,
+        "name": party.name,
+        "fingerprint": fingerprint(party.identity),
+        "me": party.identity == context.me,
+        "online": party.identity == context.me or context.mesh.online(party.identity),
+        "consent": _consent(job, party.identity),
+        "dataset": party.dataset,
+        "columns": list(party.columns),
+        "label": party.label,
+        "step": latest.get("step"),
+        "done": latest.get("done"),
+        "total": latest.get("total"),
+        "rounds": latest.get("rounds"),
+        "bytes_sent": latest.get("bytes_sent"),
+        "elapsed_s": latest.get("elapsed_s"),
+    }
+
+
+def _consent(job: Job, identity: bytes) -> str:
+    for end in job.consent.ends:
+        if end.identity == identity:
+            return end.kind
+    return "waiting" if identity in job.consent.waiting_for else "signed"
+
+
+def _model(record: JobRecord) -> str | None:
+    if record.contract.model is not None:
+        return record.contract.model.hex()[:16]
+    return record.short if record.state is State.DONE else None

@@ -1,0 +1,187 @@
+"""The admin methods data.* and model.*: what this node has registered, and the models it has a part of.
+
+A model is a training job that is done: its id is the job's, its sealed part lies in HOME/blobs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hansa.node.admin.server import Handler, text_param
+from hansa.node.catalog import Catalog
+from hansa.node.errors import UsageError
+from hansa.node.job import Job
+from hansa.node.job_record import JobRecord, State
+from hansa.node.job_views import Json
+from hansa.node.jobs import Jobs
+from hansa.node.proposals import Proposals
+
+
+class DataMethods:
+    """Answers about this node's datasets."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def methods(self) -> dict[str, Handler]:
+        """Name to handler."""
+        return {"data.add": self.add, "data.list": self.list, "data.show": self.show, "data.remove": self.remove}
+
+    async def add(
+        self,
+        path: str,
+        name: str,
+        key: list[str],
+        label: str | None = None,
+        copy: bool = False,
+        private: bool = False,
+    ) -> Json:
+        """Register a file."""
+        if not isinstance(key, list) or not all(isinstance(column, str) for column in key):
+            raise UsageError("'key' must be a list of column names", remedy="hansa data add PATH --key COLUMN")
+        return await self._catalog.add(
+            text_param("path", path),
+            text_param("name", name),
+            key,
+            label=label,
+            copy=copy is True,
+            private=private is True,
+        )
+
+    async def list(self) -> list[Json]:
+        """Every dataset."""
+        return self._catalog.all()
+
+    async def show(self, name: str) -> Json:
+        """One dataset."""
+        return self._catalog.get(text_param("name", name))
+
+    async def remove(self, name: str) -> Json:
+        """Forget a dataset."""
+        return self._catalog.remove(text_param("name", name))
+
+
+class ModelMethods:
+    """Answers about this node's models."""
+
+    def __init__(self, jobs: Jobs, proposals: Proposals) -> None:
+        self._jobs, self._proposals = jobs, proposals
+
+    def methods(self) -> dict[str, Handler]:
+        """Name to handler."""
+        return {
+            "model.list": self.list,
+            "model.show": self.show,
+            "model.predict": self.predict,
+            "model.release": self.release,
+            "model.scores": self.scores,
+        }
+
+    async def list(self) -> list[Json]:
+        """Every model, the newest first."""
+        return [_summary(job.record) for job in reversed(self._jobs.all()) if _is_model(job)]
+
+    async def show(self, model: str) -> Json:
+        """One model as this node sees it."""
+        job = self._model(model)
+        record, contract = job.record, job.record.contract
+        mine = contract.parties[contract.rank_of(job.context.me) or 0]
+        weights = (record.result or {}).get("weights", {})
+        label = contract.parties[contract.label_rank or 0]
+        released = [
+            other.record.result["released"]
+            for other in self._jobs.all()
+            if other.record.contract.kind == "release"
+            and other.record.contract.model == record.job_id
+            and other.record.state is State.DONE
+            and other.record.result
+        ]
+        return {
+            **_summary(record),
+            "purpose": contract.purpose,
+            "contract": contract.describe(),
+            "columns": [{"name": column, "coefficient": weights.get(column)} for column in mine.columns],
+            "intercept": weights.get("intercept"),
+            "intercept_holder": label.name,
+            "coefficients_are": "of standardised columns",
+            "label": {"party": label.name, "column": label.label},
+            "scores_to": _scores_to(record),
+            "weights_to": contract.outputs.weights,
+            "scores": (record.result or {}).get("scores") or None,
+            "costs": {key: (record.result or {}).get(key) for key in ("rounds", "bytes_sent", "seconds", "steps")},
+            "released": released[-1] if released else None,
+        }
+
+    async def predict(self, model: str, data: str, **more: Any) -> Json:
+        """Propose to score a dataset: ``data`` at every party, or what ``with`` names for it."""
+        found = self._model(model)
+        others = more.pop("with", None) or {}
+        contract = found.record.contract
+        names = [party.name for party in contract.parties]
+        unknown = [name for name in [*more, *others] if name not in names]
+        if not isinstance(others, dict) or unknown:
+            raise UsageError(
+                f"'{unknown[0] if unknown else others}' is not a party of this model (parties: {', '.join(names)})",
+                remedy="hansa model predict MODEL --data NAME --with PARTY=NAME",
+            )
+        datasets = {name: str(others.get(name, data)) for name in names}
+        job = await self._jobs.submit(await self._proposals.on_model(contract, "predict", datasets))
+        return {"job": job.record.short}
+
+    async def release(self, model: str) -> Json:
+        """Propose to open the model to all its parties."""
+        found = self._model(model)
+        job = await self._jobs.submit(await self._proposals.on_model(found.record.contract, "release", {}))
+        return {"job": job.record.short}
+
+    async def scores(self, job: str) -> Json:
+        """Where the scores that a job opened to this node lie."""
+        record = self._jobs.find(text_param("job", job)).record
+        path = (record.result or {}).get("scores") if record.state is State.DONE else None
+        if not path:
+            raise UsageError(
+                f"the job {record.short} opened no scores to this node",
+                remedy="the contract names who receives them: `hansa job show`",
+                job=record.short,
+            )
+        if not Path(path).exists():  # one stat of a local file
+            raise UsageError(f"the scores {path} are gone", remedy="predict again: `hansa model predict`", file=path)
+        return {"job": record.short, "path": path, "rows": (record.result or {}).get("scores_rows")}
+
+    def _model(self, text: str) -> Job:
+        job = self._jobs.find(text_param("model", text))
+        if not _is_model(job):
+            raise UsageError(
+                f"the job {job.record.short} has made no model: it is a {job.record.contract.kind} job, "
+                f"{job.record.state.value}",
+                remedy="see `hansa model list`",
+                model=text,
+            )
+        return job
+
+
+def _is_model(job: Job) -> bool:
+    return job.record.contract.kind == "train" and job.record.state is State.DONE
+
+
+def _scores_to(record: JobRecord) -> list[str]:
+    contract = record.contract
+    if contract.outputs.scores == "none":
+        return []
+    owner = contract.label_rank or 0
+    return [p.name for rank, p in enumerate(contract.parties) if contract.outputs.scores == "all" or rank == owner]
+
+
+def _summary(record: JobRecord) -> Json:
+    result = record.result or {}
+    return {
+        "model": record.short,
+        "name": record.contract.name,
+        "algorithm": record.contract.algorithm,
+        "created": record.finished,
+        "parties": [party.name for party in record.contract.parties],
+        "rows": result.get("rows", 0),
+        "test_rows": result.get("test_rows", 0),
+        "metrics": result.get("metrics"),
+    }

@@ -1,0 +1,134 @@
+"""How a job file, or a wish to use a model, becomes a contract at this node: look up what the parties show, then build.
+
+Also the dry run: what such a contract would tell whom, and what it would cost on the links as measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import trio
+
+from hansa.algorithms import cost
+from hansa.config.jobfile import parse
+from hansa.node.catalog import Catalog, info_of
+from hansa.node.contracts import Offer, contract_from, contract_on_model
+from hansa.node.job_context import JobContext
+from hansa.node.mesh import Mesh
+from hansa.protocols.wire.contract import Contract
+
+FEW_ROWS = 500
+ASSUMED_LATENCY_S = 0.02
+ASSUMED_BYTES_PER_S = 100e6
+MODEL_JOB_EXPIRES_S = 3600
+
+Json = dict[str, Any]
+
+
+class Proposals:
+    """Builds contracts at one node, whose own name is ``name``."""
+
+    def __init__(self, context: JobContext, catalog: Catalog, mesh: Mesh, name: str) -> None:
+        self._context, self._catalog, self._mesh, self._name = context, catalog, mesh, name
+
+    async def from_file(self, text: str, file_name: str) -> Contract:
+        """The contract of a job file. Raises ConfigError (the file) or UsageError (what it names)."""
+        job = parse(text, file_name)
+        offers = await self._offers({entry.name for entry in job.parties})
+        context = self._context
+        return contract_from(job, offers, now=context.now(), max_rows=context.max_rows)
+
+    async def on_model(self, trained: Contract, kind: str, datasets: Mapping[str, str]) -> Contract:
+        """The contract to predict with, or release, a model. ``datasets``: by the names of the training contract."""
+        offers = await self._offers(set(), trained)
+        return contract_on_model(
+            trained, kind, datasets, offers, now=self._context.now(), expires_in_s=MODEL_JOB_EXPIRES_S
+        )
+
+    def plan(self, contract: Contract) -> Json:
+        """What a contract means before anybody is asked."""
+        rows, known = self._rows(contract)
+        latency = self._latency(contract)
+        params = contract.params
+        estimate = cost.estimate(
+            rows=rows,
+            columns=[len(party.columns) for party in contract.parties],
+            epochs=int(params["epochs"]),
+            batch_size=int(params["batch_size"]),
+            test_fraction=contract.test_fraction,
+            latency_s=ASSUMED_LATENCY_S if latency is None else latency,
+            bytes_per_s=ASSUMED_BYTES_PER_S,
+        )
+        notes = [
+            f"for {rows} common rows, {'as many as this node has' if known else 'a guess: this node has no table in it'}",
+            f"a round trip of {1000 * latency:.1f} ms, as measured"
+            if latency is not None
+            else f"a round trip of {1000 * ASSUMED_LATENCY_S:.0f} ms, assumed: nobody could be measured",
+            f"{ASSUMED_BYTES_PER_S / 1e6:.0f} MB/s assumed",
+        ]
+        return {
+            "contract": contract.describe(),
+            "leakage": [opening.text for opening in contract.openings],
+            "cost": {
+                "rounds": estimate.rounds,
+                "bytes_per_party": estimate.bytes_per_party,
+                "memory_mb": estimate.memory_mb,
+                "seconds": round(estimate.seconds, 1),
+                "notes": notes,
+            },
+            "warnings": self._warnings(contract, rows if known else None),
+        }
+
+    async def _offers(self, wanted: Iterable[str], trained: Contract | None = None) -> dict[str, Offer]:
+        """By name: this node and its peers, with the datasets of the wanted ones (all parties of ``trained``).
+
+        For a trained model the names are those of its contract, whatever this node calls the peers.
+        """
+        me = self._context.me
+        own = tuple(info_of(dataset) for dataset in self._catalog.all())
+        names = dict(self._context.peer_names())
+        called = {party.name: party.identity for party in trained.parties} if trained is not None else {}
+        asked = {identity for identity, name in names.items() if name in set(wanted) or identity in called.values()}
+        shown: dict[bytes, Any] = {}
+
+        async def ask(identity: bytes) -> None:
+            shown[identity] = await self._catalog.of_peer(identity)
+
+        async with trio.open_nursery() as nursery:
+            for identity in asked:
+                nursery.start_soon(ask, identity)
+        offers = {name: Offer(name, identity, shown.get(identity)) for identity, name in names.items()}
+        offers[self._name] = Offer(self._name, me, own)
+        for name, identity in called.items():
+            if identity == me or identity in names:
+                offers[name] = Offer(name, identity, own if identity == me else shown.get(identity))
+        return offers
+
+    def _rows(self, contract: Contract) -> tuple[int, bool]:
+        rank = contract.rank_of(self._context.me)
+        if rank is not None:
+            for dataset in self._catalog.all():
+                if dataset["name"] == contract.parties[rank].dataset:
+                    return int(dataset["rows"]), True
+        return 10_000, False
+
+    def _latency(self, contract: Contract) -> float | None:
+        links = [self._mesh.link(party.identity) for party in contract.parties]
+        measured = [link.conn.latency_s for link in links if link is not None and link.conn.latency_s is not None]
+        return max(measured, default=None)
+
+    def _warnings(self, contract: Contract, rows: int | None) -> list[str]:
+        warnings = []
+        if contract.rank_of(self._context.me) is None:
+            warnings.append("this node is not a party of the job and cannot submit it")
+        if rows is not None and rows < FEW_ROWS:
+            warnings.append(f"{rows} rows are few: weights and scores of a small table tell more about single rows")
+        if contract.outputs.weights == "all":
+            warnings.append("the weights of every party's columns are opened to all")
+        if contract.outputs.scores == "all":
+            warnings.append("scores of single rows are opened to all parties, not only to the label's owner")
+        for party in contract.parties:
+            if not party.columns:
+                warnings.append(f"{party.name} brings no feature column")
+        return warnings

@@ -1,0 +1,162 @@
+"""What a worker does between its links and its result: the contract's pipeline, and the files it leaves.
+
+The result, told to the daemon as JSON-like data: rows, test_rows, metrics (or None), weights (own columns opened to this
+party, by name), released (or None), scores (a file's path or ""), rounds, bytes_sent, seconds, steps.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hansa.algorithms import pipeline
+from hansa.algorithms.model import PartyModel
+from hansa.algorithms.party_table import PartyTable
+from hansa.algorithms.pipeline import Scores
+from hansa.algorithms.terms import Terms
+from hansa.node.progress import Reporter
+from hansa.node.sealing import SealedCheckpoints, model_name, seal, unseal, write_whole
+from hansa.node.worker_messages import Finished, Start
+from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.transcript import Transcript
+from hansa.protocols.wire.contract import Contract
+
+
+def terms_of(contract: Contract) -> Terms:
+    """The contract as algorithms read it."""
+    return Terms(
+        names=tuple(party.name for party in contract.parties),
+        column_names=tuple(party.columns for party in contract.parties),
+        label_rank=contract.label_rank or 0,
+        seed=contract.seed,
+        test_fraction=contract.test_fraction,
+        params=contract.params,
+        scores=contract.outputs.scores,
+        weights=contract.outputs.weights,
+        metrics=contract.outputs.metrics,
+        max_rows=contract.limits.max_rows,
+    )
+
+
+async def run_steps(
+    start: Start,
+    contract: Contract,
+    session: Session,
+    table: PartyTable | None,
+    reporter: Reporter,
+    checkpoints: SealedCheckpoints,
+) -> Finished:
+    """Run the job's pipeline over an open session. Raises what the pipeline raises."""
+    began = time.monotonic()
+    engine = await Replicated.start(session, contract.frac_bits)
+    terms = terms_of(contract)
+    model = b""
+    if contract.kind == "train" and table is not None:
+        result, model = await _train(start, contract, engine, terms, table, reporter, checkpoints)
+    elif contract.kind == "predict" and table is not None:
+        scores = await pipeline.predict(engine, terms, _model(start, contract), table, reporter)
+        result = _facts(scores=_write_scores(start, table, scores))
+        result["scores_rows"] = 0 if scores is None else len(scores.rows)
+    elif contract.kind == "release":
+        released = await pipeline.release(engine, terms, _model(start, contract), reporter)
+        result = _facts(released=_write_released(start, released.to_json()))
+    else:
+        raise ProtocolError(f"a job '{contract.kind}' came without its table", remedy="report this as a bug")
+    result |= costs_of(session.transcript) | {"seconds": round(time.monotonic() - began, 3)}
+    return Finished(result, model)
+
+
+async def _train(
+    start: Start,
+    contract: Contract,
+    engine: Replicated,
+    terms: Terms,
+    table: PartyTable,
+    reporter: Reporter,
+    checkpoints: SealedCheckpoints,
+) -> tuple[dict[str, Any], bytes]:
+    outcome = await pipeline.train(engine, terms, table, reporter, checkpoints)
+    sealed = seal(start.sealing_key, outcome.model.to_state(), model_name(contract.job_id))
+    result = _facts(
+        rows=outcome.rows,
+        test_rows=outcome.test_rows,
+        metrics=outcome.metrics,
+        weights=dict(outcome.model.opened),
+        scores=_write_scores(start, table, outcome.scores),
+    )
+    result["scores_rows"] = 0 if outcome.scores is None else len(outcome.scores.rows)
+    return result, sealed
+
+
+def _model(start: Start, contract: Contract) -> PartyModel:
+    state = unseal(start.sealing_key, start.model, model_name(contract.model or b""))
+    return PartyModel.from_state(state)
+
+
+def _facts(
+    *,
+    rows: int = 0,
+    test_rows: int = 0,
+    metrics: dict[str, float] | None = None,
+    weights: dict[str, float] | None = None,
+    released: dict[str, Any] | None = None,
+    scores: str = "",
+) -> dict[str, Any]:
+    return {
+        "rows": rows,
+        "test_rows": test_rows,
+        "metrics": metrics,
+        "weights": weights or {},
+        "released": released,
+        "scores": scores,
+    }
+
+
+def costs_of(transcript: Transcript) -> dict[str, Any]:
+    """Rounds, bytes and seconds, in all and by step."""
+    steps: dict[str, dict[str, float]] = {}
+    for (step, _), cost in transcript.steps.items():
+        found = steps.setdefault(step, {"rounds": 0, "bytes_sent": 0, "seconds": 0.0})
+        found["rounds"] += cost.rounds
+        found["bytes_sent"] += cost.total_bytes
+        found["seconds"] = round(found["seconds"] + cost.seconds, 4)
+    return {"rounds": transcript.rounds, "bytes_sent": transcript.bytes_sent, "steps": steps}
+
+
+def _write_scores(start: Start, table: PartyTable, scores: Scores | None) -> str:
+    """The scores opened to this party with their keys, as CSV; the path, or nothing."""
+    if scores is None:
+        return ""
+    path = Path(start.scores_file)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow([*start.dataset["key"], "score"])
+    for row, value in zip(scores.rows.tolist(), scores.values.tolist(), strict=True):
+        lines.writerow([*key_parts(table.keys[row]), f"{value:.6f}"])
+    write_whole(path, text.getvalue().encode(errors="surrogatepass"))
+    return str(path)
+
+
+def key_parts(key: bytes) -> Sequence[str]:
+    """The parts of a key as the table holds it: each behind its four-byte length."""
+    parts, at = [], 0
+    while at < len(key):
+        end = at + 4 + int.from_bytes(key[at : at + 4], "big")
+        parts.append(key[at + 4 : end].decode(errors="surrogatepass"))
+        at = end
+    return parts
+
+
+def _write_released(start: Start, released: dict[str, Any]) -> dict[str, Any]:
+    path = Path(start.released_file)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_whole(path, json.dumps(released, indent=2).encode())
+    return released | {"file": str(path)}
