@@ -117,6 +117,8 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 def alive(pid: int) -> bool:
     """Whether the process runs (a dead child of ours is reaped first)."""
+    if pid <= 0:
+        return False  # the kernel takes these for groups of processes
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
         return False
@@ -157,7 +159,7 @@ def wait_connected(nodes: Sequence[LocalNode]) -> None:
 
 
 def _sees(node: LocalNode, others: int) -> bool:
-    return sum(peer["online"] for peer in node.call("peer.list")) == others
+    return bool(sum(peer["online"] for peer in node.call("peer.list")) == others)
 
 
 @contextmanager
