@@ -51,8 +51,9 @@ async def intersect(
     ``seed`` (public, 16 bytes) decides the order; ``max_rows`` bounds the set a peer may send; ``progress`` is told the
     number of points exponentiated so far, of ``work(...)``.
 
-    Rounds: 2·n_parties + 1, in chunks. Bytes sent per party: 32·(sum of set sizes + n_parties·common), and one more copy
-    of one set to each further party. Raises ``PeerMisbehaved`` for a point that is no element of the group, or a wrong count.
+    Rounds: 3·n_parties as counted over the concurrent forks (2·n_parties one after another), sets in chunks. Bytes sent
+    per party: 32·(sum of all sets' sizes + (n_parties - 2)·size of the next party's set + (n_parties - 1)·common).
+    Raises ``PeerMisbehaved`` for what is no element of the group, and for a wrong count.
     """
     if len(set(keys)) != len(keys):
         raise ProtocolError("a key stands twice in a set to intersect", remedy="check for double keys when reading")
@@ -64,9 +65,8 @@ async def intersect(
         progress(done)
 
     secret = _scalar()
-    hashed = await trio.to_thread.run_sync(lambda: [_hash_to_group(key) for key in keys])
     sizes = await _tell_sizes(s, len(keys), max_rows)
-    own = await _power(hashed, secret, count)
+    own = await _in_pieces(_blind, keys, secret, count)
     blinded = await _blind_all(s, own, secret, sizes, count)
     common = sorted(set.intersection(*(set(points) for points in blinded)))
     await s.check_public("intersection", len(common), b"".join(common))
@@ -147,7 +147,7 @@ async def _unblind_all(s: Session, common: list[bytes], secret: bytes, count: Pr
             mine.extend(await _receive(fork, before, len(common), None, count))
             return
         if place == 0:
-            points = await _power(common, inverse, count)
+            points = await _in_pieces(_raise, common, inverse, count)
         else:
             points = await _receive(fork, before, len(common), inverse, count)
         _shuffle(points)
@@ -181,16 +181,21 @@ async def _receive(s: Session, frm: int, size: int, scalar: bytes | None, count:
     return points
 
 
-async def _power(points: list[bytes], scalar: bytes, count: Progress) -> list[bytes]:
+async def _in_pieces(
+    kernel: Callable[[Sequence[bytes], bytes], list[bytes]], items: Sequence[bytes], scalar: bytes, count: Progress
+) -> list[bytes]:
     out: list[bytes] = []
-    for at in range(0, len(points), CHUNK):
-        chunk = points[at : at + CHUNK]
-        out += await trio.to_thread.run_sync(_raise, chunk, scalar)
-        count(len(chunk))
+    for at in range(0, len(items), CHUNK):
+        out += await trio.to_thread.run_sync(kernel, items[at : at + CHUNK], scalar)
+        count(len(out) - at)
     return out
 
 
-def _raise(points: list[bytes], scalar: bytes) -> list[bytes]:
+def _blind(keys: Sequence[bytes], scalar: bytes) -> list[bytes]:
+    return _raise([hash_to_group(key) for key in keys], scalar)
+
+
+def _raise(points: Sequence[bytes], scalar: bytes) -> list[bytes]:
     return [crypto_scalarmult_ed25519_noclamp(scalar, point) for point in points]
 
 
@@ -202,7 +207,8 @@ def _raise_untrusted(points: list[bytes], scalar: bytes, frm: int) -> list[bytes
         raise _misbehaved(frm, "bytes that are no element of the prime-order group") from error
 
 
-def _hash_to_group(key: bytes) -> bytes:
+def hash_to_group(key: bytes) -> bytes:
+    """An element of the prime-order group (Elligator 2, cofactor cleared), as 32 bytes."""
     return bytes(crypto_core_ed25519_from_uniform(blake2b(key, digest_size=32, person=b"hansa-psi-hash").digest()))
 
 
