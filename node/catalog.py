@@ -18,6 +18,7 @@ import trio
 
 from hansa.algorithms.errors import DataError
 from hansa.node.contracts import nearest
+from hansa.node.data import schema
 from hansa.node.errors import RelayedError, UsageError
 from hansa.node.mesh import Mesh
 from hansa.node.store import Store
@@ -112,17 +113,7 @@ class Catalog:
             raise DataError(
                 f"the dataset '{name}' is no longer registered", remedy=f"`hansa data add PATH --name {name}`"
             )
-        return {
-            "path": dataset["path"],
-            "known_columns": [[column["name"], column["kind"]] for column in dataset["columns"]],
-            "key": dataset["key"],
-            "label": dataset["label"],
-            "schema_digest": dataset["schema_digest"],
-            "columns": list(columns),
-            "label_column": label,
-            "normalise": normalise,
-            "max_rows": max_rows,
-        }
+        return schema.table_spec(dataset, columns, label, normalise, max_rows)
 
     # --- peers' datasets ---------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import trio
 from hansa.config.settings import Node, Settings, default_toml
 from hansa.node.admin.client import AdminClient
 from hansa.node.daemon import Daemon
-from hansa.node.errors import DaemonNotRunning
+from hansa.node.errors import DaemonNotRunning, RelayedError
 from hansa.node.identity import create_identity, load_identity
 
 NAMES = ("bank", "bureau", "telecom")
@@ -226,7 +226,10 @@ class Processes:
 
     def settled(self, job, state, names=NAMES):
         def same():
-            shown = [self.call(name, "job.show", job=job) for name in names]
+            try:
+                shown = [self.call(name, "job.show", job=job) for name in names]
+            except RelayedError:
+                return None  # not every party has heard of it yet
             ended = {show["state"] for show in shown} & FINAL - {state}
             assert not ended, [(show["state"], show["error"]) for show in shown]
             return shown if all(show["state"] == state for show in shown) else None
