@@ -33,6 +33,7 @@ from hansa.node.doctor import Doctor
 from hansa.node.gossip import Gossip
 from hansa.node.identity import PASSPHRASE_VARIABLE, Identity, load_identity
 from hansa.node.invites import Invites
+from hansa.node.job_service import add_jobs
 from hansa.node.listener import Listener
 from hansa.node.mesh import Mesh
 from hansa.node.node_methods import NodeMethods
@@ -78,6 +79,7 @@ class Daemon:
         self.services: list[Callable[[], Any]] = []
         self.status_of_jobs: Callable[[], dict[str, Any]] = lambda: {}
         self.admin.methods |= NodeMethods(self).methods()
+        self.jobs = add_jobs(self)
         self._pin_configured()
 
     @property
