@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.config.errors import HansaError
@@ -202,6 +202,7 @@ def test_an_oversized_claim_is_refused_at_its_length() -> None:
         responder.receive_data_untrusted(b"\xff\xff")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from(PATTERNS), st.booleans())
 def test_no_bytes_raise_anything_but_our_errors(data: bytes, pattern: str, framed: bool) -> None:
     machines = begin(*params(pattern))

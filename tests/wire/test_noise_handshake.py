@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.protocols.errors import ProtocolError, SecurityError
@@ -265,6 +265,7 @@ class TestCipherState:
             state.rekey()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(NODE_PATTERNS))
 def test_no_bytes_raise_anything_but_our_errors(data: bytes, pattern: str) -> None:
     _, responder = pair(full(pattern))

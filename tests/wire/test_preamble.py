@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.protocols.errors import PeerError, PeerMisbehaved
@@ -116,6 +116,7 @@ def test_an_unknown_refusal_is_still_a_refusal() -> None:
         Reply.parse_untrusted(b"HNSA\x01\xee\x00", SUITES)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=150), st.booleans())
 def test_no_bytes_raise_anything_but_our_errors(data: bytes, headed: bool) -> None:
     for parse in (Preamble.parse_untrusted, lambda some: Reply.parse_untrusted(some, SUITES)):
