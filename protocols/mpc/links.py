@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.protocols.errors import PeerAborted, PeerLost, PeerMisbehaved
+from hansa.protocols.errors import PeerAborted, PeerLost, PeerMisbehaved, SecurityError
 from hansa.protocols.mpc import frames
 from hansa.protocols.mpc.frames import Frame, FrameKind
 from hansa.protocols.mpc.limits import MAX_UNCLAIMED, MAX_UNCLAIMED_WAITING, REASON_SECONDS
@@ -151,7 +151,7 @@ class Inbox:
         if self._ended is None:  # after its goodbye a peer may leave as it likes
             self._ended = error
             self._failure.fail(error)
-        elif not isinstance(error, PeerLost):
+        elif isinstance(error, PeerMisbehaved | SecurityError):
             self._failure.fail(error)
         self.wake_all()
 
