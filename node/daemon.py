@@ -37,12 +37,14 @@ from hansa.node.job_service import add_jobs
 from hansa.node.listener import Listener
 from hansa.node.mesh import Mesh
 from hansa.node.node_methods import NodeMethods
-from hansa.node.peers import PeerBook
+from hansa.node.peers import Peer, PeerBook
 from hansa.node.store import Store
 from hansa.protocols.wire.messages import AuditHead, Hello
 from hansa.protocols.wire.record import PeerRecord
 
 logger = logging.getLogger(__name__)
+
+EVERY_INTERFACE = {"0.0.0.0", "::", ""}  # noqa: S104  # compared with, not bound to
 
 
 def software_version() -> str:
@@ -67,14 +69,25 @@ class Daemon:
         self.mesh = Mesh(identity, self.book, suites=suites, hello=self._hello)
         self.mesh.handle(AuditHead, self._keep_head)
         self.gossip = Gossip(
-            self.mesh, self.book, own=self.record, accept_introductions=settings.peers.accept_introductions
+            self.mesh,
+            self.book,
+            own=self.record,
+            accept_introductions=settings.peers.accept_introductions,
+            pinned=self.pinned,
+            outnumbered=self._outnumbered,
         )
         self.invites = Invites(
-            self.store, identity, self.book, suites=suites, record=self.record, pinned=self.gossip.pinned
+            self.store,
+            identity,
+            self.book,
+            suites=suites,
+            record=self.record,
+            pinned=self.pinned,
+            learn=self.gossip.learn,
         )
-        self.listener = Listener({Purpose.CONTROL: self.mesh.accept, Purpose.MEET: self._meet})
+        self.listener = Listener({Purpose.CONTROL: self.mesh.accept, Purpose.MEET: self.invites.accept})
         self.doctor = Doctor(self.mesh, self.book, settings.node.name)
-        self.discovery = Discovery() if settings.discovery.zeroconf else None
+        self.discovery = Discovery(settings.listen.host) if settings.discovery.zeroconf else None
         self.admin = AdminServer()
         self.services: list[Callable[[], Any]] = []
         self.status_of_jobs: Callable[[], dict[str, Any]] = lambda: {}
@@ -84,9 +97,9 @@ class Daemon:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where peers reach this node."""
+        """Where peers reach this node; none where it listens on every interface and is not told what to advertise."""
         listen = self.settings.listen
-        if listen.advertise:
+        if listen.advertise or listen.host in EVERY_INTERFACE:
             return listen.advertise
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         return (f"{host}:{self.listener.port}",)
@@ -101,6 +114,12 @@ class Daemon:
         sequence = int.from_bytes(self.store.meta("record-sequence") or b"", "big")
         return self.identity.record(self.settings.node.name, self.addresses, sequence)
 
+    def pinned(self, peer: Peer) -> None:
+        """A peer was pinned, in whatever way: on record, connected to, and introduced to the others."""
+        self.audit.append("peer-pinned", {"peer": peer.name, "identity": peer.identity, "how": peer.how})
+        self.mesh.watch_peer(peer.identity)
+        self.gossip.spread()
+
     async def run(self, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until ``stop``; reports the port once everything answers."""
         listen = self.settings.listen
@@ -111,9 +130,10 @@ class Daemon:
                 self.store.set_meta("port", port.to_bytes(4, "big"))
                 for service in self.services:
                     await nursery.start(service)
+                await nursery.start(self.gossip.run)
                 await nursery.start(self.mesh.run)
                 if self.discovery is not None:
-                    await nursery.start(self.discovery.run, port)
+                    nursery.start_soon(self.discovery.run, port)
                 await nursery.start(self.admin.run, admin_socket(self.home))
                 self._write_state(port)
                 task_status.started(port)
@@ -136,36 +156,43 @@ class Daemon:
             bound = await nursery.start(self.listener.run, host, 0)  # the kept port is taken: peers learn the new one
         return bound
 
-    async def _meet(self, sock: Any, preamble: Any) -> None:
-        before = {peer.identity for peer in self.book.all()}
-        await self.invites.accept(sock, preamble)
-        for peer in self.book.all():
-            if peer.identity not in before:
-                self.audit.append("peer-pinned", {"peer": peer.name, "identity": peer.identity, "how": peer.how})
-        await self.gossip.spread()
-
     async def _keep_head(self, sender: bytes, head: AuditHead) -> None:
         self.audit.keep_head_untrusted(sender, head)
 
     def _hello(self) -> Hello:
         return Hello(self.settings.node.name, software_version(), int(time.time()), self.addresses)
 
+    def _outnumbered(self, sequence: int) -> None:
+        self.store.set_meta("record-sequence", sequence.to_bytes(8, "big"))
+        self.store.set_meta("record-says", b"")  # so that the next record is signed anew, under a higher number
+
     def _pin_configured(self) -> None:
         for entry in self.settings.peer:
             identity, static = (bytes.fromhex(part) for part in entry.key.split("."))
+            if identity == self.identity.public:
+                continue  # one list of peers may serve every member
             known = self.book.get(identity)
-            if known is None or known.record.static_key != static:
-                self.book.pin(PeerRecord.by_hand(identity, static, entry.name, entry.address), "config")
+            record = PeerRecord.by_hand(identity, static, entry.name, entry.address)
+            if known is None or known.record.static_key != static or _differs_unmet(known.record, record):
+                self.book.pin(record, "config")
 
     def _write_state(self, port: int) -> None:
         state = {"pid": os.getpid(), "port": port, "started": int(self.started), "version": software_version()}
-        (self.home / "daemon.json").write_text(json.dumps(state))
+        unfinished = self.home / "daemon.json.new"
+        unfinished.write_text(json.dumps(state))
+        unfinished.replace(self.home / "daemon.json")
+
+
+def _differs_unmet(known: PeerRecord, typed: PeerRecord) -> bool:
+    """Whether an operator corrected an entry whose peer has not told its own record yet."""
+    return known.sequence == 0 and known.encode() != typed.encode()
 
 
 def main(home: Path, *, ready: Callable[[int], None]) -> None:
     """``hansa run``: the foreground daemon of a home, until SIGTERM or SIGINT. ``ready`` gets the port."""
     settings = load_settings(home)
     _log(settings.log.level)
+    home.chmod(0o700)  # keys, data descriptions and the admin socket are this user's alone
     with _only_one(home):
         identity = load_identity(home, os.environ.get(PASSPHRASE_VARIABLE))
         trio.run(_serve, Daemon(home, settings, identity), ready)

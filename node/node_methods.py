@@ -11,6 +11,7 @@ import trio
 
 from hansa.node.admin.server import Handler, text_param
 from hansa.node.audit import HeadCheck
+from hansa.node.doctor import MAX_SKEW_S
 from hansa.node.errors import UsageError
 from hansa.node.peers import Peer
 from hansa.protocols.errors import PeerLost, SecurityError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 HEADS_WITHIN_S = 5.0
 MANY_REFUSED = 100
-MAX_SKEW_S = 60.0
 Json = dict[str, Any]
 
 
@@ -92,7 +92,7 @@ class NodeMethods:
         daemon = self._daemon
         warnings = [
             {"text": text, "remedy": "rename one: node.name in its hansa.toml, or `hansa peer remove` the stranger"}
-            for text in daemon.book.warnings.values()
+            for text in daemon.book.warnings
         ]
         for peer in daemon.book.all():
             link = daemon.mesh.link(peer.identity)
@@ -103,8 +103,13 @@ class NodeMethods:
             elif abs(link.skew_s) > MAX_SKEW_S:
                 text = f"the clock of {peer.name} is {link.skew_s:+.0f} s off ours"
                 warnings.append({"text": text, "remedy": "set both clocks (NTP): contracts expire by the clock"})
+        if not daemon.addresses:
+            text = "this node listens on every interface and tells peers no address: none can dial it"
+            warnings.append({"text": text, "remedy": 'set listen.advertise = ["host:port"] in hansa.toml, restart'})
+        if daemon.discovery is not None and daemon.discovery.problem:
+            warnings.append({"text": daemon.discovery.problem, "remedy": "see the log, or turn discovery.zeroconf off"})
         if daemon.listener.refused > MANY_REFUSED:
-            text = f"{daemon.listener.refused} connections from strangers were refused"
+            text = f"{daemon.listener.refused} connections from strangers were refused within an hour"
             warnings.append({"text": text, "remedy": "limit the port to your peers in the firewall"})
         return warnings
 
@@ -120,11 +125,7 @@ class NodeMethods:
 
     async def join(self, code: str) -> Json:
         """Use a code."""
-        daemon = self._daemon
-        accept = daemon.settings.peers.accept_introductions
-        peer = await daemon.invites.join(text_param("code", code), accept_introductions=accept)
-        self._note_pinned(peer)
-        await daemon.gossip.spread()
+        peer = await self._daemon.invites.join(text_param("code", code))
         return {"peer": self._peer(peer)}
 
     async def add(self, name: str, key: str, address: str) -> Json:
@@ -145,8 +146,7 @@ class NodeMethods:
         except ValueError as error:
             raise UsageError(str(error), remedy="hansa peer add NAME --key KEY --address host:port") from error
         peer = self._daemon.book.pin(PeerRecord.by_hand(identity, static, name, address), "added")
-        self._note_pinned(peer)
-        self._daemon.mesh.watch_peer(identity)
+        self._daemon.pinned(peer)
         return {"peer": self._peer(peer)}
 
     async def peers(self) -> list[Json]:
@@ -159,10 +159,9 @@ class NodeMethods:
         self._daemon.book.remove(found.identity)
         self._daemon.mesh.drop_peer(found.identity)
         self._daemon.audit.append("peer-removed", {"peer": found.name, "identity": found.identity})
-        return {"removed": found.name}
-
-    def _note_pinned(self, peer: Peer) -> None:
-        self._daemon.audit.append("peer-pinned", {"peer": peer.name, "identity": peer.identity, "how": peer.how})
+        configured = any(entry.key.lower().startswith(found.identity.hex()) for entry in self._daemon.settings.peer)
+        note = "it stands in hansa.toml, and comes back at the next start unless its [[peer]] is deleted there"
+        return {"removed": found.name, "note": note if configured else None}
 
     def _peer(self, peer: Peer) -> Json:
         link = self._daemon.mesh.link(peer.identity)
@@ -189,14 +188,14 @@ class NodeMethods:
             raise UsageError("'since' and 'limit' must be whole numbers", remedy="hansa audit show --since 10")
         entries = self._daemon.audit.shown(since, max(0, min(limit, 100_000)))
         for entry in entries:
-            entry["body"] = {k: v.hex() if isinstance(v, bytes) else v for k, v in entry["body"].items()}
+            entry["body"] = _shown(entry["body"])
         return entries
 
     async def audit_verify(self) -> Json:
         """Recompute the chain and ask every online peer for the heads it holds of us."""
         audit = self._daemon.audit
         try:
-            count = audit.verify_chain()
+            count = await audit.verify_chain()
         except SecurityError as error:
             return {"ok": False, "entries": None, "heads_checked": [], "unreachable": [], "problem": error.message}
         checks: list[HeadCheck] = []
@@ -245,6 +244,19 @@ class NodeMethods:
         waiting = self._waiting.get(message.request)
         if waiting is not None:
             waiting(message)
+
+
+def _shown(value: Any) -> Any:
+    """A value as JSON has it: bytes in hex."""
+    match value:
+        case bytes():
+            return value.hex()
+        case dict():
+            return {key: _shown(inner) for key, inner in value.items()}
+        case list():
+            return [_shown(inner) for inner in value]
+        case _:
+            return value
 
 
 def _rss_mb() -> float | None:

@@ -2,6 +2,7 @@
 
 Names are this node's own and unique. A record that a pinned peer passes on pins its member too (one introduction
 reaches the league) unless ``peers.accept_introductions`` is false; a peer removed here is not brought back by gossip.
+An introduced member may introduce others in turn: who does not want to extend that trust sets it to false.
 """
 
 from __future__ import annotations
@@ -12,8 +13,14 @@ from dataclasses import dataclass
 from hansa.node.errors import UsageError
 from hansa.node.store import Store
 from hansa.protocols.errors import ConsentError
+from hansa.protocols.wire.limits import MAX_RECORDS
 from hansa.protocols.wire.record import PeerRecord, newer
 from hansa.protocols.wire.signing import fingerprint
+
+MAX_PEERS = MAX_RECORDS
+"""Members one node pins; beyond it introductions are ignored, so that no member can flood the league."""
+_NAME_KEPT = 24
+"""Characters of a taken name that stay when the fingerprint is put behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,23 @@ class PeerBook:
 
     def __init__(self, store: Store, me: bytes, own_name: str) -> None:
         self._store, self._me, self._own_name = store, me, own_name
-        self.warnings: dict[bytes, str] = {}
+        self._contradicted: dict[bytes, str] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What an operator should know of the book: names that two nodes have, records that contradict each other."""
+        peers = self.all()
+        names = {peer.name for peer in peers} | {self._own_name}
+        shared = [
+            f"two nodes are called '{peer.record.name}'; one is shown as '{peer.name}' here"
+            for peer in peers
+            if peer.record.name != peer.name and peer.record.name in names and peer.how != "added"
+        ]
+        return [*shared, *self._contradicted.values()]
+
+    def contradicted(self, identity: bytes, what: str) -> None:
+        """Note that a member's records contradict each other."""
+        self._contradicted[identity] = what
 
     def all(self) -> list[Peer]:
         """Every pinned peer, by name."""
@@ -61,7 +84,8 @@ class PeerBook:
         found = exact or [p for p in peers if len(text) >= 4 and p.identity.hex().startswith(text.lower())]
         if len(found) != 1:
             known = ", ".join(p.name for p in peers) or "none yet"
-            raise UsageError(f"no peer is called '{text}' (peers: {known})", remedy="see `hansa peer list`", peer=text)
+            count = "no peer is" if not found else f"{len(found)} peers are"
+            raise UsageError(f"{count} called '{text[:100]}' (peers: {known})", remedy="see `hansa peer list`")
         return found[0]
 
     def pin(self, record: PeerRecord, how: str) -> Peer:
@@ -69,6 +93,8 @@ class PeerBook:
         if record.identity == self._me:
             raise UsageError("this is the node's own key", remedy="pin the other node's key (`hansa status` there)")
         self._refuse_taken_name(record)
+        if self.get(record.identity) is None and self._full():
+            raise UsageError(f"{MAX_PEERS} peers are pinned already", remedy="remove some with `hansa peer remove`")
         self._store.write("DELETE FROM removed_peers WHERE identity = ?", record.identity)
         self._write(record, record.name, how)
         return self._known(record.identity)
@@ -79,7 +105,9 @@ class PeerBook:
         Raises ``PeerMisbehaved`` where its signer contradicts itself.
         """
         known = self.get(record.identity)
-        if record.identity == self._me or self._removed(record.identity) or (known is None and not accept_new):
+        if record.identity == self._me or self._removed(record.identity):
+            return None
+        if known is None and (not accept_new or self._full()):
             return None
         if known is not None and known.record.sequence == 0 and known.record.static_key != record.static_key:
             return None  # an operator typed that key: only an operator changes it
@@ -94,7 +122,7 @@ class PeerBook:
         with self._store.transaction():
             self._store.write("DELETE FROM peers WHERE identity = ?", identity)
             self._store.write("INSERT OR REPLACE INTO removed_peers VALUES (?, ?)", identity, int(time.time()))
-        self.warnings.pop(identity, None)
+        self._contradicted.pop(identity, None)
 
     def seen(self, identity: bytes) -> None:
         """Note that the peer is there now."""
@@ -132,13 +160,15 @@ class PeerBook:
                 peer=record.name,
             )
 
+    def _full(self) -> bool:
+        row = self._store.row("SELECT COUNT(*) FROM peers")
+        return row is not None and row[0] >= MAX_PEERS
+
     def _free_name(self, record: PeerRecord) -> str:
-        """The introduced peer's own name, or, where that is taken, the name with its fingerprint, and a warning."""
-        if not self._taken(record.name, record.identity):
-            return record.name
-        name = f"{record.name[:40]}-{fingerprint(record.identity)[:9]}"
-        self.warnings[record.identity] = f"two nodes are called '{record.name}'; one is shown as '{name}' here"
-        return name
+        """The introduced peer's own name, or, where that is taken, the name with its fingerprint (then its key)."""
+        short = record.name[:_NAME_KEPT]
+        names = (record.name, f"{short}-{fingerprint(record.identity)}", f"{short}-{record.identity.hex()[:32]}")
+        return next((name for name in names if not self._taken(name, record.identity)), record.identity.hex())
 
 
 def _record(raw: bytes) -> PeerRecord:

@@ -110,7 +110,7 @@ async def test_a_removed_peer_stays_removed(tmp_path: Path) -> None:
         await meet(daemons[0], daemons[2])
         await until(lambda: all(connected(daemon, 2) for daemon in daemons))
         await daemons[1].admin.methods["peer.remove"](peer="telecom")
-        await daemons[0].gossip.spread()
+        daemons[0].gossip.spread()
         await until(lambda: not daemons[2].mesh.online(daemons[1].identity.public))
         assert [peer.name for peer in daemons[1].book.all()] == ["bank"]
         with pytest.raises(UsageError, match="no peer is called"):
