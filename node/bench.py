@@ -183,9 +183,9 @@ async def _measure(engine: Replicated, plan: Plan) -> dict[str, Any]:
         rounds, sent = session.transcript.rounds - rounds, session.transcript.bytes_sent - sent
     unit = 1 if sys.platform == "darwin" else 1024
     return {
-        "seconds": statistics.median(seconds[1:]),
-        "rounds": rounds,
-        "bytes_sent": sent,
+        "seconds": statistics.median(seconds[1:]) / operation.times,
+        "rounds": rounds // operation.times,
+        "bytes_sent": sent // operation.times,
         "setup_seconds": setup,
         "facts": await operation.facts(),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1),

@@ -27,6 +27,7 @@ Vector = NDArray[np.float64]
 F = 18
 SEED = bytes(16)
 BULK_CHUNK = 1 << 24
+ROUND_TRIPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,11 @@ class Size:
 
 @dataclass(slots=True)
 class Operation:
-    """``timed`` runs once a repetition; ``facts`` afterwards, untimed (max_abs_error and the like)."""
+    """``timed`` runs once a repetition, and does the operation ``times`` times; ``facts`` afterwards, untimed."""
 
     timed: Callable[[], Awaitable[None]]
     facts: Callable[[], Awaitable[dict[str, float]]]
+    times: int = 1
 
 
 async def nothing() -> dict[str, float]:
@@ -56,13 +58,14 @@ async def rtt(e: Engine, size: Size) -> Operation:
     message = bytes(size.n)
 
     async def timed() -> None:
-        if e.session.rank == 0:
-            await e.session.send_bytes(1, message)
-            await e.session.recv_bytes(1, size.n)
-        elif e.session.rank == 1:
-            await e.session.send_bytes(0, await e.session.recv_bytes(0, size.n))
+        for _ in range(ROUND_TRIPS):
+            if e.session.rank == 0:
+                await e.session.send_bytes(1, message)
+                await e.session.recv_bytes(1, size.n)
+            elif e.session.rank == 1:
+                await e.session.send_bytes(0, await e.session.recv_bytes(0, size.n))
 
-    return Operation(timed, nothing)
+    return Operation(timed, nothing, ROUND_TRIPS)
 
 
 async def bulk(e: Engine, size: Size) -> Operation:
