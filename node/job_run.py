@@ -21,6 +21,7 @@ from hansa.node.job_record import JobRecord
 from hansa.node.sealing import write_whole
 from hansa.node.worker_links import route_token
 from hansa.node.worker_messages import Broke, Finished, FromWorker, Opened, Sealed, Start, Stepped
+from hansa.node.workers import Worker
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.contract import Contract
 from hansa.protocols.wire.messages import Failed, JobDone, Progress
@@ -38,6 +39,7 @@ class Run:
         self.record = record
         self.attempt = record.attempt
         self.agreement = Agreement()
+        self.worker: Worker | None = None
         self._ended = trio.Event()
 
     async def execute(self) -> Verdict | None:
@@ -98,7 +100,7 @@ class Run:
         except HansaError as error:
             await self.fail(failure.own_failure(error, context.me, name, step=record.step, job=record.short))
             return
-        worker = context.make_worker(start, context.folder(record.job_id) / "log")
+        worker = self.worker = context.make_worker(start, context.folder(record.job_id) / "log")
         tokens = [
             route_token(record.job_id, self.attempt, context.me, identity) for identity in record.others(context.me)
         ]

@@ -1,29 +1,18 @@
 """Three real daemons in three processes train a model, use it and release it, through the admin API alone."""
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
-
-import pytest
 
 NAMES = ("bank", "bureau", "telecom")
 
 
-@pytest.fixture(scope="module")
-def conftest():
-    spec = importlib.util.spec_from_file_location("e2e_conftest", Path(__file__).with_name("conftest.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_three_institutions_train_score_and_release(processes, conftest):
+def test_three_institutions_train_score_and_release(processes, job_text):
     with processes() as league:
-        plan = league.call("bureau", "job.plan", file_text=conftest.job_text(), file_name="job.toml")
+        plan = league.call("bureau", "job.plan", file_text=job_text(), file_name="job.toml")
         assert plan["cost"]["rounds"] > 0
         assert any("weights" in line for line in plan["leakage"])
-        job = league.call("bureau", "job.submit", file_text=conftest.job_text(), file_name="job.toml")["job"]
+        job = league.call("bureau", "job.submit", file_text=job_text(), file_name="job.toml")["job"]
         shown = league.settled(job, "done")
         assert [show["result"]["rows"] for show in shown] == [300] * 3
         assert shown[0]["metrics"] == shown[1]["metrics"]

@@ -25,7 +25,9 @@ MINUTES = 120.0
 FINAL = {"done", "failed", "refused", "expired", "cancelled"}
 
 
-def job_text(name="credit", *, expires="1h", seed="00" * 16, epochs=3, label="default", extra="", outputs="", lr=""):
+def make_job_text(
+    name="credit", *, expires="1h", seed="00" * 16, epochs=3, label="default", extra="", outputs="", lr=""
+):
     parties = "".join(
         f'[[party]]\nname = "{party}"\ndataset = "clients"\n' + (f'label = "{label}"\n' if party == "bank" else "")
         for party in NAMES
@@ -50,12 +52,16 @@ def write_tables(folder: Path, *, common=COMMON, seed=7):
             out.writerow(["id", *FEATURES[party], *(["default"] if party == "bank" else [])])
             for client in rows:
                 own = values.get(client) or {c: rng.gauss(0, 1) for c in FEATURES[party]}
-                score = 1.5 * own.get("age", 0) + sum(values[client][c] for c in values[client]) if client in values else 0
+                score = (
+                    1.5 * own.get("age", 0) + sum(values[client][c] for c in values[client]) if client in values else 0
+                )
                 label = int(score + rng.gauss(0, 0.5) > 0)
-                out.writerow([client, *(f"{own[c]:.6f}" for c in FEATURES[party]), *([label] if party == "bank" else [])])
+                out.writerow(
+                    [client, *(f"{own[c]:.6f}" for c in FEATURES[party]), *([label] if party == "bank" else [])]
+                )
 
 
-def edit(path: Path, change):
+def edit_rows(path: Path, change):
     """Rewrite a table: ``change(rows)`` gets the list of rows, the header first."""
     with open(path, newline="") as file:
         rows = list(csv.reader(file))
@@ -65,13 +71,25 @@ def edit(path: Path, change):
 
 
 @pytest.fixture(scope="session")
+def job_text():
+    """``job_text(name, epochs=..)``: a job file over the three tables."""
+    return make_job_text
+
+
+@pytest.fixture(scope="session")
+def edit():
+    """``edit(path, change)``: rewrite a table."""
+    return edit_rows
+
+
+@pytest.fixture(scope="session")
 def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
     write_tables(folder)
     return folder
 
 
-class Node3:
+class Daemons:
     """The daemons of a league in this process, by name."""
 
     def __init__(self, home, tables):
@@ -159,7 +177,7 @@ def league_of(tmp_path, tables):
 
     @asynccontextmanager
     async def make(*, data=True, policy='default = "approve"\n'):
-        league = Node3(tmp_path, tables)
+        league = Daemons(tmp_path, tables)
         async with trio.open_nursery() as league.nursery:
             for name in NAMES:
                 (tmp_path / name).mkdir()
@@ -176,7 +194,9 @@ def league_of(tmp_path, tables):
     return make
 
 
-RUN = "import sys, pathlib; from hansa.node.daemon import main; main(pathlib.Path(sys.argv[1]), ready=lambda port: None)"
+RUN = (
+    "import sys, pathlib; from hansa.node.daemon import main; main(pathlib.Path(sys.argv[1]), ready=lambda port: None)"
+)
 
 
 class Processes:
