@@ -53,7 +53,7 @@ def _lines(args: argparse.Namespace, legs: list[dict[str, Any]]) -> list[str]:
     lines = table(("", "from", "to", "round trip", "what was found"), rows, right=["round trip"])
     bad = [leg for leg in legs if not leg["ok"]]
     if not bad:
-        return [*lines, "", f"All {len(legs)} connections stand."]
+        return [*lines, "", "The connection stands." if len(legs) == 1 else f"All {len(legs)} connections stand."]
     fixes = [f"fix {leg['from']} to {leg['to']}: {leg['remedy']}" for leg in bad if leg["remedy"]]
     return [
         *lines,

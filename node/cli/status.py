@@ -24,7 +24,7 @@ It fits one screen; what does not is folded, with the command that shows the res
 
 @dataclass
 class Section:
-    """A part of the screen: ``head`` stays, ``rows`` may be folded into ``… N more: see``."""
+    """A part of the screen: ``head`` stays, ``rows`` (of one or more lines) may be folded into ``… N more: see``."""
 
     head: list[str]
     rows: list[str]
@@ -34,7 +34,8 @@ class Section:
     def lines(self) -> list[str]:
         """What is on the screen."""
         left = len(self.rows) - self.shown
-        return [*self.head, *self.rows[: self.shown], *([style(f"  … {left} more: {self.see}", "dim")] if left else [])]
+        rows = [line for row in self.rows[: self.shown] for line in row.split("\n")]
+        return [*self.head, *rows, *([style(f"  … {left} more: {self.see}", "dim")] if left else [])]
 
 
 def register(subparsers: Any) -> None:
@@ -67,8 +68,8 @@ def screen(args: argparse.Namespace, status: dict[str, Any]) -> list[str]:
     ]
     sections = [section for section in _sections(args, status) if section.rows]
     last = _next(args, status)
-    fold(sections, SCREEN_LINES - len(head) - 1 - len(sections))
-    return [*head, *(line for section in sections for line in ("", *section.lines())), last]
+    fold(sections, SCREEN_LINES - len(head) - 2 - len(sections))
+    return [*head, *(line for section in sections for line in ("", *section.lines())), "", last]
 
 
 def fold(sections: list[Section], room: int) -> None:
@@ -83,15 +84,9 @@ def fold(sections: list[Section], room: int) -> None:
 
 
 def _sections(args: argparse.Namespace, status: dict[str, Any]) -> list[Section]:
-    warnings = [
-        style("! ", "yellow")
-        + shorten(warning["text"], _WIDE - 8 - min(len(warning["remedy"]), 50))
-        + style(f"  → {warning['remedy']}", "dim")
-        for warning in status["warnings"]
-    ]
+    warnings = [_warning(warning["text"], warning["remedy"]) for warning in status["warnings"]]
     approvals = [
-        f"  {approval['job']}  {shorten(approval['name'], 24)}, from {approval['proposer']}: "
-        f"{shorten(approval['purpose'], 36)} ({duration(approval['expires_in_s'])} left)"
+        f"  {approval['job']}  {shorten(_proposal(approval), 60)} ({duration(approval['expires_in_s'])} left)"
         for approval in status["approvals"]
     ]
     jobs = sorted(status["jobs"], key=lambda job: (job["state"] in _ENDED, job["age_s"]))
@@ -110,6 +105,16 @@ def _sections(args: argparse.Namespace, status: dict[str, Any]) -> list[Section]
 
 _ENDED = {"done", "failed", "refused", "expired", "cancelled"}
 JOB_HEADERS = ("job", "name", "kind", "state", "age", "what it does")
+
+
+def _proposal(approval: dict[str, Any]) -> str:
+    return f"{shorten(approval['name'], 24)}, from {approval['proposer']}: {approval['purpose']}"
+
+
+def _warning(text: str, remedy: str) -> str:
+    """On one line if both fit, else on two."""
+    between = "  → " if len(text) + len(remedy) + 6 <= _WIDE else "\n    → "
+    return style("! ", "yellow") + shorten(text, _WIDE) + style(between + shorten(remedy, _WIDE - 6), "dim")
 
 
 def _table_section(headers: tuple[str, ...], rows: list[Any], see: str, right: str) -> Section:

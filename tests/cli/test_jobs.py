@@ -1,0 +1,280 @@
+"""Job and model commands: what they ask, print and end with."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import pytest
+
+from hansa.node.cli import job_progress
+from hansa.protocols.errors import ConsentError
+
+JOB = "4f1c4f1c4f1c4f1c"
+ERROR = {"code": "peer-lost", "exit_code": 5, "message": "lab is gone", "remedy": "hansa doctor", "fields": {}}
+PLAN = {
+    "contract": {
+        "name": "credit-default",
+        "purpose": "predict default",
+        "algorithm": "lr",
+        "params": {"epochs": 10, "learning_rate": 0.5},
+        "engine": "replicated",
+        "test_fraction": 0.2,
+        "model": None,
+        "outputs": {"scores": "label-owner", "weights": "owner"},
+        "parties": [{"name": "bank", "dataset": "clients", "columns": ["a", "b"], "label": "y"}],
+    },
+    "leakage": ["each party learns which rows are in common"],
+    "cost": {
+        "rounds": 5200,
+        "bytes_per_party": 3 << 20,
+        "memory_mb": 210,
+        "seconds": 42.0,
+        "notes": ["100 MB/s assumed"],
+    },
+    "warnings": ["500 rows are few"],
+}
+
+
+@pytest.fixture
+def job_file(tmp_path):
+    path = tmp_path / "job.toml"
+    path.write_text('name = "credit-default"\n')
+    return path
+
+
+def test_plan_says_it_in_words(hansa, daemon, job_file):
+    daemon.answers["job.plan"] = PLAN
+    code, out, _ = hansa("job", "plan", str(job_file))
+    assert code == 0
+    assert "trains    lr (epochs 10, learning_rate 0.5)" in out
+    assert "held out  20 % of the rows in common" in out
+    assert "  - each party learns which rows are in common" in out
+    assert "  - about 42 s: 5,200 round trips, 3.0 MiB sent by each party, 210 MB of memory at each" in out
+    assert "! 500 rows are few" in out
+    assert out.splitlines()[-1] == f"next: hansa job submit {job_file}   (nobody has been asked yet)"
+    assert daemon.calls == [("job.plan", {"file_text": job_file.read_text(), "file_name": str(job_file)})]
+    assert json.loads(hansa("job", "plan", str(job_file), "--json")[1]) == PLAN
+
+
+@pytest.mark.parametrize("verb", ["plan", "submit"])
+def test_a_job_file_that_cannot_be_read(verb, hansa, daemon, tmp_path):
+    code, _, err = hansa("job", verb, str(tmp_path / "none.toml"))
+    assert code == 3
+    assert "none.toml cannot be read: No such file or directory" in err
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    assert "cannot be read: 'utf-8' codec" in hansa("job", verb, str(tmp_path / "bytes.toml"))[2]
+    (tmp_path / "long.toml").write_bytes(b"#" * ((1 << 20) + 1))
+    assert "it is longer than 1 MiB" in hansa("job", verb, str(tmp_path / "long.toml"))[2]
+    assert daemon.calls == []
+
+
+def test_submit_prints_the_id_and_what_is_next(hansa, daemon, job_file):
+    daemon.answers["job.submit"] = {"job": JOB}
+    code, out, _ = hansa("job", "submit", str(job_file))
+    assert code == 0
+    assert out.startswith(f"Proposed the job {JOB} to its parties.\nnext: hansa job watch {JOB}")
+    assert json.loads(hansa("job", "submit", str(job_file), "--json")[1]) == {"job": JOB}
+
+
+def test_submit_and_watch(hansa, daemon, job_file, samples):
+    daemon.answers |= {"job.submit": {"job": JOB}, "job.show": samples.job()}
+    daemon.events = [samples.event("step"), samples.event(done=10)]
+    code, out, _ = hansa("job", "submit", str(job_file), "--watch")
+    assert code == 0
+    assert "bank: train  50 %  120 round trips, 2.0 KiB sent, 4.0 s" in out
+    assert re.search(r"^AUC +0\.7251$", out, re.MULTILINE)
+    assert re.search(r"^intercept +-1\.0000\nb +-1\.2500\na +\+0\.5000$", out, re.MULTILINE)
+    assert f"next: hansa model show {JOB}" in out
+
+
+def test_watch_as_json_lines(hansa, daemon, samples):
+    daemon.answers["job.show"] = samples.job()
+    daemon.events = [samples.event(), samples.event("state", text="running")]
+    code, out, _ = hansa("job", "watch", JOB, "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [line["kind"] for line in lines] == ["progress", "state", "train"]
+    assert lines[-1]["result"]["rows"] == 24811
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "code", "said"),
+    [
+        ("failed", ERROR, 5, "error: lab is gone\n  next: hansa doctor"),
+        ("failed", None, 7, "the job 'credit-default' is failed"),
+        ("refused", {**ERROR, "exit_code": 6, "message": "lab refused"}, 6, "error: lab refused"),
+        ("expired", None, 6, "is expired"),
+        ("cancelled", None, 6, "is cancelled"),
+    ],
+)
+def test_watch_ends_with_the_jobs_error(state, error, code, said, hansa, daemon, samples):
+    daemon.answers["job.show"] = samples.job(state, error=error)
+    got, _, err = hansa("job", "watch", JOB)
+    assert got == code
+    assert said in err
+    assert "\n  next: hansa" in err
+    assert hansa("job", "watch", JOB, "--json")[0] == code
+
+
+def test_ctrl_c_leaves_the_job_running(hansa, daemon, monkeypatch, samples):
+    daemon.events = [samples.event()]
+
+    def interrupt(self, event):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job_progress.Lines, "event", interrupt)
+    code, _, err = hansa("job", "watch", JOB)
+    assert code == 130
+    assert err == f"Stopped watching; the job goes on.\n  next: hansa job watch {JOB}\n"
+    assert [method for method, _ in daemon.calls] == ["job.watch"]
+
+
+def test_list_and_show(hansa, daemon, samples):
+    short = samples.job() | {"parties": ["bank", "lab"]}
+    daemon.answers |= {
+        "job.list": [short],
+        "job.show": samples.job("proposed", waiting_for=["lab"], approval_needed=True),
+    }
+    assert f"{JOB}  credit-default  train  done   bank         bank, lab" in hansa("job", "list")[1]
+    out = hansa("job", "show", JOB)[1]
+    assert "waits for lab" in out
+    assert re.search(r"^lab +tests +1 +- +waiting$", out, re.MULTILINE)
+    assert "what each party will learn, and nothing else" in out
+    assert f"next: hansa job approve {JOB}" in out
+    daemon.answers["job.show"] = samples.job("failed", error=ERROR)
+    assert "error: lab is gone\n  next: hansa doctor" in hansa("job", "show", JOB)[1]
+    daemon.answers["job.list"] = []
+    assert "No jobs yet." in hansa("job", "list")[1]
+
+
+def test_logs(hansa, daemon):
+    daemon.answers["job.logs"] = [{"time": 1.79e9, "text": "bank: train"}, {"time": None, "text": "from the worker"}]
+    lines = hansa("job", "logs", JOB)[1].splitlines()
+    assert lines[0].endswith("  bank: train")
+    assert lines[1] == "-  from the worker"
+
+
+def test_decisions(hansa, daemon):
+    daemon.answers |= dict.fromkeys(["job.approve", "job.refuse"], {"job": JOB})
+    daemon.answers["job.cancel"] = ConsentError("it is done already", remedy="see `hansa job list`")
+    assert hansa("job", "approve", "4f1c")[0] == 0
+    assert hansa("job", "refuse", "4f1c", "--reason", "no basis")[0] == 0
+    assert hansa("job", "cancel", "4f1c")[0] == 6
+    assert daemon.calls == [
+        ("job.approve", {"job": "4f1c"}),
+        ("job.refuse", {"job": "4f1c", "reason": "no basis"}),
+        ("job.cancel", {"job": "4f1c", "reason": "cancelled by its operator"}),
+    ]
+
+
+MODEL = {
+    "model": JOB,
+    "name": "credit-default",
+    "algorithm": "lr",
+    "created": 1_790_000_000,
+    "parties": ["bank", "lab"],
+    "rows": 24811,
+    "test_rows": 4962,
+    "metrics": {"auc": 0.72512},
+    "purpose": "predict default",
+    "columns": [{"name": "a", "coefficient": 0.5}, {"name": "b", "coefficient": None}],
+    "intercept": -1.0,
+    "intercept_holder": "bank",
+    "coefficients_are": "of standardised columns",
+    "label": {"party": "bank", "column": "default"},
+    "scores_to": ["bank"],
+    "released": None,
+}
+
+
+def test_models(hansa, daemon):
+    daemon.answers |= {"model.list": [MODEL], "model.show": MODEL, "model.release": {"job": "77" * 8}}
+    assert re.search(r"credit-default +lr +bank, lab +24,811 +0\.7251", hansa("model", "list")[1])
+    out = hansa("model", "show", JOB)[1]
+    assert "Opened to this node (of standardised columns):" in out
+    assert re.search(r"^a +\+0\.5000$", out, re.MULTILINE)
+    assert re.search(r"^label +default of bank$", out, re.MULTILINE)
+    assert "next: hansa job watch 7777" in hansa("model", "release", JOB)[1]
+    daemon.answers["model.list"] = []
+    assert "No models yet." in hansa("model", "list")[1]
+
+
+@pytest.fixture
+def scored(daemon, tmp_path, samples):
+    """A prediction whose scores were opened to this node."""
+    path = tmp_path / "scores.csv"
+    path.write_text("id,score\n" + "".join(f"c{n},0.{n:02}\n" for n in range(12)))
+    daemon.answers |= {
+        "model.predict": {"job": JOB},
+        "job.show": samples.job(kind="predict", result={"rows": 12, "scores": str(path)}, scores=str(path)),
+    }
+    return path
+
+
+def test_predict_prints_scores(hansa, daemon, scored):
+    code, out, _ = hansa("model", "predict", "4f1c", "--data", "june", "--with", "lab=july")
+    assert code == 0
+    assert daemon.calls[0] == ("model.predict", {"model": "4f1c", "data": "june", "with": {"lab": "july"}})
+    assert "c9   0.09\n… 2 more in" in out
+    assert json.loads(hansa("model", "predict", "4f1c", "--data", "june", "--json")[1]) == {
+        "job": JOB,
+        "rows": 12,
+        "path": str(scored),
+    }
+
+
+def test_predict_writes_scores(hansa, scored, tmp_path):
+    target = tmp_path / "out.csv"
+    code, out, _ = hansa("model", "predict", "4f1c", "--data", "june", "--out", str(target))
+    assert code == 0
+    assert f"Wrote 12 scores to {target}." in out
+    assert target.read_text() == scored.read_text()
+    code, _, err = hansa("model", "predict", "4f1c", "--data", "june", "--out", str(tmp_path / "no" / "x.csv"))
+    assert code == 2
+    assert "is not a folder to write to" in err
+
+
+def test_predict_for_others(hansa, daemon, scored, samples):
+    daemon.answers["job.show"] = samples.job(kind="predict", scores=None)
+    assert "opened to other parties only" in hansa("model", "predict", "4f1c", "--data", "june")[1]
+    daemon.answers["job.show"] = samples.job("failed", error=ERROR)
+    assert hansa("model", "predict", "4f1c", "--data", "june")[0] == 5
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_live_view_redraws_in_place(monkeypatch, samples):
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    view = job_progress.Live()
+    view.event(samples.event("step", done=0, elapsed_s=0.0))
+    view.event(samples.event("step", party="lab", done=2, elapsed_s=1.0))
+    view.event(samples.event("opening", text="1 number opened to bank"))
+    view.event(samples.event(done=5, elapsed_s=4.0))
+    view.end()
+    text = screen.getvalue()
+    assert "\x1b[2A\x1b[J" in text
+    assert "bank: opened: 1 number opened to bank\n" in text
+    assert all(len(line) <= 60 for line in re.sub("\x1b\\[[0-9;]*[a-zA-Z]", "", text).splitlines()[-3:])
+    assert "██████████░░░░░░░░░░  50 %" in text
+
+
+def test_eta(samples):
+    assert job_progress.eta(samples.event(done=5, elapsed_s=6.0), 2.0) == "4.0 s"
+    assert job_progress.eta(samples.event(done=0), 0.0) == "-"
+    assert job_progress.eta(samples.event(total=0), 0.0) == "-"
+    assert job_progress.eta(samples.event(done=10), 0.0) == "-"
+
+
+def test_lines_say_each_tenth_once(capsys, samples):
+    view = job_progress.Lines()
+    for done in range(100):
+        view.event(samples.event(done=done, total=100))
+    assert len(capsys.readouterr().out.splitlines()) == 10
