@@ -185,6 +185,7 @@ class Conn:
         Raises ``PeerLost``, ``PeerTimeout``, ``PeerMisbehaved``, ``SecurityError``, or ``ChannelClosed`` after the
         peer's goodbye.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._refuse_ended()
         waited = False
         try:
