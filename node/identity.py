@@ -41,7 +41,9 @@ class Identity:
 
     @classmethod
     def from_secrets(cls, seed: bytes, static_secret: bytes, sealing: bytes) -> Identity:
-        """The identity of three secrets."""
+        """The identity of three secrets of 32 bytes; ``ValueError`` for other lengths."""
+        if {len(seed), len(static_secret), len(sealing)} != {32}:
+            raise ValueError("each secret has 32 bytes")
         return cls(seed, KeyPair.from_secret(static_secret), sealing, bytes(SigningKey(seed).verify_key))
 
     @property
@@ -73,18 +75,7 @@ def create_identity(home: Path, passphrase: str | None = None) -> Identity:
         document["sealed"] = _seal(b"".join(secrets), passphrase)
     else:
         document |= dict(zip(_NAMES, (secret.hex() for secret in secrets), strict=True))
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise ConfigError(
-            f"{path} exists: this home has an identity already",
-            remedy="use it with `hansa run`, or choose another --home",
-            file=str(path),
-        ) from error
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(document, file)
-        file.flush()
-        os.fsync(file.fileno())
+    _write_once(path, json.dumps(document).encode())
     return identity
 
 
@@ -93,10 +84,14 @@ def load_identity(home: Path, passphrase: str | None = None) -> Identity:
     path = home / FILE
     try:
         mode = path.stat().st_mode
-        text = path.read_text()
+        text = path.read_bytes()
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path} is missing: this home has no identity", remedy=f"run `hansa init --home {home}`", file=str(path)
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}", remedy=f"see who owns it: ls -l {path}", file=str(path)
         ) from error
     if stat.S_IMODE(mode) & 0o077:
         raise SecurityError(
@@ -109,8 +104,34 @@ def load_identity(home: Path, passphrase: str | None = None) -> Identity:
         if "sealed" in document:
             return Identity.from_secrets(*_thirds(_unseal(document["sealed"], passphrase, path)))
         return Identity.from_secrets(*(bytes.fromhex(document[name]) for name in _NAMES))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged", remedy="restore it from a backup", file=str(path)) from error
+
+
+def _write_once(path: Path, data: bytes) -> None:
+    """Write a new 0600 file, whole or not at all, even if the machine stops now."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(unfinished, path)  # fails where there is one: no key is ever overwritten
+    except FileExistsError as error:
+        raise ConfigError(
+            f"{path} exists: this home has an identity already",
+            remedy="use it with `hansa run`, or choose another --home",
+            file=str(path),
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _seal(secret: bytes, passphrase: str) -> dict[str, str]:
@@ -125,9 +146,11 @@ def _unseal(sealed: dict[str, str], passphrase: str | None, path: Path) -> bytes
             remedy=f"give it in the variable {PASSPHRASE_VARIABLE}",
             file=str(path),
         )
+    salt, box = bytes.fromhex(sealed["salt"]), bytes.fromhex(sealed["box"])
+    if len(salt) != argon2id.SALTBYTES:
+        raise ValueError("a salt of another length")
     try:
-        key = _key(passphrase, bytes.fromhex(sealed["salt"]))
-        return bytes(SecretBox(key).decrypt(bytes.fromhex(sealed["box"])))
+        return bytes(SecretBox(_key(passphrase, salt)).decrypt(box))
     except CryptoError as error:
         raise SecurityError(
             f"the passphrase does not open {path}", remedy=f"correct {PASSPHRASE_VARIABLE}", file=str(path)

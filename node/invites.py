@@ -19,7 +19,7 @@ from hansa.node.errors import UsageError
 from hansa.node.identity import Identity
 from hansa.node.peers import Peer, PeerBook
 from hansa.node.store import Store
-from hansa.protocols.errors import ConsentError, PeerError, PeerMisbehaved, PeerTimeout, SecurityError
+from hansa.protocols.errors import ConsentError, PeerError, PeerLost, PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.wire import messages
 from hansa.protocols.wire.invitation import SECRET_BYTES, Invitation
 from hansa.protocols.wire.limits import CONTROL_MAX_BYTES, MAX_RECORDS
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 MAX_OPEN = 64
 MAX_TTL_S = 7 * 24 * 3600
 MEETING_S = 10.0
+MAX_MEETINGS = 8
+"""Newcomers met at once: a code's token travels in clear, so others than its holder may begin one."""
 
 
 class Invites:
@@ -52,6 +54,7 @@ class Invites:
         learn: Callable[[tuple[bytes, ...], str], None],
     ) -> None:
         self._store, self._identity, self._book = store, identity, book
+        self._meetings = trio.CapacityLimiter(MAX_MEETINGS)
         self._suites, self._record, self._pinned, self._learn = suites, record, pinned, learn
 
     def create(self, ttl_s: int) -> Invitation:
@@ -83,9 +86,19 @@ class Invites:
         if row is None or time.time() >= row[1]:
             raise ConsentError("a newcomer's code is not open here", remedy="nothing: it was closed")
         invitation = Invitation(self._identity.public, self._identity.static.public, "", row[1], bytes(row[0]))
-        conn = await accept(sock, preamble, params=self._params(invitation))
         try:
-            if self._store.write("DELETE FROM invites WHERE token = ?", preamble.token) != 1:
+            self._meetings.acquire_on_behalf_of_nowait(sock)
+        except trio.WouldBlock:
+            raise PeerLost("too many newcomers at once", remedy="nothing: it was closed") from None
+        try:
+            conn = await accept(sock, preamble, params=self._params(invitation))
+            await self._meet(conn, preamble.token)
+        finally:
+            self._meetings.release_on_behalf_of(sock)
+
+    async def _meet(self, conn: Conn, token: bytes) -> None:
+        try:
+            if self._store.write("DELETE FROM invites WHERE token = ?", token) != 1:
                 await conn.close("the invitation has been used already")
                 return
             try:

@@ -46,17 +46,21 @@ class Store:
     def __init__(self, home: Path) -> None:
         path = home / FILE
         try:
+            path.touch(mode=0o600)
             self._db = sqlite3.connect(path, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise _unusable(path, error) from error
+        try:
+            path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._migrate(path)
-        except sqlite3.DatabaseError as error:
-            raise ConfigError(
-                f"{path} cannot be used: {error}",
-                remedy="restore it from a backup, or start with a new home",
-                file=str(path),
-            ) from error
-        path.chmod(0o600)
+        except (OSError, sqlite3.Error) as error:
+            self._db.close()
+            raise _unusable(path, error) from error
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -77,14 +81,18 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Several writes, all or none."""
+        """Several writes, all or none; inside another transaction they are part of it. Do not await in it."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk has rolled it back already
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def meta(self, name: str) -> bytes | None:
         """A named value of this node."""
@@ -107,3 +115,12 @@ class Store:
             )
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _unusable(path: Path, error: Exception) -> ConfigError:
+    busy = "locked" in str(error)
+    return ConfigError(
+        f"{path} cannot be used: {error}",
+        remedy="stop the other program that uses it" if busy else "restore it from a backup, or start with a new home",
+        file=str(path),
+    )
