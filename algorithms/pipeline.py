@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
@@ -84,13 +85,22 @@ class TrainOutcome:
 async def train(
     e: Engine, terms: Terms, table: PartyTable, progress: Progress, checkpoints: Checkpoints
 ) -> TrainOutcome:
-    """Align, train and evaluate. Raises ``DataError`` where the aligned rows cannot be trained on."""
+    """Align, train and evaluate. Raises ``DataError`` where the aligned rows cannot be trained on, or are others than
+    those of the checkpoint to resume from."""
     saved = checkpoints.load()
+    await _agree(e, "train", terms, -1 if saved is None else saved[0])
     if saved is None:
         aligned, start = await _align(e, terms, table, progress), None
-        checkpoints.save(0, _pack(aligned, b""))
+        seen = _fingerprint(table, aligned)
+        checkpoints.save(0, _pack(aligned, seen, b""))
     else:
-        aligned, state = _unpack(saved[1])
+        aligned, seen, state = _unpack(saved[1])
+        if len(aligned) and (aligned.max() >= table.rows or _fingerprint(table, aligned) != seen):
+            raise DataError(
+                f"the table of {terms.names[e.session.rank]} has changed since this job began",
+                remedy="restore the file and resume, or submit the job anew",
+                party=terms.names[e.session.rank],
+            )
         start = (saved[0], e.share_from_state(state)) if saved[0] else None
     order, train_rows = split_order(terms.seed, len(aligned), terms.test_fraction)
     rows = aligned[order]
@@ -109,7 +119,7 @@ async def train(
             blocks,
             shared_label,
             start=start,
-            after_epoch=lambda epoch, now: checkpoints.save(epoch, _pack(aligned, e.share_state(now))),
+            after_epoch=lambda epoch, now: checkpoints.save(epoch, _pack(aligned, seen, e.share_state(now))),
             after_batch=progress.advance,
         )
     metrics, scores = None, None
@@ -128,6 +138,7 @@ async def train(
 
 async def predict(e: Engine, terms: Terms, model: PartyModel, table: PartyTable, progress: Progress) -> Scores | None:
     """Score the rows common to all parties; the scores at those they are opened to, None at the others."""
+    await _agree(e, "predict", terms)
     rows = await _align(e, terms, table, progress)
     with _step(e, progress, "prepare"):
         standardised = model.standardisation.apply(table.features[rows])
@@ -143,6 +154,7 @@ async def release(e: Engine, terms: Terms, model: PartyModel, progress: Progress
 
     Nobody learns another's means or deviations: what they add to the intercept is shared, and only the sum opened.
     """
+    await _agree(e, "release", terms)
     s = e.session
     where = lr.places(terms)
     w = e.share_from_state(model.weights)
@@ -273,13 +285,29 @@ def _by_name(
     return named
 
 
-def _pack(rows: NDArray[np.int64], state: bytes) -> bytes:
-    return canonical.encode([rows.astype("<i8").tobytes(), state])
+async def _agree(e: Engine, kind: str, terms: Terms, *more: int) -> None:
+    """See that every party means the same job, before anything depends on it."""
+    values = [getattr(terms, f.name) for f in fields(terms) if f.name != "params"]
+    await e.session.check_public("terms of the job", kind, values, dict(terms.params), *more)
 
 
-def _unpack(blob: bytes) -> tuple[NDArray[np.int64], bytes]:
-    rows, state = canonical.decode_untrusted(blob, _MAX_CHECKPOINT)
-    return np.frombuffer(rows, dtype="<i8").copy(), state
+def _fingerprint(table: PartyTable, rows: NDArray[np.int64]) -> bytes:
+    """Of the aligned rows: a file that changed between two attempts must not go unnoticed."""
+    state = blake2b(digest_size=32, person=b"hansa-rows")
+    for row in rows.tolist():
+        state.update(len(table.keys[row]).to_bytes(4, "big") + table.keys[row])
+    state.update(np.ascontiguousarray(table.features[rows]).tobytes())
+    state.update(b"" if table.label is None else table.label[rows].tobytes())
+    return state.digest()
+
+
+def _pack(rows: NDArray[np.int64], seen: bytes, state: bytes) -> bytes:
+    return canonical.encode([rows.astype("<i8").tobytes(), seen, state])
+
+
+def _unpack(blob: bytes) -> tuple[NDArray[np.int64], bytes, bytes]:
+    rows, seen, state = canonical.decode_untrusted(blob, _MAX_CHECKPOINT)
+    return np.frombuffer(rows, dtype="<i8").copy(), seen, state
 
 
 def _too_few(count: int) -> DataError:

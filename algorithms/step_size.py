@@ -3,7 +3,9 @@
 A step takes c/2^e times the batch's summed gradient off the weights. The gradient's sum over a batch of B rows has
 absolute value at most min(B·CLIP, sqrt(B·n))·(1 + sigmoid's error) in standardised units (Cauchy-Schwarz: the squares
 of a standardised column over the n training rows sum to at most n), times 2^36; with c of at most
-``61 - 36 - log2(that)`` bits the product stays below 2^62, where truncation is exact.
+``60 - 36 - log2(that)`` bits the product stays below 2^60. The decay d/2^e of a weight below 2^9 (in standardised units,
+where more than a few tens is unheard of) stays below 2^61 as d stays below 2^16. So their sum is below 2^62, where
+truncation is never grossly wrong.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ PRODUCT_BITS = 36
 _ROOM = 60
 _MOST_BITS = 12
 _MOST_SHIFT = 40
+_DECAY_BITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,14 @@ def step_size(learning_rate: float, l2: float, batch: int, train: int) -> StepSi
     bits = min(_MOST_BITS, math.floor(_ROOM - PRODUCT_BITS - math.log2(max(bound, 1.0))))
     rate = learning_rate / batch
     shift = min(_MOST_SHIFT, bits - math.ceil(math.log2(rate)))
+    if learning_rate * l2 > 0:
+        if learning_rate * l2 >= 1:
+            raise DataError(
+                f"a learning rate of {learning_rate} with l2 of {l2} turns weights over in each step",
+                remedy="choose them so that their product is well below 1",
+                field="l2",
+            )
+        shift = min(shift, _DECAY_BITS - math.ceil(math.log2(learning_rate * l2)))
     factor = round(rate * 2.0**shift)
     if bits < 1 or factor < 1 or shift < 0:
         raise DataError(
