@@ -40,12 +40,21 @@ def runtime_folder() -> Path:
     folder = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"hansa-{os.getuid()}"  # noqa: S108  # checked below
     if len(os.fsencode(folder)) > _LONGEST_SOCKET_PATH - _SOCKET_NAME:
         folder = Path("/tmp") / folder.name  # noqa: S108  # the same check
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except FileExistsError:
+        found = folder.lstat()
+    except OSError as error:
+        raise _not_ours(folder, f"cannot be made: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise ConfigError(
-            f"{folder} is not a folder of this user alone",
-            remedy=f"remove it, or choose a shorter --home so that it is not needed (mode must be 0700: chmod 700 {folder})",
-            file=str(folder),
-        )
+        raise _not_ours(folder, "is not a folder of this user alone")
     return folder
+
+
+def _not_ours(folder: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"{folder}, needed for the admin socket of a home with a long path, {why}",
+        remedy=f"remove it or `chmod 700 {folder}`, or choose a shorter --home",
+        file=str(folder),
+    )

@@ -150,9 +150,12 @@ class Table:
                 seen += section == self._path
                 if section == self._path and seen == self._nth:
                     begin = number
-            elif section == self._path and (not self._path or seen == self._nth):
-                if re.match(rf"\s*(\"{re.escape(key)}\"|{re.escape(key)})\s*[=.]", line):
-                    return number
+            elif (
+                section == self._path
+                and (not self._path or seen == self._nth)
+                and re.match(rf"\s*(\"{re.escape(key)}\"|{re.escape(key)})\s*[=.]", line)
+            ):
+                return number
             if re.match(rf"\s*\[\[?\s*{re.escape(self._join(key))}\s*\]", line):
                 return number
         return begin

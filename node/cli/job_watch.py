@@ -25,7 +25,7 @@ def watch(args: argparse.Namespace, job: str) -> int:
     if ended is None:
         return INTERRUPTED
     if args.json:
-        print(json.dumps({"kind": "result", **ended}))
+        print(json.dumps({"kind": "end", "job": ended["job"], "state": ended["state"], "detail": ended}))
         return exit_code(ended)
     check(ended)
     state = coloured_state(ended["state"])

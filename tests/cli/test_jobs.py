@@ -95,8 +95,8 @@ def test_watch_as_json_lines(hansa, daemon, samples):
     code, out, _ = hansa("job", "watch", JOB, "--json")
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 0
-    assert [line["kind"] for line in lines] == ["progress", "state", "train"]
-    assert lines[-1]["result"]["rows"] == 24811
+    assert [line["kind"] for line in lines] == ["progress", "state", "end"]
+    assert lines[-1]["detail"]["result"]["rows"] == 24811
 
 
 @pytest.mark.parametrize(
