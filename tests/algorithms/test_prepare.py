@@ -86,7 +86,7 @@ def test_no_step_overflows(rate, l2, batch, train):
     gradient = min(batch * CLIP, math.sqrt(batch * train)) * 1.001 * 2.0**PRODUCT_BITS
     assert step.factor * gradient + step.decay * 2.0 ** (PRODUCT_BITS + 9) < 2.0**62
     assert 0 < PRODUCT_BITS - 18 + step.shift < 62
-    assert step.rate == pytest.approx(rate / batch, rel=0.5 / step.factor)
+    assert step.rate == pytest.approx(rate / batch, abs=0.5 / 2.0**step.shift)
     assert step.decay_rate == pytest.approx(rate * l2, abs=0.5 / 2.0**step.shift)
 
 

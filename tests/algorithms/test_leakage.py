@@ -1,0 +1,63 @@
+"""The leakage statement: golden, and never less than what a contract's outputs say."""
+
+import itertools
+from types import SimpleNamespace
+
+import pytest
+
+from hansa.algorithms import leakage
+from hansa.algorithms.errors import DataError
+
+NAMES = ("bank", "bureau", "telecom")
+
+
+def outputs(scores="label-owner", weights="owner", metrics="all"):
+    return SimpleNamespace(scores=scores, weights=weights, metrics=metrics)
+
+
+def stated(kind, out, label_rank=0):
+    return [(what, to) for what, to, _ in leakage.openings(kind, "lr", out, NAMES, label_rank)]
+
+
+def test_the_default_contract_opens_exactly_this():
+    everyone = (0, 1, 2)
+    assert leakage.openings("train", "lr", outputs(), NAMES, 0) == (
+        (
+            "alignment",
+            everyone,
+            "each party learns which of its own rows all have in common, every set's size, and how many rows any group "
+            "of parties has in common",
+        ),
+        ("weights of party 0", (0,), "bank learns the weights of its own columns, and the intercept"),
+        ("weights of party 1", (1,), "bureau learns the weights of its own columns"),
+        ("weights of party 2", (2,), "telecom learns the weights of its own columns"),
+        ("test scores", (0,), "only bank learns the scores of the common rows held out for the test"),
+        ("metrics", everyone, "all learn AUC, KS, accuracy and log-loss of the test, from bank"),
+    )
+
+
+def test_the_label_owner_may_be_anybody():
+    assert ("test scores", (2,)) in stated("train", outputs(), 2)
+    assert leakage.openings("train", "lr", outputs(), NAMES, 2)[3][2].endswith("and the intercept")
+
+
+@pytest.mark.parametrize(
+    ("scores", "weights", "metrics"),
+    list(itertools.product(("label-owner", "all", "none"), ("owner", "all"), ("all", "label-owner"))),
+)
+def test_every_choice_of_outputs(scores, weights, metrics):
+    found = dict(stated("train", outputs(scores, weights, metrics), 1))
+    assert ("weights" in found) == (weights == "all")
+    assert found.get("test scores") == {"all": (0, 1, 2), "label-owner": (1,), "none": None}[scores]
+    told = None if scores == "none" else {"all": (0, 1, 2), "label-owner": (1,)}[metrics]
+    assert found.get("metrics") == told
+
+
+def test_predictions_and_releases():
+    assert stated("predict", outputs()) == [("alignment", (0, 1, 2)), ("scores", (0,))]
+    assert stated("predict", outputs("all"))[1] == ("scores", (0, 1, 2))
+    assert stated("release", outputs())[-2:] == [("coefficients", (0, 1, 2)), ("intercept", (0, 1, 2))]
+    with pytest.raises(DataError, match="opens scores to nobody"):
+        leakage.openings("predict", "lr", outputs("none"), NAMES, 0)
+    with pytest.raises(DataError, match="no leakage statement for 'gbdt'"):
+        leakage.openings("train", "gbdt", outputs(), NAMES, 0)
