@@ -6,6 +6,8 @@ deadlock another one doing the same, however little the link buffers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import trio
@@ -33,6 +35,7 @@ class Failure:
     def __init__(self) -> None:
         self.error: HansaError | None = None
         self.inboxes: list[Inbox] = []
+        self._sending: set[trio.CancelScope] = set()
 
     def fail(self, error: HansaError) -> None:
         """End the session: every present and later waiter raises ``error``. Only the first one counts."""
@@ -40,11 +43,25 @@ class Failure:
             self.error = error
             for inbox in self.inboxes:
                 inbox.wake_all()
+            for scope in self._sending:
+                scope.cancel()
 
     def check(self) -> None:
         """Raise the error if the session has failed."""
         if self.error is not None:
             raise again(self.error)
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Around a send: a peer that has stopped reading must not hold up a session that has failed meanwhile."""
+        with trio.CancelScope() as scope:
+            self._sending.add(scope)
+            try:
+                yield
+            finally:
+                self._sending.discard(scope)
+        if scope.cancelled_caught:
+            self.check()
 
 
 def again(error: HansaError, **more: str | int | float | None) -> HansaError:

@@ -93,10 +93,8 @@ class Session:
         before = self._step, self._kind
         with self.transcript.timed(name, kind):
             self._set_step(name, kind)
-            try:
-                yield
-            finally:
-                self._set_step(*before)
+            yield
+            self._set_step(*before)  # not after an error: what is told of it names this step
 
     def fork(self, label: str) -> Session:
         """A session for a concurrent branch, with its own sequence numbers over the same links.
@@ -189,7 +187,8 @@ class Session:
         header = frames.pack_header(FrameKind.DATA, dtype, len(self._tag), sequence, self._channel, size)
         inbox = self._inboxes[to]
         try:
-            await inbox.link.send(header, *parts, self._tag)
+            with self._failure.interrupting():
+                await inbox.link.send(header, *parts, self._tag)
         except (HansaError, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise await inbox.why_it_ended() from error
 

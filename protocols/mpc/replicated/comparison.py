@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def msb(e: Replicated, x: Share) -> BitShare:
     """The top bit of each element, flat.
 
-    Rounds: 8. Bytes sent per element, 64 elements a word: 8 by P0 for its bits, and 189/8 by each party for the ANDs.
+    Rounds: 8. Bytes sent per element, 64 elements a word: 8 by P0 for its bits, and 187/8 by each party for the ANDs.
     """
     flat = x.reshape(-1)
     known = flat.parts[0] + flat.parts[1] if e.rank == 0 else flat.parts[2 - e.rank]
