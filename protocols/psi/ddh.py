@@ -51,7 +51,7 @@ async def intersect(
     ``seed`` (public, 16 bytes) decides the order; ``max_rows`` bounds the set a peer may send; ``progress`` is told the
     number of points exponentiated so far, of ``work(...)``.
 
-    Rounds: 3·n_parties as counted over the concurrent forks (2·n_parties one after another), sets in chunks. Bytes sent
+    Rounds: 3·n_parties - 1 as counted over the concurrent forks (2·n_parties one after another), sets in chunks. Bytes sent
     per party: 32·(sum of all sets' sizes + (n_parties - 2)·size of the next party's set + (n_parties - 1)·common).
     Raises ``PeerMisbehaved`` for what is no element of the group, and for a wrong count.
     """

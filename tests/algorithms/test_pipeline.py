@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import trio
 
-from hansa.algorithms import leakage, pipeline
+from hansa.algorithms import cost, leakage, pipeline
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.plaintext import train_and_test
+from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.terms import Terms
-from hansa.protocols.errors import PeerAborted
+from hansa.protocols.errors import DesyncError, PeerAborted
 from hansa.protocols.mpc.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.wire import canonical
 
 SEED = bytes(range(16))
 PARAMS = {"epochs": 6, "batch_size": 64, "learning_rate": 0.5, "l2": 0.001}
@@ -209,3 +211,107 @@ async def test_data_that_cannot_be_trained_on_ends_it_everywhere(break_it: Any, 
     for outcome in outcomes:
         assert isinstance(outcome, DataError | PeerAborted)
         assert message in outcome.message
+
+
+async def test_an_estimate_is_near_what_a_job_costs() -> None:
+    data = tables(*real_data())
+    t = terms(params=PARAMS | {"epochs": 2, "batch_size": 64})
+    outcomes, transcripts = await train_all(t, data)
+    expected = cost.estimate(
+        rows=outcomes[0].rows,
+        columns=list(t.columns),
+        epochs=2,
+        batch_size=64,
+        test_fraction=t.test_fraction,
+        latency_s=0.001,
+        bytes_per_s=1e8,
+    )
+    train_rows = outcomes[0].rows - outcomes[0].test_rows
+    rounds = {step: c.rounds for (step, _), c in transcripts[0].steps.items()}
+    assert rounds["train"] == 2 * -(-train_rows // 64) * cost.PER_BATCH_ROUNDS
+    assert max(transcript.rounds for transcript in transcripts) == expected.rounds
+    most = max(transcript.bytes_sent for transcript in transcripts)
+    assert most <= expected.bytes_per_party <= 1.25 * most
+    assert expected.seconds > expected.rounds * 0.001
+
+
+async def test_a_party_without_columns_takes_part() -> None:
+    data = tables(*real_data())
+    data[2] = PartyTable(data[2].keys, data[2].features[:, :0], ())
+    names = (*terms().column_names[:2], ())
+    t, kept = terms(column_names=names, params=PARAMS | {"epochs": 2}), [Kept() for _ in range(3)]
+    outcomes, _ = await train_all(t, data, kept)
+    w, _ = pooled(t, data, outcomes[0], aligned_rows(kept))
+    assert outcomes[2].weights is not None
+    assert outcomes[2].weights.size == 0
+    assert np.abs(np.concatenate([outcomes[0].weights[:10], outcomes[1].weights]) - w[:20]).max() < 2**-7  # type: ignore[index]
+
+
+async def fails(data: list[PartyTable], wanted: list[Terms], kept: list[Kept]) -> list[Any]:
+    async with parties(3) as sessions:
+
+        async def party(session: Any) -> Any:
+            engine = await Replicated.start(session, 18)
+            rank = session.rank
+            return await pipeline.train(engine, wanted[rank], data[rank], Quiet(), kept[rank])
+
+        with trio.fail_after(30):
+            return await outcomes_of_parties(sessions, party)
+
+
+@pytest.mark.parametrize(
+    "other", [{"seed": bytes(16)}, {"test_fraction": 0.3}, {"params": PARAMS | {"l2": 0.002}}, {"scores": "all"}]
+)
+async def test_terms_that_differ_stop_it_before_anything_is_sent(other: dict[str, Any]) -> None:
+    outcomes = await fails(tables(*real_data()), [terms(), terms(**other), terms()], [Kept() for _ in range(3)])
+    for outcome in outcomes:
+        assert isinstance(outcome, DesyncError | PeerAborted)
+        assert "terms of the job" in outcome.message
+
+
+async def test_epochs_that_differ_stop_a_resumed_job() -> None:
+    data, t, kept = tables(*real_data()), terms(params=PARAMS | {"epochs": 2}), [Kept() for _ in range(3)]
+    await train_all(t, data, kept)
+    again = [Kept((epoch, k.saved[epoch])) for epoch, k in zip((1, 1, 0), kept, strict=True)]
+    for outcome in await fails(data, [t] * 3, again):
+        assert "terms of the job" in outcome.message
+
+
+@pytest.mark.parametrize("what", ["order", "value", "rows"])
+async def test_a_table_that_changed_between_two_attempts_is_noticed(what: str) -> None:
+    data, t, kept = tables(*real_data()), terms(params=PARAMS | {"epochs": 1}), [Kept() for _ in range(3)]
+    await train_all(t, data, kept)
+    old = data[1]
+    if what == "order":
+        data[1] = PartyTable(old.keys[::-1], old.features[::-1], old.columns)
+    elif what == "rows":
+        data[1] = PartyTable(old.keys[:50], old.features[:50], old.columns)
+    else:
+        data[1] = PartyTable(old.keys, old.features + 1, old.columns)
+    outcomes = await fails(data, [t] * 3, [Kept((1, k.saved[1])) for k in kept])
+    assert isinstance(outcomes[1], DataError)
+    for outcome in outcomes:
+        assert "the table of laboratory has changed since this job began" in outcome.message
+
+
+async def test_no_test_part_no_scores_no_metrics() -> None:
+    t = terms(test_fraction=0.0, scores="none", params=PARAMS | {"epochs": 1})
+    outcomes, _ = await train_all(t, tables(*real_data()))
+    for outcome in outcomes:
+        assert outcome.metrics is None
+        assert outcome.scores is None
+        assert outcome.test_rows == 0
+
+
+def test_a_models_state_is_read_again_and_prints_nothing() -> None:
+    fitted = Standardisation(np.array([1.5, 2.5]), np.array([3.0, 4.0]))
+    model = PartyModel("replicated", ("a", "b"), b"secret share", fitted, {"a": 0.25})
+    again = PartyModel.from_state(model.to_state())
+    assert again.columns == model.columns
+    assert again.weights == model.weights
+    assert again.opened == model.opened
+    np.testing.assert_array_equal(again.standardisation.std, fitted.std)
+    assert "secret" not in repr(model)
+    assert "0.25" not in repr(model)
+    with pytest.raises(DataError, match="another version"):
+        PartyModel.from_state(canonical.encode({"version": 99}))

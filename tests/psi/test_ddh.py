@@ -107,7 +107,7 @@ async def test_costs():
         last_of = len(sets[(rank + 1) % 3])
         points = sum(map(len, sets)) + last_of + 2 * common
         assert transcript.bytes_sent == 32 * points + 2 * 8 + 2 * 32 + 2 * 32  # the sizes, two hashes
-        assert transcript.rounds == 3 * 3
+        assert transcript.rounds == 1 + 3 * 3 - 1  # the session's own, and the intersection's
         assert transcript.openings == []
 
 
