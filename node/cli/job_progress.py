@@ -14,6 +14,7 @@ from hansa.node.cli.table import shorten, table
 from hansa.node.cli.units import count, duration, size
 
 _BAR = 20
+_NO_BAR = " " * (_BAR + len(" 100 %"))
 _LASTING = {"state", "log", "error", "metric", "opening"}
 _REDRAW_S = 0.1
 _TENTHS = 10
@@ -128,7 +129,7 @@ class Live:
         return (
             party,
             event.get("step"),
-            bar(_fraction(event)) if event.get("total") else "",
+            bar(_fraction(event)) if event.get("total") else _NO_BAR,
             count(event.get("rounds")),
             size(event.get("bytes_sent")),
             duration(event.get("elapsed_s")),
@@ -154,8 +155,11 @@ def bar(fraction: float) -> str:
 def lasting(event: dict[str, Any]) -> str:
     """A line that stays."""
     text = event.get("text") or event.get("step") or event["kind"]
-    mark = style("error: ", "red") if event["kind"] == "error" else "opened: " if event["kind"] == "opening" else ""
-    return f"{_time(event)}  {event['party']}: {mark}{text}"
+    if event["kind"] == "error":
+        text = style(f"error: {text}", "red")
+    elif event["kind"] == "opening":
+        text = f"{event.get('what')}: {text}"
+    return f"{_time(event)}  {event['party']}: {text}"
 
 
 def _fraction(event: dict[str, Any]) -> float:

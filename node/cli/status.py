@@ -63,7 +63,7 @@ def screen(args: argparse.Namespace, status: dict[str, Any]) -> list[str]:
     """At most ``SCREEN_LINES`` lines."""
     head = [
         f"{style(status['name'], 'bold')}  {style(status['fingerprint'], 'cyan')}  hansa {status['version']}, "
-        f"up {duration(status['uptime_s'])}, {status['datasets']} datasets, {status['rss_mb'] or '-'} MB",
+        f"up {duration(status['uptime_s'])}, {_datasets(status['datasets'])}, {status['rss_mb'] or '-'} MB",
         shorten(f"listens at {status['listen']}, reached at {', '.join(status['addresses'])}", _WIDE),
     ]
     sections = [section for section in _sections(args, status) if section.rows]
@@ -105,6 +105,10 @@ def _sections(args: argparse.Namespace, status: dict[str, Any]) -> list[Section]
 
 _ENDED = {"done", "failed", "refused", "expired", "cancelled"}
 JOB_HEADERS = ("job", "name", "kind", "state", "age", "what it does")
+
+
+def _datasets(number: int) -> str:
+    return f"{number} dataset{'' if number == 1 else 's'}"
 
 
 def _proposal(approval: dict[str, Any]) -> str:

@@ -205,7 +205,7 @@ def test_status_of_a_quiet_node(hansa, daemon, samples):
     daemon.answers["node.status"] = samples.status()
     code, out, _ = hansa("status")
     assert code == 0
-    assert out.splitlines()[0] == "bank  pilo-patu-pudo-kivu  hansa 0.1.0, up 1 min 1 s, 1 datasets, 43.0 MB"
+    assert out.splitlines()[0] == "bank  pilo-patu-pudo-kivu  hansa 0.1.0, up 1 min 1 s, 1 dataset, 43.0 MB"
     assert "lab   online     1.37 ms  0.1.0    ziba-jufa-lusi-mibi  127.0.0.1:34439" in out
     assert out.splitlines()[-1] == "next: hansa job plan FILE.toml"
     assert json.loads(hansa("status", "--json")[1]) == samples.status()

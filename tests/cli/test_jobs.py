@@ -256,12 +256,12 @@ def test_live_view_redraws_in_place(monkeypatch, samples):
     view = job_progress.Live()
     view.event(samples.event("step", done=0, elapsed_s=0.0))
     view.event(samples.event("step", party="lab", done=2, elapsed_s=1.0))
-    view.event(samples.event("opening", text="1 number opened to bank"))
+    view.event(samples.event("opening", what="metrics", text="1 number opened to bank"))
     view.event(samples.event(done=5, elapsed_s=4.0))
     view.end()
     text = screen.getvalue()
     assert "\x1b[2A\x1b[J" in text
-    assert "bank: opened: 1 number opened to bank\n" in text
+    assert "bank: metrics: 1 number opened to bank\n" in text
     assert all(len(line) <= 60 for line in re.sub("\x1b\\[[0-9;]*[a-zA-Z]", "", text).splitlines()[-3:])
     assert "██████████░░░░░░░░░░  50 %" in text
 
