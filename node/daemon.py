@@ -194,7 +194,7 @@ def main(home: Path, *, ready: Callable[[int], None]) -> None:
     _log(settings.log.level)
     home.chmod(0o700)  # keys, data descriptions and the admin socket are this user's alone
     with _only_one(home):
-        identity = load_identity(home, os.environ.get(PASSPHRASE_VARIABLE))
+        identity = load_identity(home, os.environ.pop(PASSPHRASE_VARIABLE, None))  # no worker inherits it
         trio.run(_serve, Daemon(home, settings, identity), ready)
 
 
