@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hansa.algorithms import pipeline
+from hansa.algorithms import curves, pipeline
 from hansa.algorithms.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import Scores
@@ -62,7 +62,7 @@ async def run_steps(
         result, model = await _train(start, contract, engine, terms, table, reporter, checkpoints)
     elif contract.kind == "predict" and table is not None:
         scores = await pipeline.predict(engine, terms, _model(start, contract), table, reporter)
-        result = _facts(scores=_write_scores(start, table, scores))
+        result = _facts(scores=_write_scores(start, contract.name, table, scores))
         result["scores_rows"] = 0 if scores is None else len(scores.rows)
     elif contract.kind == "release":
         released = await pipeline.release(engine, terms, _model(start, contract), reporter)
@@ -89,7 +89,7 @@ async def _train(
         test_rows=outcome.test_rows,
         metrics=outcome.metrics,
         weights=dict(outcome.model.opened),
-        scores=_write_scores(start, table, outcome.scores),
+        scores=_write_scores(start, contract.name, table, outcome.scores),
     )
     result["scores_rows"] = 0 if outcome.scores is None else len(outcome.scores.rows)
     return result, sealed
@@ -130,8 +130,8 @@ def costs_of(transcript: Transcript) -> dict[str, Any]:
     return {"rounds": transcript.rounds, "bytes_sent": transcript.bytes_sent, "steps": steps}
 
 
-def _write_scores(start: Start, table: PartyTable, scores: Scores | None) -> str:
-    """The scores opened to this party with their keys, as CSV; the path, or nothing."""
+def _write_scores(start: Start, name: str, table: PartyTable, scores: Scores | None) -> str:
+    """The scores opened to this party with their keys, as CSV (and their curves beside it); the path, or nothing."""
     if scores is None:
         return ""
     path = Path(start.scores_file)
@@ -142,6 +142,9 @@ def _write_scores(start: Start, table: PartyTable, scores: Scores | None) -> str
     for row, value in zip(scores.rows.tolist(), scores.values.tolist(), strict=True):
         lines.writerow([*key_parts(table.keys[row]), f"{value:.6f}"])
     write_whole(path, text.getvalue().encode(errors="surrogatepass"))
+    if table.label is not None:  # the label's owner, after training: the curves that modellers look at
+        picture = curves.svg(table.label[scores.rows], scores.values, f"{name}: {len(scores.rows)} rows held out")
+        write_whole(path.with_suffix(".svg"), picture.encode())
     return str(path)
 
 
