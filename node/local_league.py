@@ -60,17 +60,7 @@ class LocalNode:
 
     def start(self) -> int:
         """Start the daemon in its own session; its process id. Call ``wait_ready`` next."""
-        with open(self.log, "ab") as log:
-            process = subprocess.Popen(
-                [*_HANSA, "run", "--home", str(self.home)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-            )
-        _children[process.pid] = process
-        return process.pid
+        return spawn([*_HANSA, "run", "--home", str(self.home)], self.log)
 
     def wait_ready(self, pid: int) -> None:
         """Until the admin socket answers; ``JobError`` with the log's last line if the daemon ends instead."""
@@ -113,6 +103,16 @@ class LocalNode:
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Processes this process started, to be reaped."""
+
+
+def spawn(words: Sequence[str], log: Path) -> int:
+    """Start a program that outlives this one, in its own session, writing to ``log``; its process id."""
+    with open(log, "ab") as file:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/", start_new_session=True
+        )
+    _children[process.pid] = process
+    return process.pid
 
 
 def alive(pid: int) -> bool:

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hansa.node.errors import JobError, UsageError
-from hansa.node.local_league import LocalNode, alive, end, introduce, wait_connected
+from hansa.node.local_league import LocalNode, alive, end, introduce, spawn, wait_connected
 
 STATE = "net.json"
 NAMES = ("bank", "bureau", "telecom", "insurer", "retailer", "utility", "broker", "carrier")
@@ -159,20 +158,12 @@ class Net:
     def _start_relay(self, state: NetState) -> None:
         if alive(state.relay_pid):
             return
-        with open(self.folder / "relay.log", "ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "hansa.node.net_relay", str(self._file)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-            )
-        state.relay_pid = process.pid
+        words = [sys.executable, "-m", "hansa.node.net_relay", str(self._file)]
+        state.relay_pid = spawn(words, self.folder / "relay.log")
         self._save(state)
         until = time.monotonic() + _RELAY_WITHIN_S
         while not all(map(_listens, state.relay_ports.values())):
-            if process.poll() is not None or time.monotonic() > until:
+            if not alive(state.relay_pid) or time.monotonic() > until:
                 raise JobError("the relay did not start", remedy=f"see {self.folder / 'relay.log'}")
             time.sleep(0.05)
 

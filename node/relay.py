@@ -32,7 +32,7 @@ class Shape:
 
 def parse_latency(text: str) -> float:
     """``50ms``, ``200us``, ``1.5s`` in seconds, at most 10 s; ``ValueError`` otherwise."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s)", text)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(us|ms|s)", text)
     if match is None or float(match[1]) * _TIMES[match[2]] > MAX_LATENCY_S:
         raise ValueError(f"{text!r} is not a latency: write 50ms, 200us or 1.5s (at most 10s)")
     return float(match[1]) * _TIMES[match[2]]
@@ -40,7 +40,7 @@ def parse_latency(text: str) -> float:
 
 def parse_bandwidth(text: str) -> float:
     """``100mbit``, ``1gbit``, ``256kbit`` in bytes a second; ``ValueError`` otherwise."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(kbit|mbit|gbit)", text)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(kbit|mbit|gbit)", text)
     if match is None or not float(match[1]) * _RATES[match[2]] >= 8000:
         raise ValueError(f"{text!r} is not a bandwidth: write 100mbit, 1gbit or 256kbit (at least 8kbit)")
     return float(match[1]) * _RATES[match[2]] / 8
