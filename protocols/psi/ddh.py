@@ -12,7 +12,7 @@ The order that follows is by a keyed hash of x: the same at all parties, whateve
 
 What is seen: of each set its size; of every group of parties how many rows they have in common; of the intersection,
 by each party, which of its own rows are in it. Semi-honest, under DDH and a random oracle. Parties that pool what they
-saw learn no more than the same of their pooled sets, as long as one party stays outside (docs/protocols.md argues it).
+saw learn of the sets of those outside no more than that (docs/protocols.md argues it).
 """
 
 from __future__ import annotations
