@@ -45,7 +45,6 @@ class Resume:
         self.attempt = last_attempt
         self._me, self._seed = me, seed
         self._offers: dict[bytes, ResumeOffer] = {}
-        self._agreed: Agreed | None = None
 
     @property
     def waiting_for(self) -> tuple[bytes, ...]:
@@ -90,11 +89,8 @@ class Resume:
         return self._agree()
 
     def _agree(self) -> Agreed | None:
-        if self.waiting_for or (self._agreed is not None and self._agreed.certificate.attempt == self.attempt):
-            return None
         certificate = Certificate.of(self.contract, self.attempt, (o.signature for o in self._offers.values()))
         if certificate is None:
             return None
         common = set.intersection(*(set(offer.checkpoints) for offer in self._offers.values()))
-        self._agreed = Agreed(certificate, max(common, default=FROM_START))
-        return self._agreed
+        return Agreed(certificate, max(common, default=FROM_START))

@@ -75,6 +75,13 @@ def test_dropped_swapped_and_repeated_entries_are_found():
             chain.verify_chain(entries, IDENTITY)
 
 
+def test_a_number_left_out_is_found_though_its_owner_signed_around_it():
+    one = chain.append(chain.GENESIS, 1, 1000, "consent", b"x", SEED)
+    three = chain.append(one.hash, 3, 3000, "consent", b"x", SEED)
+    with pytest.raises(SecurityError, match="altered at entry 2:"):
+        chain.verify_chain([one, three], IDENTITY)
+
+
 def test_another_nodes_log_is_not_ours():
     with pytest.raises(SecurityError, match="altered at entry 1:"):
         chain.verify_chain(log(2, seed=b"\x02" * 32), IDENTITY)

@@ -1,5 +1,6 @@
 """Control messages: a closed vocabulary; any other bytes end in our errors, any field one beyond its bound too."""
 
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import get_args
 
@@ -278,7 +279,5 @@ def test_any_value_in_any_place_ends_in_our_errors(samples, name, data):
 def test_any_flipped_byte_ends_in_our_errors(samples, name, data):
     raw = bytearray(messages.encode(samples[name]))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
-    try:
+    with suppress(HansaError):
         messages.decode_untrusted(bytes(raw))
-    except HansaError:
-        pass
