@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trio
 
-from hansa.algorithms import cost, leakage, pipeline
+from hansa.algorithms import cost, leakage, pipeline, plaintext
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
@@ -18,6 +18,7 @@ from hansa.algorithms.terms import Terms
 from hansa.protocols.errors import DesyncError, PeerAborted
 from hansa.protocols.mpc.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.sigmoid import COEFFICIENTS, DOMAIN, HARMONICS
 from hansa.protocols.wire import canonical
 
 SEED = bytes(range(16))
@@ -127,7 +128,7 @@ async def test_the_league_trains_what_the_pool_would() -> None:
     mine = np.concatenate(
         [outcomes[0].weights[:10], outcomes[1].weights, outcomes[2].weights, outcomes[0].weights[10:]]
     )  # type: ignore[index]
-    assert np.abs(mine - w).max() < 2**-7  # the sigmoid's approximation; truncation noise alone is far smaller
+    assert np.abs(mine - w).max() < 2**-10
     for outcome in outcomes:
         assert outcome.metrics is not None
         assert abs(outcome.metrics["auc"] - metrics["auc"]) < 0.002
@@ -137,6 +138,26 @@ async def test_the_league_trains_what_the_pool_would() -> None:
     assert set(outcomes[0].model.opened) == {*t.column_names[0], "intercept"}
     for transcript in transcripts:
         assert {(o.what, o.to) for o in transcript.openings} == allowed(t)
+
+
+def series(z: np.ndarray) -> np.ndarray:
+    """The engine's sigmoid in floating point."""
+    turns = np.multiply.outer(np.array(HARMONICS), z * np.pi / 16)
+    inside = 0.5 + np.tensordot(np.array(COEFFICIENTS), np.sin(turns), axes=1)
+    return np.where(np.abs(z) < DOMAIN, inside, (z > 0).astype(np.float64))
+
+
+async def test_only_the_sigmoid_keeps_them_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against plaintext with the engine's own sigmoid what is left is fixed point: less than 2^-13."""
+    data = tables(*real_data())
+    t, kept = terms(), [Kept() for _ in range(3)]
+    outcomes, _ = await train_all(t, data, kept)
+    monkeypatch.setattr(plaintext, "sigmoid", series)
+    w, _ = pooled(t, data, outcomes[0], aligned_rows(kept))
+    mine = np.concatenate(
+        [outcomes[0].weights[:10], outcomes[1].weights, outcomes[2].weights, outcomes[0].weights[10:]]  # type: ignore[index]
+    )
+    assert np.abs(mine - w).max() < 2**-13
 
 
 async def test_everything_opened_to_all_when_the_contract_says_so() -> None:
