@@ -21,7 +21,7 @@ from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial
 from hansa.node.control_link import ControlLink
 from hansa.node.identity import Identity
 from hansa.node.peers import Peer, PeerBook
-from hansa.protocols.errors import PeerError, PeerLost, SecurityError
+from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, SecurityError
 from hansa.protocols.wire.limits import KEEP_ALIVE_INTERVAL_S
 from hansa.protocols.wire.messages import Hello, Message
 from hansa.protocols.wire.preamble import Preamble
@@ -200,9 +200,9 @@ class Mesh:
         link = ControlLink(conn, by_lower=dialed == (self._identity.public < identity), address=address)
         try:
             await link.greet(self._hello())
-        except BaseException:
+        except BaseException as error:
             with trio.CancelScope(shield=True):
-                await conn.close("no Hello")
+                await conn.close(error.message if isinstance(error, PeerMisbehaved) else "no Hello")
             raise
         return link
 

@@ -82,7 +82,8 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Several writes, all or none; inside another transaction they are part of it. Do not await in it."""
-        if self._db.in_transaction:
+        nested = self._db.in_transaction
+        if nested:
             yield
             return
         self._db.execute("BEGIN IMMEDIATE")
