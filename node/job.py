@@ -20,6 +20,7 @@ from hansa.node.job_context import JobContext
 from hansa.node.job_record import JobRecord, State
 from hansa.node.job_resume import Resumption
 from hansa.node.job_run import Run, done_message, failed_message, other_result
+from hansa.node.sealing import checkpoint_files
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, messages
 from hansa.protocols.wire.consent import Broadcast, Committed, Consent, Effect, Ended, Note
@@ -104,7 +105,9 @@ class Job:
                     self.start()
                 case Ended():
                     self.publish("state", text=record.state.value)
-                    self._stop_run()
+                    if self.run is not None:
+                        self._scope.cancel()
+                    self._tidy()
 
     def _set_ended(self, ended: Ended) -> None:
         record = self.record
@@ -113,7 +116,6 @@ class Job:
         record.awaits_operator = False
         record.finished = self.context.now()
         record.error = self._ended_error(ended).as_dict()
-        self.resumption.end()
 
     def _ended_error(self, ended: Ended) -> ConsentError:
         name = self.record.name_of(ended.culprit) if ended.culprit is not None else ""
@@ -159,20 +161,15 @@ class Job:
         await run.fail(verdict)
         return run.agreement.common or verdict
 
-    def _stop_run(self) -> None:
-        if self.run is not None:
-            self._scope.cancel()
-
     async def _done(self) -> None:
         record = self.record
         record.state, record.error, record.verdict = State.DONE, None, None
         record.finished = self.context.now()
-        self.resumption.end()
         self.save()
         rows = int((record.result or {}).get("rows", 0))
         self.context.audit.append("job-done", {"job": record.short, "attempt": record.attempt, "rows": rows})
         self.publish("state", text="done")
-        self.context.events.forget(record.job_id)
+        self._tidy()
         await self.context.share_head(self._others)
 
     async def _conclude(self, verdict: Verdict) -> None:
@@ -188,7 +185,7 @@ class Job:
         self.publish("error", step=verdict.step, text=str(verdict.error["message"]))
         self.publish("state", text=record.state.value)
         if record.state is not State.INTERRUPTED:
-            self.resumption.end()
+            self._tidy()
         elif record.attempt + 1 >= MAX_ATTEMPTS:
             await self._give_up(f"{MAX_ATTEMPTS} attempts were interrupted")
         elif not known:
@@ -200,10 +197,17 @@ class Job:
         error["message"] = f"{error.get('message', 'the job was interrupted')}; {why}"
         error["remedy"] = "submit the job file anew with `hansa job submit FILE.toml`"
         record.state, record.error, record.finished = State.FAILED, error, self.context.now()
-        self.resumption.end()
         self.save()
         self.context.audit.append("job-failed", {"job": record.short, "reason": str(error["message"])})
         self.publish("state", text="failed")
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Nothing will be resumed any more: drop offers and checkpoints; the log and the result stay."""
+        self.resumption.end()
+        self.context.events.forget(self.record.job_id)
+        for file in checkpoint_files(self.context.folder(self.record.job_id)):
+            file.path.unlink(missing_ok=True)
 
     # --- what peers say ------------------------------------------------------------------------------------------
 
@@ -270,8 +274,6 @@ class Job:
         record.resume_epoch = agreed.checkpoint
         self.resumption.end()
         self.start()
-
-    # --- small things --------------------------------------------------------------------------------------------
 
     def restore(self) -> None:
         """After a restart: an attempt that was running here has lost this node."""

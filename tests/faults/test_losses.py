@@ -27,10 +27,12 @@ def weights(league, job):
     return found
 
 
-@pytest.mark.parametrize("step", ["connect", "align", "train", pytest.param("evaluate", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "step", [*(pytest.param(step, marks=pytest.mark.slow) for step in ("connect", "align", "evaluate")), "train"]
+)
 async def test_a_worker_killed_in_a_step_is_named_and_the_job_ends_well(league_of, job_text, step):
     async with league_of() as league:
-        job = await league.submit(job_text(epochs=100))
+        job = await league.submit(job_text(epochs=40))
         await in_step(league, job, step, "bureau")
         os.kill(league.worker("bureau", job), signal.SIGKILL)
         await league.settled(job, "done")
@@ -42,18 +44,18 @@ async def test_a_worker_killed_in_a_step_is_named_and_the_job_ends_well(league_o
 
 async def test_the_resumed_model_is_the_uninterrupted_one(league_of, job_text):
     async with league_of() as league:
-        plain = await league.submit(job_text("plain", epochs=60))
+        plain = await league.submit(job_text("plain", epochs=40))
         await league.settled(plain, "done")
-        broken = await league.submit(job_text("broken", epochs=60))
+        broken = await league.submit(job_text("broken", epochs=40))
         with trio.fail_after(120):
             while not (found := league.job("bank", broken)) or not list(
-                league.daemons["bank"].jobs.context.folder(found.record.job_id).glob("checkpoint-0-2?.sealed")
+                league.daemons["bank"].jobs.context.folder(found.record.job_id).glob("checkpoint-0-1?.sealed")
             ):
                 await trio.sleep(0.005)
         os.kill(league.worker("telecom", broken), signal.SIGKILL)
         await league.settled(broken, "done")
         assert league.job("bank", broken).record.attempt == 1
-        assert league.job("bank", broken).record.resume_epoch >= 18
+        assert league.job("bank", broken).record.resume_epoch >= 8
         one, other = weights(league, plain), weights(league, broken)
         assert set(one) == set(other)
         assert max(abs(one[name] - other[name]) for name in one) < 2**-10
@@ -61,7 +63,7 @@ async def test_the_resumed_model_is_the_uninterrupted_one(league_of, job_text):
 
 async def test_a_daemon_that_goes_away_interrupts_and_its_return_resumes(league_of, job_text):
     async with league_of() as league:
-        job = await league.submit(job_text(epochs=200))
+        job = await league.submit(job_text(epochs=60))
         await in_step(league, job, "train", "telecom")
         await league.stop("telecom")
         with trio.fail_after(30):
@@ -85,8 +87,7 @@ async def test_cancel_while_it_trains_ends_every_worker(league_of, job_text):
         with trio.fail_after(20):
             while any(alive(pid) for pid in pids):
                 await trio.sleep(0.02)
-        again = await league.submit(job_text("again"))
-        await league.settled(again, "done")
+        assert all(daemon.jobs.active == 0 for daemon in league.daemons.values())
 
 
 def alive(pid):
@@ -102,7 +103,7 @@ def alive(pid):
 @pytest.mark.parametrize("step", ["align", "train"])
 def test_kill_9_of_a_daemon_process_at_a_step(processes, job_text, step, victim):
     with processes() as league:
-        text = job_text(epochs=300)
+        text = job_text(epochs=60)
         job = league.call("bureau", "job.submit", file_text=text, file_name="job.toml")["job"]
         rest = [name for name in NAMES if name != victim]
 

@@ -1,0 +1,160 @@
+import dataclasses
+
+import pytest
+
+from hansa.config.jobfile import parse
+from hansa.node.contracts import Offer, contract_from, contract_on_model, nearest, openings_of
+from hansa.node.errors import UsageError
+from hansa.protocols.wire.contract import Contract, Outputs
+from hansa.protocols.wire.messages import DatasetInfo
+
+NOW = 1_800_000_000
+TEXT = """
+name = "credit"
+purpose = "predict default"
+algorithm = "lr"
+expires_in = "30m"
+[split]
+test = 0.25
+[[party]]
+name = "bank"
+dataset = "clients"
+label = "default"
+[[party]]
+name = "bureau"
+dataset = "clients"
+columns = ["income", "age"]
+[[party]]
+name = "telecom"
+dataset = "clients"
+"""
+
+
+def info(*, name="clients", label=None, digest=b"d" * 32, extra=()):
+    columns = (("id", "text"), ("age", "number"), ("income", "number"), ("city", "text"), *extra)
+    return DatasetInfo(name, digest, columns, ("id",), label)
+
+
+def offers():
+    return {
+        "bank": Offer("bank", b"a" * 32, (info(label="default", extra=(("default", "number"),)),)),
+        "bureau": Offer("bureau", b"b" * 32, (info(), info(name="others"))),
+        "telecom": Offer("telecom", b"c" * 32, (info(),)),
+        "stranded": Offer("stranded", b"s" * 32, None),
+    }
+
+
+def build(text=TEXT, known=None):
+    return contract_from(parse(text, "job.toml"), known or offers(), now=NOW, max_rows=1000)
+
+
+def test_a_job_file_becomes_a_contract_that_every_party_can_decode():
+    contract = build()
+    assert Contract.decode_untrusted(contract.encode()) == contract
+    assert [party.name for party in contract.parties] == ["bank", "bureau", "telecom"]
+    assert contract.parties[0].columns == ("age", "income")
+    assert contract.parties[0].label == "default"
+    assert contract.parties[1].columns == ("income", "age")
+    assert (contract.created, contract.expires) == (NOW, NOW + 1800)
+    assert contract.test_fraction == 0.25
+    assert contract.limits.max_rows == 1000
+    assert contract.openings == openings_of("train", "lr", contract.outputs, contract.parties)
+
+
+def test_seed_and_nonce_are_fresh_unless_the_file_fixes_the_seed():
+    one, other = build(), build()
+    assert one.seed != other.seed
+    assert one.nonce != other.nonce
+    fixed = build('seed = "000102030405060708090a0b0c0d0e0f"\n' + TEXT)
+    assert fixed.seed == bytes(range(16))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "match"),
+    [
+        ('name = "telecom"', 'name = "telekom"', r"'telekom' is neither this node nor .*did you mean 'telecom'\?"),
+        ('name = "telecom"', 'name = "stranded"', "the node of stranded cannot be reached"),
+        (
+            'dataset = "clients"\ncolumns',
+            'dataset = "other"\ncolumns',
+            r"bureau shows no dataset 'other' \(did you mean",
+        ),
+        ('"income", "age"', '"income", "agee"', r"no column 'agee' \(did you mean 'age'\?\)"),
+        ('"income", "age"', '"income", "city"', "'city' of bureau's dataset 'clients' holds text"),
+        ('"income", "age"', '"income", "id"', "'id' of bureau is a key"),
+        ('"income", "age"', '"income", "income"', "name one twice"),
+        ('label = "default"', 'label = "defualt"', r"no column 'defualt' \(did you mean 'default'\?\)"),
+        ('label = "default"', 'label = "city"', "the label 'city' of bank's dataset 'clients' holds text"),
+    ],
+)
+def test_what_does_not_exist_is_named_with_what_does(before, after, match):
+    with pytest.raises(UsageError, match=match):
+        build(TEXT.replace(before, after))
+
+
+def test_the_engine_takes_exactly_three_parties():
+    with pytest.raises(UsageError, match="exactly 3 parties, the job file has 2"):
+        build(TEXT[: TEXT.rindex("[[party]]")])
+
+
+def test_one_institution_under_two_names_is_refused():
+    known = offers()
+    known["telecom"] = dataclasses.replace(known["telecom"], identity=b"a" * 32)
+    with pytest.raises(UsageError, match="one party stands twice"):
+        build(known=known)
+
+
+def test_a_label_is_never_a_feature_of_star():
+    known = offers()
+    known["bureau"] = Offer("bureau", b"b" * 32, (info(label="age"),))
+    text = TEXT.replace('columns = ["income", "age"]\n', "")
+    assert build(text, known).parties[1].columns == ("income",)
+
+
+@pytest.mark.parametrize("kind", ["predict", "release"])
+def test_a_contract_on_a_model_keeps_what_it_was_trained_under(kind):
+    trained = build()
+    datasets = dict.fromkeys(("bank", "telecom"), "clients") | {"bureau": "others"}
+    contract = contract_on_model(trained, kind, datasets, offers(), now=NOW, expires_in_s=60)
+    assert Contract.decode_untrusted(contract.encode()) == contract
+    assert contract.model == trained.job_id
+    assert [p.columns for p in contract.parties] == [p.columns for p in trained.parties]
+    assert contract.parties[1].dataset == ("others" if kind == "predict" else "clients")
+    assert contract.label_rank == trained.label_rank
+    assert contract.openings != trained.openings
+
+
+def test_prediction_needs_the_models_columns_but_no_label():
+    trained = build()
+    known = offers()
+    known["bank"] = Offer("bank", b"a" * 32, (info(name="new"),))
+    datasets = {"bank": "new", "bureau": "clients", "telecom": "clients"}
+    contract = contract_on_model(trained, "predict", datasets, known, now=NOW, expires_in_s=60)
+    assert contract.parties[0].dataset == "new"
+    narrow = DatasetInfo("new", b"n" * 32, (("id", "text"), ("age", "number")), ("id",), None)
+    known["bank"] = Offer("bank", b"a" * 32, (narrow,))
+    with pytest.raises(UsageError, match="'new' has no column 'income'"):
+        contract_on_model(trained, "predict", datasets, known, now=NOW, expires_in_s=60)
+
+
+def test_a_party_that_is_no_peer_any_more_is_named():
+    trained, known = build(), offers()
+    del known["bureau"]
+    with pytest.raises(UsageError, match="bureau, who trained this model with you, is no longer"):
+        contract_on_model(trained, "release", {}, known, now=NOW, expires_in_s=60)
+
+
+def test_openings_follow_the_outputs():
+    parties = build().parties
+    to_all = openings_of("train", "lr", Outputs("all", "all", "all"), parties)
+    to_owner = openings_of("train", "lr", Outputs("label-owner", "owner", "label-owner"), parties)
+    assert {o.to for o in to_all} == {(0, 1, 2)}
+    assert (0,) in {o.to for o in to_owner}
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "text"),
+    [("agee", ["age"], " (did you mean 'age'?)"), ("x", ["age", "b"], " (there is: age, b)"), ("x", [], "")],
+)
+def test_nearest(name, known, text):
+    assert nearest(name, known) == text

@@ -1,0 +1,92 @@
+import dataclasses
+
+import pytest
+
+from hansa.config.policy import Policy, Rule
+from hansa.node.contracts import openings_of
+from hansa.node.policy_check import decide
+from hansa.protocols.wire.contract import Align, Contract, Limits, Outputs, Party
+
+ME, B, C = b"a" * 32, b"b" * 32, b"c" * 32
+NAMES = {B: "bureau", C: "telecom"}
+OUTPUTS = Outputs("label-owner", "owner", "all")
+PARTIES = tuple(
+    Party(identity, f"called-{i}", "clients", b"d" * 32, ("x",), "y" if i == 0 else None)
+    for i, identity in enumerate((ME, B, C))
+)
+CONTRACT = Contract(
+    version=1,
+    kind="train",
+    name="n",
+    purpose="credit risk 2026",
+    parties=PARTIES,
+    align=Align("trim"),
+    algorithm="lr",
+    params={},
+    test_fraction=0.2,
+    seed=bytes(16),
+    frac_bits=18,
+    engine="replicated",
+    outputs=OUTPUTS,
+    model=None,
+    openings=openings_of("train", "lr", OUTPUTS, PARTIES),
+    limits=Limits(1000),
+    created=0,
+    expires=60,
+    nonce=bytes(16),
+)
+
+
+def action(rule, contract=CONTRACT, names=None):
+    return decide(Policy("ask", (rule,)), contract, ME, NAMES if names is None else names).action
+
+
+def test_the_first_rule_that_matches_decides():
+    policy = Policy("ask", (Rule("refuse", kinds=("predict",)), Rule("approve"), Rule("refuse")))
+    decision = decide(policy, CONTRACT, ME, NAMES)
+    assert decision.action == "approve"
+    assert decision.reason == "rule 2 of policy.toml says approve"
+
+
+def test_the_default_decides_where_none_matches():
+    decision = decide(Policy("refuse", (Rule("approve", datasets=("other",)),)), CONTRACT, ME, NAMES)
+    assert decision.action == "refuse"
+    assert "its default says refuse" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "matches"),
+    [
+        ({"peers": ("bureau", "telecom")}, True),
+        ({"peers": ("bureau",)}, False),
+        ({"peers": ("called-1", "called-2")}, False),
+        ({"peers": ("*",)}, True),
+        ({"datasets": ("clients",)}, True),
+        ({"datasets": ("cli*",)}, True),
+        ({"datasets": ("patients",)}, False),
+        ({"kinds": ("train", "predict")}, True),
+        ({"kinds": ("release",)}, False),
+        ({"algorithms": ("lr",)}, True),
+        ({"algorithms": ("gbdt",)}, False),
+        ({"purposes": ("credit risk*",)}, True),
+        ({"purposes": ("marketing*",)}, False),
+        ({"scores": ("label-owner", "none")}, True),
+        ({"scores": ("all",)}, False),
+        ({"weights": ("owner",)}, True),
+        ({"weights": ("all",)}, False),
+        ({"max_rows": 1000}, True),
+        ({"max_rows": 999}, False),
+    ],
+)
+def test_every_line_of_a_rule_must_match(fields, matches):
+    assert action(Rule("approve", **fields)) == ("approve" if matches else "ask")
+
+
+def test_a_stranger_matches_no_rule():
+    assert action(Rule("approve"), names={B: "bureau"}) == "ask"
+
+
+def test_a_release_gives_weights_to_all_and_asks_for_no_dataset():
+    released = dataclasses.replace(CONTRACT, kind="release", model=b"m" * 32)
+    assert action(Rule("approve", weights=("owner",)), released) == "ask"
+    assert action(Rule("approve", weights=("all",), datasets=("other",)), released) == "approve"
