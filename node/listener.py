@@ -96,12 +96,18 @@ async def _bind(host: str, port: int) -> SocketType:
         sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
         await sock.bind((host, port))
         sock.listen(128)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         sock.close()
-        taken = "another program uses it" if error.errno == EADDRINUSE else error.strerror
+        taken = getattr(error, "errno", None) == EADDRINUSE
+        why = "another program uses it" if taken else getattr(error, "strerror", None) or "that is no address"
         raise ConfigError(
-            f"cannot listen on {host}:{port}: {taken}",
-            remedy="choose another listen.port in hansa.toml, or stop the other program",
-            key="listen.port",
+            f"cannot listen on {host}:{port}: {why}",
+            remedy="choose another listen.port in hansa.toml, or stop the other program"
+            if taken
+            else "correct listen.host and listen.port in hansa.toml: an address of this machine, or 0.0.0.0",
+            key="listen.port" if taken else "listen.host",
         ) from error
+    except BaseException:
+        sock.close()
+        raise
     return sock

@@ -155,11 +155,11 @@ async def test_messages_arrive_in_order_and_ups_and_downs_are_told(tmp_path: Pat
 
 async def test_sending_to_nobody(tmp_path: Path) -> None:
     lower, higher = pair(tmp_path)
-    lower.book.pin(higher.identity.record("bureau", (), 1), "added")
-    with pytest.raises(PeerLost, match="bureau is offline"):
+    lower.book.pin(higher.identity.record("telecom", (), 1), "added")
+    with pytest.raises(PeerLost, match="telecom is offline"):
         await lower.mesh.send(higher.key, Probe(1, bytes(32)))
     await lower.mesh.broadcast([higher.key], Probe(1, bytes(32)))
-    with pytest.raises(PeerLost, match="bureau has no address"):
+    with pytest.raises(PeerLost, match="telecom has no address"):
         await lower.mesh.try_dial(lower.book.all()[0])
     for m in (lower, higher):
         m.store.close()
