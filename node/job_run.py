@@ -20,7 +20,7 @@ from hansa.node.job_context import JobContext
 from hansa.node.job_record import JobRecord
 from hansa.node.sealing import write_whole
 from hansa.node.worker_links import route_token
-from hansa.node.worker_messages import Broke, Finished, FromWorker, Opened, Sealed, Start, Stepped
+from hansa.node.worker_messages import Broke, Finished, FromWorker, Opened, Start, Stepped
 from hansa.node.workers import Worker
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.contract import Contract
@@ -163,8 +163,6 @@ class Run:
                 await self._on_step(message)
             case Opened():
                 await self._on_opening(message)
-            case Sealed(epoch):
-                self._publish("log", step=self.record.step, text=f"checkpoint of epoch {epoch} sealed")
             case Finished():
                 await self._on_finished(message)
             case Broke():

@@ -33,14 +33,15 @@ class JobStore:
 
     def append_event(self, job_id: bytes, event: Event) -> None:
         """Keep one event; the oldest give way beyond ``MAX_EVENTS`` a job."""
-        self._store.write("INSERT INTO job_events (job_id, event) VALUES (?, ?)", job_id, json.dumps(event))
-        self._store.write(
-            "DELETE FROM job_events WHERE job_id = ? AND id <= "
-            "(SELECT id FROM job_events WHERE job_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-            job_id,
-            job_id,
-            MAX_EVENTS,
-        )
+        with self._store.transaction():
+            self._store.write("INSERT INTO job_events (job_id, event) VALUES (?, ?)", job_id, json.dumps(event))
+            self._store.write(
+                "DELETE FROM job_events WHERE job_id = ? AND id <= "
+                "(SELECT id FROM job_events WHERE job_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                job_id,
+                job_id,
+                MAX_EVENTS,
+            )
 
     def events(self, job_id: bytes) -> list[Event]:
         """The events kept of a job, the oldest first."""

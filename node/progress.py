@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from hansa.node.worker_messages import FromWorker, Opened, Sealed, Stepped
+from hansa.node.worker_messages import FromWorker, Opened, Stepped
 
 INTERVAL_S = 0.2
 
 
 class Reporter:
-    """Collects progress (it is the ``Progress`` that algorithms report to), openings and checkpoints.
+    """Collects progress (it is the ``Progress`` that algorithms report to) and openings.
 
     ``cost`` gives rounds and bytes sent so far.
     """
@@ -47,12 +47,6 @@ class Reporter:
         """Values were opened: told in order with the steps."""
         self._settle()
         self._waiting.append(Opened(what, list(to), elements))
-        self._wake.set()
-
-    def sealed(self, epoch: int) -> None:
-        """A checkpoint is on disk."""
-        self._settle()
-        self._waiting.append(Sealed(epoch))
         self._wake.set()
 
     def take(self) -> list[FromWorker]:

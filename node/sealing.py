@@ -72,7 +72,6 @@ class SealedCheckpoints:
         self._job_id = job_id
         self._attempt = attempt
         self._resume_epoch = resume_epoch
-        self.on_saved = lambda epoch: None
 
     def begin(self) -> None:
         """Drop what is later than the epoch to resume from (-1: everything)."""
@@ -87,7 +86,6 @@ class SealedCheckpoints:
         write_whole(path, seal(self._key, blob, self._name(self._attempt, epoch)))
         for old in checkpoint_files(self._folder)[:-KEPT]:
             old.path.unlink()
-        self.on_saved(epoch)
 
     def load(self) -> tuple[int, bytes] | None:
         """The state to resume from; None to begin at the beginning. Raises SecurityError if it does not open."""

@@ -73,7 +73,6 @@ class Attempt:
         checkpoints = SealedCheckpoints(
             folder, self.start.sealing_key, self.contract.job_id, self.start.attempt, self.start.resume_epoch
         )
-        checkpoints.on_saved = self.reporter.sealed
         checkpoints.begin()
         self.reporter.step("connect", len(peers))
         async with trio.open_nursery() as nursery:

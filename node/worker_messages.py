@@ -4,7 +4,7 @@
           Start (once)  ─────────────────────▶
           Route + a socket, any number  ─────▶
           Stop  ─────────────────────────────▶
-          ◀───────────  Stepped, Opened, Sealed, any number
+          ◀───────────  Stepped, Opened, any number
           ◀───────────  Finished  or  Broke (once, the last)
 
 The identity key is in none of them.
@@ -79,13 +79,6 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """The checkpoint of ``epoch`` is on disk."""
-
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     """The job's result at this party, as JSON-like data (node.worker_steps says what), and the sealed model if any."""
 
@@ -104,9 +97,9 @@ class Broke:
 
 
 ToWorker = Start | Route | Stop
-FromWorker = Stepped | Opened | Sealed | Finished | Broke
+FromWorker = Stepped | Opened | Finished | Broke
 KINDS: dict[str, type[ToWorker | FromWorker]] = {
-    kind.__name__: kind for kind in (Start, Route, Stop, Stepped, Opened, Sealed, Finished, Broke)
+    kind.__name__: kind for kind in (Start, Route, Stop, Stepped, Opened, Finished, Broke)
 }
 
 

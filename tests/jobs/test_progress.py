@@ -1,7 +1,7 @@
 import trio
 
 from hansa.node.progress import INTERVAL_S, Reporter
-from hansa.node.worker_messages import Opened, Sealed, Stepped
+from hansa.node.worker_messages import Opened, Stepped
 
 
 def told(reporter):
@@ -17,18 +17,15 @@ def test_only_the_latest_advance_of_a_step_is_told():
     assert told(reporter) == []
 
 
-def test_no_step_opening_or_checkpoint_is_dropped_and_order_holds():
+def test_no_step_or_opening_is_dropped_and_order_holds():
     reporter = Reporter()
     reporter.step("align", 1)
     reporter.step("train", 2)
     reporter.advance(1)
-    reporter.sealed(0)
     reporter.advance(2)
     reporter.opened("metrics", (0, 2), 4)
     assert told(reporter) == [
         ("align", 0, 1),
-        ("train", 1, 2),
-        Sealed(0),
         ("train", 2, 2),
         Opened("metrics", [0, 2], 4),
     ]

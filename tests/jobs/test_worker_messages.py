@@ -1,19 +1,7 @@
 import msgpack
 import pytest
 
-from hansa.node.worker_messages import (
-    KINDS,
-    Broke,
-    Finished,
-    Opened,
-    Route,
-    Sealed,
-    Start,
-    Stepped,
-    Stop,
-    decode,
-    encode,
-)
+from hansa.node.worker_messages import KINDS, Broke, Finished, Opened, Route, Start, Stepped, Stop, decode, encode
 from hansa.protocols.errors import ProtocolError
 
 MESSAGES = [
@@ -37,7 +25,6 @@ MESSAGES = [
     Stop(),
     Stepped("train", 1, 10, 100, 2**40, 1500),
     Opened("metrics", [0, 2], 4),
-    Sealed(3),
     Finished({"rows": 10, "metrics": None}, b"sealed"),
     Broke(1, b"c" * 32, "read", {"code": "data"}),
 ]
@@ -54,7 +41,7 @@ def test_the_vocabulary_is_covered():
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\xc1", msgpack.packb(["Unknown"]), msgpack.packb(["Sealed"]), msgpack.packb(["Sealed", 1, 2]), b"\x05"],
+    [b"", b"\xc1", msgpack.packb(["Unknown"]), msgpack.packb(["Route"]), msgpack.packb(["Route", b"", 2]), b"\x05"],
 )
 def test_anything_else_is_refused(body):
     with pytest.raises(ProtocolError, match="same language"):
