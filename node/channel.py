@@ -51,11 +51,21 @@ def _map_exceptions(what: str) -> Iterator[None]:
         yield
     except (OSError, UnicodeError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
         raise PeerLost(
-            f"the connection was lost {what}: {getattr(error, 'strerror', None) or error}",
+            f"the connection was lost {what}: {_cause_of(error)}",
             remedy="see which leg fails with `hansa doctor`",
         ) from error
     except trio.TooSlowError as error:
         raise PeerTimeout(f"the peer was silent {what}", remedy="see which leg fails with `hansa doctor`") from error
+
+
+def _cause_of(error: BaseException) -> str:
+    """The system's own words; trio keeps them behind "all attempts to connect failed"."""
+    inner = error.__cause__
+    if isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    if not getattr(error, "strerror", None) and isinstance(inner, OSError) and inner.errno:
+        return os.strerror(inner.errno)
+    return str(getattr(error, "strerror", None) or error)
 
 
 async def dial(

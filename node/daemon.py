@@ -174,7 +174,7 @@ class Daemon:
             known = self.book.get(identity)
             record = PeerRecord.by_hand(identity, static, entry.name, entry.address)
             if known is None or known.record.static_key != static or _differs_unmet(known.record, record):
-                self.book.pin(record, "config")
+                self.pinned(self.book.pin(record, "config"))
 
     def _write_state(self, port: int) -> None:
         state = {"pid": os.getpid(), "port": port, "started": int(self.started), "version": software_version()}
