@@ -17,8 +17,8 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,parquet,enclave,test]' \
-	 || $(BIN)/python -m pip install --quiet --editable '.[demo,parquet,enclave,test]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,parquet,enclave,test]' \
+	 || PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,parquet,enclave,test]'
 	$(BIN)/python -m hansa.protocols.mpc.kernels
 	touch $(STAMP)
 
