@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from hansa.node.admin.answers import PeerView
 from hansa.node.admin.server import Handler, text_param
 from hansa.node.audit import HeadCheck
 from hansa.node.doctor import MAX_SKEW_S
@@ -149,7 +150,7 @@ class NodeMethods:
         self._daemon.pinned(peer)
         return {"peer": self._peer(peer)}
 
-    async def peers(self) -> list[Json]:
+    async def peers(self) -> list[PeerView]:
         """All pinned peers."""
         return [self._peer(peer) for peer in self._daemon.book.all()]
 
@@ -163,7 +164,7 @@ class NodeMethods:
         note = "it stands in hansa.toml, and comes back at the next start unless its [[peer]] is deleted there"
         return {"removed": found.name, "note": note if configured else None}
 
-    def _peer(self, peer: Peer) -> Json:
+    def _peer(self, peer: Peer) -> PeerView:
         link = self._daemon.mesh.link(peer.identity)
         online = self._daemon.mesh.online(peer.identity)
         latency = link.conn.latency_s if link is not None else None

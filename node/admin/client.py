@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from hansa.config.paths import admin_socket
+from hansa.node.admin.answers import AuditEntry, AuditVerdict, Invited, JobSummary, Leg, PeerView, Status
 from hansa.node.admin.protocol import MAX_LINE, line
 from hansa.node.errors import DaemonNotRunning, RelayedError
 
@@ -63,31 +64,79 @@ class AdminClient:
         """Call a method that reports on the way: yields (notification's method, params), at last ("result", result)."""
         yield from self._messages(method, params)
 
-    def status(self) -> Json:
-        """The node at a glance (docs/cli.md, status)."""
-        return dict(self.call("node.status"))
+    # --- the node and its peers ------------------------------------------------------------------------------------
 
-    def peers(self) -> list[Json]:
+    def status(self) -> Status:
+        """The node at a glance (docs/cli.md, status)."""
+        answer: Status = self.call("node.status")
+        return answer
+
+    def doctor(self) -> list[Leg]:
+        """Every leg of the mesh, and why it fails where it does; takes up to 15 s."""
+        legs: list[Leg] = self.call("node.doctor")["legs"]
+        return legs
+
+    def stop(self) -> None:
+        """End the daemon."""
+        self.call("node.stop")
+
+    def peers(self) -> list[PeerView]:
         """All pinned peers."""
-        return list(self.call("peer.list"))
+        answer: list[PeerView] = self.call("peer.list")
+        return answer
+
+    def invite(self, ttl_s: int = 3600) -> Invited:
+        """A one-time invitation code."""
+        answer: Invited = self.call("peer.invite", ttl_s=ttl_s)
+        return answer
+
+    def join(self, code: str) -> PeerView:
+        """Use another node's invitation code."""
+        peer: PeerView = self.call("peer.join", code=code)["peer"]
+        return peer
+
+    def audit(self, since: int = 0, limit: int = 1000) -> list[AuditEntry]:
+        """Entries of the audit log with a number above ``since``."""
+        answer: list[AuditEntry] = self.call("audit.show", since=since, limit=limit)
+        return answer
+
+    def verify_audit(self) -> AuditVerdict:
+        """Recompute the audit log and compare it with the heads that peers hold."""
+        answer: AuditVerdict = self.call("audit.verify")
+        return answer
+
+    # --- data, jobs, models ----------------------------------------------------------------------------------------
 
     def datasets(self) -> list[Json]:
         """All registered datasets."""
         return list(self.call("data.list"))
 
+    def jobs(self) -> list[JobSummary]:
+        """All jobs, the newest first."""
+        answer: list[JobSummary] = self.call("job.list")
+        return answer
+
+    def job(self, job: str) -> Json:
+        """Everything about a job."""
+        return dict(self.call("job.show", job=job))
+
     def submit(self, job_file: Path) -> str:
         """Submit a job file; the job's id."""
         return str(self.call("job.submit", file_text=job_file.read_text(), file_name=job_file.name)["job"])
+
+    def approve(self, job: str) -> None:
+        """Sign a job that waits for this node."""
+        self.call("job.approve", job=job)
+
+    def refuse(self, job: str, reason: str) -> None:
+        """Refuse a job that waits for this node."""
+        self.call("job.refuse", job=job, reason=reason)
 
     def watch(self, job: str) -> Iterator[Json]:
         """A job's events until it ends."""
         for kind, value in self.stream("job.watch", job=job):
             if kind == "job.event":
                 yield value
-
-    def job(self, job: str) -> Json:
-        """Everything about a job."""
-        return dict(self.call("job.show", job=job))
 
     def models(self) -> list[Json]:
         """All models this node has a part of."""
