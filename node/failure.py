@@ -197,7 +197,7 @@ def _error(kind: type[HansaError], message: str, remedy: str, name: str, *, step
     return {
         "code": kind.code,
         "exit_code": kind.exit_code,
-        "message": message,
-        "remedy": remedy,
+        "message": message[:MAX_TEXT],
+        "remedy": remedy[:MAX_TEXT],
         "fields": {"culprit": name, "step": step, "job": job},
     }

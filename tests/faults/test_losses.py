@@ -7,6 +7,7 @@ import pytest
 import trio
 
 NAMES = ("bank", "bureau", "telecom")
+STEPS = ["train", *(pytest.param(step, marks=pytest.mark.slow) for step in ("connect", "align"))]
 
 
 def history(league, name, job):
@@ -27,9 +28,7 @@ def weights(league, job):
     return found
 
 
-@pytest.mark.parametrize(
-    "step", [*(pytest.param(step, marks=pytest.mark.slow) for step in ("connect", "align", "evaluate")), "train"]
-)
+@pytest.mark.parametrize("step", STEPS)
 async def test_a_worker_killed_in_a_step_is_named_and_the_job_ends_well(league_of, job_text, step):
     async with league_of() as league:
         job = await league.submit(job_text(epochs=40))
@@ -42,16 +41,32 @@ async def test_a_worker_killed_in_a_step_is_named_and_the_job_ends_well(league_o
         assert "killed by signal 9" in said[0][0]
 
 
+async def checkpointed(league, name, job, pattern):
+    with trio.fail_after(120):
+        while (found := league.job(name, job)) is None or not list(
+            league.daemons[name].jobs.context.folder(found.record.job_id).glob(pattern)
+        ):
+            await trio.sleep(0.002)
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_after_its_last_epoch(league_of, job_text):
+    """Evaluation takes a moment: the worker dies in it, or with its result told; the end is the same."""
+    async with league_of() as league:
+        job = await league.submit(job_text(epochs=40))
+        await checkpointed(league, "bureau", job, "checkpoint-0-40.sealed")
+        os.kill(league.worker("bureau", job), signal.SIGKILL)
+        await league.settled(job, "done")
+        said = [[e["text"] for e in history(league, name, job) if e["kind"] == "error"] for name in NAMES]
+        assert said[0] == said[1] == said[2]
+
+
 async def test_the_resumed_model_is_the_uninterrupted_one(league_of, job_text):
     async with league_of() as league:
         plain = await league.submit(job_text("plain", epochs=40))
         await league.settled(plain, "done")
         broken = await league.submit(job_text("broken", epochs=40))
-        with trio.fail_after(120):
-            while not (found := league.job("bank", broken)) or not list(
-                league.daemons["bank"].jobs.context.folder(found.record.job_id).glob("checkpoint-0-1?.sealed")
-            ):
-                await trio.sleep(0.005)
+        await checkpointed(league, "bank", broken, "checkpoint-0-1?.sealed")
         os.kill(league.worker("telecom", broken), signal.SIGKILL)
         await league.settled(broken, "done")
         assert league.job("bank", broken).record.attempt == 1
@@ -61,6 +76,7 @@ async def test_the_resumed_model_is_the_uninterrupted_one(league_of, job_text):
         assert max(abs(one[name] - other[name]) for name in one) < 2**-10
 
 
+@pytest.mark.slow
 async def test_a_daemon_that_goes_away_interrupts_and_its_return_resumes(league_of, job_text):
     async with league_of() as league:
         job = await league.submit(job_text(epochs=60))
