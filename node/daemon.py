@@ -206,10 +206,12 @@ async def _serve(daemon: Daemon, ready: Callable[[int], None]) -> None:
                 nursery.start_soon(_stop_on, signals, daemon)
                 await daemon.stopping.wait()
                 nursery.cancel_scope.cancel()
-        except* HansaError as group:
-            error: BaseException = group
+        except BaseExceptionGroup as group:  # an `except*` could only raise a group again
+            error: BaseException | None = group.subgroup(HansaError)
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
+            if error is None:
+                raise
             raise error from None
 
 
