@@ -11,10 +11,10 @@ ROUND_SECONDS = 0.4e-3
 """Work of a party in a round, beside the link."""
 MULTIPLICATIONS_PER_SECOND = 2e9
 SIGMOID_ROUNDS = 12
-SIGMOID_BYTES = 180
-"""Bytes an element for the party that sends most (docs/protocols.md)."""
+SIGMOID_BYTES = 168
+"""Bytes an element for the party that sends most (docs/protocols.md), with room for words that are not full."""
 PER_BATCH_ROUNDS = SIGMOID_ROUNDS + 2
-PER_COLUMN_BYTES = 32
+PER_COLUMN_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def msb(e: Replicated, x: Share) -> BitShare:
     """The top bit of each element, flat.
 
-    Rounds: 8. Bytes sent per element, 64 elements a word: 8 by P0 for its bits, and 187/8 by each party for the ANDs.
+    Rounds: 8. Bytes sent per element, 64 elements a word: 187/8 by P1 and P2 each, 188/8 by P0.
     """
     flat = x.reshape(-1)
     known = flat.parts[0] + flat.parts[1] if e.rank == 0 else flat.parts[2 - e.rank]
@@ -31,17 +31,17 @@ async def msb(e: Replicated, x: Share) -> BitShare:
 
 
 async def top_bit(e: Replicated, u: BitShare, v: BitShare, length: int) -> BitShare:
-    """The top bit of the sum of two bit-shared numbers, lowest plane first.
+    """The top bit of the sum of two numbers bit-shared by ``_share_bits``, lowest plane first.
 
     Of numbers of which only the highest ``planes`` of 64 bits are given, the carry out of the others is missing: the
     result is that of a sum smaller by less than 2^(65 - planes).
 
     Rounds: 1 + ceil(log2(planes - 1)). Bytes sent per party: 8·words for each AND of a plane, planes - 1 of them in
-    the first round and two for each pair of planes joined.
+    the first round (none by P0) and two for each pair of planes joined.
     """
     below = u.planes - 1
     propagate = u ^ v
-    generate = await bit_and(e, u[:below], v[:below])
+    generate = await _and_of_inputs(e, u[:below], v[:below])
     carry = await _carry(e, generate, propagate[:below])
     return BitShare((propagate[below:] ^ carry).parts, length)
 
@@ -60,6 +60,24 @@ async def _share_bits(e: Replicated, bits: Ring) -> tuple[BitShare, BitShare]:
         return BitShare((rest, zero), length), BitShare((zero, bits), length)
     await e.session.exchange({}, {})
     return BitShare((zero, e.key_next.words(*bits.shape)), length), BitShare((bits, zero), length)
+
+
+async def _and_of_inputs(e: Replicated, u: BitShare, v: BitShare) -> BitShare:
+    """AND of bits that P0 has shared (u0, u1, 0) with bits (0, 0, v) that P1 and P2 know: u0·v at P2, u1·v at P1.
+
+    Components 0 and 1 of the result are drawn by P0 with P2 and with P1; P1 and P2 tell each other the masked rest.
+    Rounds: 1. Bytes sent: 8·planes·words each by P1 and P2, none by P0.
+    """
+    shape = u.parts[0].shape
+    if e.rank == 0:
+        await e.session.exchange({}, {})
+        return BitShare((e.key_own.words(*shape), e.key_next.words(*shape)), u.length)
+    # P1 holds u1 first and v second, P2 holds v first and u0 second.
+    bits, known = (u.parts[0], v.parts[1]) if e.rank == 1 else (u.parts[1], v.parts[0])
+    mask = e.key_own.words(*shape) if e.rank == 1 else e.key_next.words(*shape)
+    mine = (bits & known) ^ mask
+    rest = mine ^ (await e.session.exchange({3 - e.rank: [mine]}, {3 - e.rank: [shape]}))[3 - e.rank][0]
+    return BitShare((mask, rest) if e.rank == 1 else (rest, mask), u.length)
 
 
 async def bit_and(e: Replicated, x: BitShare, y: BitShare) -> BitShare:

@@ -28,45 +28,50 @@ _TOP = np.uint64(63)
 async def truncate(e: Replicated, z: Product, bits: int) -> Share:
     """z / 2^bits for an additive sharing z with |z| < 2^62: floor(z / 2^bits) or one more, never anything else.
 
-    1. z' = z + 2^62, in [0, 2^63). The mask is r = r0 + r1, r0 drawn by P0 and P2, r1 by P0 and P1.
-    2. c = z' + r is opened to P1 and P2 (not to P0): P0 sends z0 masked, P1 and P2 exchange their masked summands.
-       P0 also shares between them, additively, t = (r mod 2^63) >> bits and m = the top bit of r.
+    1. z' = z + 2^62, in [0, 2^63). r0 is drawn by P0 and P2, r1 by P0 and P1; the mask is r = r0 + r1 - z0, which
+       P0 alone knows, so that c = z' + r = (z1 + 2^62 + r1) + (z2 + r0) needs nothing of P0.
+    2. P1 and P2 tell each other these two summands, and so learn c (P0 does not). In the same round P0 shares between
+       them, additively, t = (r mod 2^63) >> bits and m = the top bit of r.
     3. With c' = c mod 2^63: z' = c' - (r mod 2^63) + w 2^63, where w = m xor the top bit of c, as z' < 2^63. So
        (c' >> bits) - t + w 2^(63-bits) is floor(z' / 2^bits) or one more. Given c, w is linear in m, so P1 and P2
        hold an additive sharing of it, from which 2^(62-bits) is taken off again.
     4. ``settle``: that sharing becomes a Share.
 
-    What is seen: P0 nothing. P1 lacks r0 and the mask of P0's summand, P2 lacks r1 and that mask: all they receive is
-    uniform to each alone.
+    What is seen: P0 nothing. P1 lacks r0 and P2's part of what P0 shares, P2 lacks r1: all they receive is uniform to
+    each alone.
 
-    Rounds: 2. Bytes sent: 32·size by P0, 16·size each by P1 and P2.
+    Rounds: 2. Bytes sent per party: 16·size.
     """
     if not 0 < bits < 62:
         raise ProtocolError(f"truncation by {bits} bits", remedy="report this as a bug")
     size = z.size
     shape = z.shape
-    own = z.parts[0].reshape(-1) + e.zero_mask(size)
+    own = z.parts[0].reshape(-1)
     if e.rank == 0:
-        t, m = mask_parts(e, size, bits)
-        await e.session.exchange({1: [own, t, m], 2: [own]}, {})
+        t, m = mask_parts(e, size, bits, own)
+        await e.session.exchange({1: [t, m]}, {})
         return (await settle(e, None, size)).reshape(*shape)
     if e.rank == 1:
         c1 = own + _OFFSET + e.key_own.words(size)
-        got = await e.session.exchange({2: [c1]}, {0: [size, size, size], 2: [size]})
-        masked, t, m = got[0]
-        c = masked + c1 + got[2][0]
+        got = await e.session.exchange({2: [c1]}, {0: [size, size], 2: [size]})
+        t, m = got[0]
+        c = c1 + got[2][0]
     else:
         r0, t, m = e.key_next.words(3, size)
         c2 = own + r0
-        got = await e.session.exchange({1: [c2]}, {0: [size], 1: [size]})
-        c = got[0][0] + c2 + got[1][0]
+        c = c2 + (await e.session.exchange({1: [c2]}, {1: [size]}))[1][0]
     return (await settle(e, unmask(c, t, m, bits, first=e.rank == 1), size)).reshape(*shape)
 
 
-def mask_parts(e: Replicated, size: int, bits: int) -> tuple[Ring, Ring]:
-    """Step 2 at P0: draw r0, r1; P1's summands of t and m (P2 draws its own, with r0, from keystream 0)."""
+def mask_parts(e: Replicated, size: int, bits: int, z0: Ring | None = None) -> tuple[Ring, Ring]:
+    """Steps 1 and 2 at P0, whose summand is ``z0`` (None: zero): draw r0, r1; P1's summands of t and m.
+
+    P2 draws its own, with r0, from keystream 0.
+    """
     r0, t2, m2 = e.key_own.words(3, size)
     r = r0 + e.key_next.words(size)
+    if z0 is not None:
+        r -= z0
     return ((r & _LOW63) >> np.uint64(bits)) - t2, (r >> _TOP) - m2
 
 
