@@ -111,7 +111,7 @@ async def test_a_home_back_from_a_backup_speaks_with_a_higher_number(tmp_path: P
 
 async def test_forged_records_are_the_passers_fault_and_contradictions_the_signers(tmp_path: Path) -> None:
     bank, bureau = make(tmp_path / "bank", "bank"), make(tmp_path / "bureau", "bureau")
-    stranger = load_identity(make(tmp_path / "x", "x").home)
+    stranger = create_identity(tmp_path)
     record = stranger.record("stranger", ("127.0.0.1:9",), 4)
     with pytest.raises(SecurityError, match="does not verify"):
         bank.gossip.learn((replace(record, name="bank2").encode(),), "bureau")
@@ -133,7 +133,8 @@ async def test_forged_records_are_the_passers_fault_and_contradictions_the_signe
 async def test_peers_of_the_configuration(tmp_path: Path) -> None:
     bureau = make(tmp_path / "bureau", "bureau")
     bank_home = tmp_path / "bank"
-    key = make(bank_home, "bank").identity.key_text
+    bank_home.mkdir()
+    key = create_identity(bank_home).key_text
     async with running(bureau):
         entries = (
             PeerEntry("bank", key, "127.0.0.1:1"),  # one list for all members: one's own entry is passed over
