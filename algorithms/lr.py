@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from hansa.algorithms.split import batches
 from hansa.algorithms.step_size import PRODUCT_BITS, step_size
 from hansa.algorithms.terms import Terms
+from hansa.config.vocabulary import FRAC_BITS
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.shares import Share, concatenate
-
-FRAC_BITS = 18
-"""Of features, weights and residuals; products have twice as many."""
 
 AfterEpoch = Callable[[int, Share], None]
 

@@ -26,6 +26,7 @@ from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.split import split_order
 from hansa.algorithms.terms import Terms
+from hansa.config.vocabulary import FRAC_BITS
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
@@ -110,7 +111,7 @@ async def train(
         label = _checked_label(terms, table, rows, train_rows)
         standardisation = Standardisation.fit(table.features[rows[:train_rows]])
         blocks = await lr.prepare_blocks(e, terms, standardisation.apply(table.features[rows]), len(rows))
-        values = None if label is None else encode(label[:train_rows], lr.FRAC_BITS)
+        values = None if label is None else encode(label[:train_rows], FRAC_BITS)
         shared_label = await e.input(terms.label_rank, values, (train_rows,))
     with _step(e, progress, "train", train_rows * int(terms.params["epochs"])):
         w = await lr.train(
@@ -163,7 +164,7 @@ async def release(e: Engine, terms: Terms, model: PartyModel, progress: Progress
         for rank, place in enumerate(where):
             columns = slice(place.start, place.start + terms.columns[rank])
             got = await e.open_to(rank, w[columns], what=leakage.weights_of(rank))
-            own = decode(got[0], lr.FRAC_BITS) if got is not None else own
+            own = decode(got[0], FRAC_BITS) if got is not None else own
         weights = np.zeros(0) if own is None else own
     with _step(e, progress, "release"):
         coefficients = weights / model.standardisation.std
@@ -178,13 +179,13 @@ async def release(e: Engine, terms: Terms, model: PartyModel, progress: Progress
         end = where[terms.label_rank].stop
         total = w[slice(end - 1, end)]
         for rank in range(s.n_parties):
-            mine = encode(np.array([-float(coefficients @ model.standardisation.mean)]), lr.FRAC_BITS)
+            mine = encode(np.array([-float(coefficients @ model.standardisation.mean)]), FRAC_BITS)
             total += await e.input(rank, mine if rank == s.rank else None, (1,))
         intercept = (await e.open(total, what=leakage.INTERCEPT))[0]
     return ReleasedModel(
         tuple(zip(terms.names, terms.column_names, strict=True)),
         np.concatenate(all_of_them),
-        float(decode(intercept, lr.FRAC_BITS)[0]),
+        float(decode(intercept, FRAC_BITS)[0]),
     )
 
 
@@ -237,7 +238,7 @@ async def _open_scores(
         if got is None:
             return None
         opened = got
-    return np.clip(decode(opened[0], lr.FRAC_BITS), 0.0, 1.0)
+    return np.clip(decode(opened[0], FRAC_BITS), 0.0, 1.0)
 
 
 async def _tell_metrics(e: Engine, terms: Terms, own: dict[str, float] | None) -> dict[str, float] | None:
@@ -265,11 +266,11 @@ async def _tell_metrics(e: Engine, terms: Terms, own: dict[str, float] | None) -
 
 async def _open_weights(e: Engine, terms: Terms, blocks: lr.Blocks, w: Share) -> NDArray[np.float64] | None:
     if terms.weights == "all":
-        return decode((await e.open(w, what=leakage.WEIGHTS))[0], lr.FRAC_BITS)
+        return decode((await e.open(w, what=leakage.WEIGHTS))[0], FRAC_BITS)
     mine = None
     for rank, place in enumerate(blocks.places):
         got = await e.open_to(rank, w[place], what=leakage.weights_of(rank))
-        mine = decode(got[0], lr.FRAC_BITS) if got is not None else mine
+        mine = decode(got[0], FRAC_BITS) if got is not None else mine
     return mine
 
 

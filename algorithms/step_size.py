@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.prepare import CLIP
+from hansa.config.vocabulary import FRAC_BITS
 
-PRODUCT_BITS = 36
+PRODUCT_BITS = 2 * FRAC_BITS
 _ROOM = 60
 _MOST_BITS = 12
 _MOST_SHIFT = 40

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 
 from hansa.config import toml_reader
 from hansa.config.toml_reader import Table
+from hansa.config.vocabulary import ALGORITHMS, ENGINES, METRICS, NORMALISATIONS, PARAMS, SCORES, WEIGHTS
 
-ALGORITHMS = ("lr",)
-ENGINES = ("replicated",)
-NORMALISATIONS = ("exact", "trim", "trim-casefold")
-SCORES = ("label-owner", "all", "none")
-WEIGHTS = ("owner", "all")
-METRICS = ("all", "label-owner")
 LONGEST_S = 30 * 24 * 3600
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -88,7 +83,7 @@ def parse(text: str, file: str) -> JobFile:
         seed=bytes.fromhex(seed_text) if seed_text else None,
         align=Align(align.choice("normalise", NORMALISATIONS, "trim")),
         split=Split(split.real("test", 0.0, 0.9, 0.2)),
-        params=_lr(params),
+        params=_params(algorithm, params),
         outputs=Outputs(
             outputs.choice("scores", SCORES, "label-owner"),
             outputs.choice("weights", WEIGHTS, "owner"),
@@ -110,12 +105,12 @@ def duration_s(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _lr(table: Table) -> dict[str, int | float]:
+def _params(algorithm: str, table: Table) -> dict[str, int | float]:
     return {
-        "epochs": table.integer("epochs", 1, 1000, 10),
-        "batch_size": table.integer("batch_size", 1, 1_000_000, 1024),
-        "learning_rate": table.real("learning_rate", 1e-6, 100.0, 0.5),
-        "l2": table.real("l2", 0.0, 100.0, 0.0),
+        name: table.integer(name, int(least), int(most), int(default))
+        if kind is int
+        else table.real(name, least, most, default)
+        for name, (kind, least, most, default) in PARAMS[algorithm].items()
     }
 
 

@@ -11,11 +11,9 @@ from pathlib import Path
 from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.toml_reader import Table
+from hansa.config.vocabulary import KINDS, SCORES, WEIGHTS
 
 ACTIONS = ("approve", "ask", "refuse")
-KINDS = ("train", "predict", "release")
-SCORES = ("label-owner", "all", "none")
-WEIGHTS = ("owner", "all")
 
 DEFAULT_TEXT = """\
 # policy.toml: which jobs this node signs by itself. The first rule that matches decides, else the default.

@@ -15,10 +15,9 @@ from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
 from hansa.config.toml_reader import Table
+from hansa.config.vocabulary import NAME, SUITES
 
-SUITES = ("AESGCM_SHA256", "AESGCM_BLAKE2b", "ChaChaPoly_BLAKE2b", "ChaChaPoly_SHA256")
 LEVELS = ("debug", "info", "warning", "error")
-NODE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ADDRESS = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}"
 
 
@@ -150,7 +149,7 @@ def parse_settings(text: str, file: str) -> Settings:
     channel, policy, limits = document.table("channel"), document.table("policy"), document.table("limits")
     peers, log = document.table("peers"), document.table("log")
     settings = Settings(
-        node=Node(node.text("name", Node().name, pattern=NODE_NAME)),
+        node=Node(node.text("name", Node().name, pattern=NAME)),
         listen=Listen(
             listen.text("host", Listen().host),
             listen.integer("port", 0, 65535, Listen().port),
@@ -209,7 +208,6 @@ def _addresses(listen: Table) -> tuple[str, ...]:
 
 
 def _check_address(table: Table, key: str, address: str) -> None:
-
     if not re.fullmatch(ADDRESS, address) or not 0 < int(address.rpartition(":")[2]) < 65536:
         raise table.wrong(key, f"holds {address!r}, which is not host:port")
 
@@ -226,7 +224,7 @@ def _suites(channel: Table) -> tuple[str, ...]:
 
 def _peer(table: Table) -> PeerEntry:
     entry = PeerEntry(
-        table.text("name", pattern=NODE_NAME),
+        table.text("name", pattern=NAME),
         table.text("key", pattern=r"[0-9a-fA-F]{64}\.[0-9a-fA-F]{64}"),
         table.text("address"),
     )

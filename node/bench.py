@@ -20,6 +20,7 @@ from typing import Any
 import trio
 
 from hansa.config.errors import HansaError
+from hansa.config.vocabulary import FRAC_BITS
 from hansa.node.bench_ops import OPERATIONS, Size
 from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.node.errors import JobError, RelayedError
@@ -30,7 +31,6 @@ from hansa.protocols.mpc.session import open_session
 from hansa.protocols.wire.noise import KeyPair
 
 PARTIES = 3
-FRAC_BITS = 18
 _PATIENCE_S = 900.0
 
 

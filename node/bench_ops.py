@@ -17,6 +17,7 @@ from hansa.algorithms.plaintext import sigmoid, train_and_test
 from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.split import split_order
 from hansa.algorithms.terms import Terms
+from hansa.config.vocabulary import FRAC_BITS as F
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.session import Session
@@ -24,7 +25,6 @@ from hansa.protocols.mpc.shares import Share
 from hansa.protocols.psi.ddh import intersect
 
 Vector = NDArray[np.float64]
-F = 18
 SEED = bytes(16)
 BULK_CHUNK = 1 << 24
 ROUND_TRIPS = 200

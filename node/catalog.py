@@ -17,6 +17,7 @@ from typing import Any
 import trio
 
 from hansa.algorithms.errors import DataError
+from hansa.config.vocabulary import NAME
 from hansa.node.contracts import nearest
 from hansa.node.data import schema
 from hansa.node.errors import RelayedError, UsageError
@@ -29,7 +30,6 @@ from hansa.protocols.wire.messages import CatalogRequest, DatasetInfo
 READ_WITHIN_S = 600.0
 ANSWER_WITHIN_S = 5.0
 MAX_DATASETS = 256
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Dataset = dict[str, Any]
 
@@ -50,7 +50,7 @@ class Catalog:
         self, path: str, name: str, key: list[str], *, label: str | None, copy: bool, private: bool
     ) -> Dataset:
         """Read a file once and register it. Raises UsageError (names) or DataError (the file)."""
-        if not NAME.fullmatch(name):
+        if not re.fullmatch(NAME, name):
             raise UsageError(
                 f"'{name}' cannot name a dataset", remedy="use up to 64 letters, digits, dots, dashes, underscores"
             )

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 
 from hansa.algorithms import leakage
 from hansa.config.jobfile import JobFile, PartyEntry
+from hansa.config.vocabulary import ENGINE_PARTIES, FRAC_BITS
 from hansa.node.errors import UsageError
-from hansa.protocols.wire.contract import Align, Contract, Limits, Opening, Outputs, Party
+from hansa.protocols.wire.contract import VERSION, Align, Contract, Limits, Opening, Outputs, Party
 from hansa.protocols.wire.messages import DatasetInfo
 
-VERSION = 1
-FRAC_BITS = 18
 ALL = "*"
-REPLICATED_PARTIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +143,11 @@ def _check_parties(job: JobFile, offers: Mapping[str, Offer]) -> None:
     identities = {offers[entry.name].identity for entry in job.parties}
     if len(identities) != len(job.parties):
         raise UsageError("one party stands twice in the job file", remedy="give each party one [[party]] section")
-    if job.engine == "replicated" and len(job.parties) != REPLICATED_PARTIES:
+    need = ENGINE_PARTIES[job.engine]
+    if len(job.parties) != need:
         raise UsageError(
-            f"the engine 'replicated' needs exactly {REPLICATED_PARTIES} parties, the job file has {len(job.parties)}",
-            remedy=f"name {REPLICATED_PARTIES} parties in [[party]] sections",
+            f"the engine '{job.engine}' needs exactly {need} parties, the job file has {len(job.parties)}",
+            remedy=f"name {need} parties in [[party]] sections",
         )
 
 

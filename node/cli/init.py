@@ -12,7 +12,8 @@ from typing import Any
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
 from hansa.config.policy import DEFAULT_TEXT
-from hansa.config.settings import ADDRESS, NODE_NAME, PolicyFile, default_toml
+from hansa.config.settings import ADDRESS, PolicyFile, default_toml
+from hansa.config.vocabulary import NAME
 from hansa.node.cli.output import again, emit, hint
 from hansa.node.cli.parser import command
 from hansa.node.cli.table import facts
@@ -143,7 +144,7 @@ def _passphrase() -> str:
 
 
 def _name(text: str) -> str:
-    if not re.fullmatch(NODE_NAME, text):
+    if not re.fullmatch(NAME, text):
         raise argparse.ArgumentTypeError(f"{text!r} must be letters, digits, dots, dashes, underscores (at most 64)")
     return text
 

@@ -11,30 +11,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hansa.config.vocabulary import (
+    ALGORITHMS,
+    ENGINE_PARTIES,
+    ENGINES,
+    FRAC_BITS,
+    KINDS,
+    METRICS,
+    NORMALISATIONS,
+    PARAMS,
+    SCORES,
+    WEIGHTS,
+)
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, limits
 from hansa.protocols.wire.fields import Fields
 from hansa.protocols.wire.signing import tagged_hash
 
 VERSION = 1
-KINDS = ("train", "predict", "release")
-NORMALISATIONS = ("exact", "trim", "trim-casefold")
-ENGINES = ("replicated",)
-ENGINE_PARTIES = {"replicated": 3}
-SCORES = ("label-owner", "all", "none")
-WEIGHTS = ("owner", "all")
-METRICS = ("all", "label-owner")
-
 Param = int | float
-_PARAMS: dict[str, dict[str, tuple[type, float, float]]] = {
-    "lr": {
-        "epochs": (int, 1, 1000),
-        "batch_size": (int, 1, 1_000_000),
-        "learning_rate": (float, 1e-6, 100.0),
-        "l2": (float, 0.0, 100.0),
-    },
-}
-ALGORITHMS = tuple(_PARAMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +163,7 @@ class Contract:
             params=_params_untrusted(algorithm, fields.map("params")),
             test_fraction=fields.real("test_fraction", 0.0, 0.9),
             seed=fields.octets("seed", 16),
-            frac_bits=fields.number("frac_bits", 12, 24),
+            frac_bits=fields.number("frac_bits", FRAC_BITS, FRAC_BITS),
             engine=fields.choice("engine", *ENGINES),
             outputs=Outputs(
                 outputs.choice("scores", *SCORES),
@@ -301,14 +296,14 @@ def _opening_untrusted(value: Any) -> Opening:
 
 def _params_map(algorithm: str, params: Mapping[str, Param]) -> dict[str, Param]:
     """Each number in the type its parameter has: 0 and 0.0 are one contract, so they must be one job id."""
-    known = _PARAMS.get(algorithm, {})
+    known = PARAMS.get(algorithm, {})
     return {name: float(value) if known.get(name, (int,))[0] is float else value for name, value in params.items()}
 
 
 def _params_untrusted(algorithm: str, value: dict[str, Any]) -> dict[str, Param]:
     fields = Fields(value, f"the parameters of {algorithm}")
     params: dict[str, Param] = {}
-    for name, (kind, least, most) in _PARAMS[algorithm].items():
+    for name, (kind, least, most, _) in PARAMS[algorithm].items():
         params[name] = fields.number(name, int(least), int(most)) if kind is int else fields.real(name, least, most)
     fields.end()
     return params

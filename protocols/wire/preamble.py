@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from hansa.config.vocabulary import SUITES
 from hansa.protocols.errors import PeerError, PeerMisbehaved
 from hansa.protocols.wire.limits import PREAMBLE_MAX_SUITES, PREAMBLE_MAX_TOKEN
 
 MAGIC = b"HNSA"
 VERSION = 1
-SUITES = ("AESGCM_SHA256", "AESGCM_BLAKE2b", "ChaChaPoly_BLAKE2b", "ChaChaPoly_SHA256")
-"""Suites this software can speak, fastest first; each is the cipher and hash of a Noise protocol name."""
 _LONGEST_SUITE = max(map(len, SUITES))
 
 

@@ -10,19 +10,19 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from hansa.config.vocabulary import NAME
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.wire import canonical, limits, signing
 from hansa.protocols.wire.fields import Fields
 
 _TAG = "peer-record"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def valid_name(name: str) -> bool:
     """Whether ``name`` can name a node: 1 to 64 letters, digits, dots, dashes, underscores."""
-    return _NAME.fullmatch(name) is not None
+    return re.fullmatch(NAME, name) is not None
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -1,0 +1,30 @@
+"""The words a job is made of, and their bounds: job files, policies and contracts all read them here."""
+
+from __future__ import annotations
+
+KINDS = ("train", "predict", "release")
+NORMALISATIONS = ("exact", "trim", "trim-casefold")
+SCORES = ("label-owner", "all", "none")
+WEIGHTS = ("owner", "all")
+METRICS = ("all", "label-owner")
+ENGINE_PARTIES = {"replicated": 3}
+"""How many parties each engine takes."""
+ENGINES = tuple(ENGINE_PARTIES)
+
+PARAMS: dict[str, dict[str, tuple[type, float, float, float]]] = {
+    "lr": {
+        "epochs": (int, 1, 1000, 10),
+        "batch_size": (int, 1, 1_000_000, 1024),
+        "learning_rate": (float, 1e-6, 100.0, 0.5),
+        "l2": (float, 0.0, 100.0, 0.0),
+    },
+}
+"""Each algorithm's parameters: type, least, most, default."""
+ALGORITHMS = tuple(PARAMS)
+FRAC_BITS = 18
+"""Of features, weights and residuals, in every contract: the bounds of a training step (algorithms.step_size) rest on it."""
+
+SUITES = ("AESGCM_SHA256", "AESGCM_BLAKE2b", "ChaChaPoly_BLAKE2b", "ChaChaPoly_SHA256")
+"""Suites a channel can speak, fastest first; each is the cipher and hash of a Noise protocol name."""
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""What can name a node or a dataset, as a regular expression."""
