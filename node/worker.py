@@ -28,7 +28,7 @@ from hansa.node.fd_passing import FramePipe, PipeClosed
 from hansa.node.progress import Reporter
 from hansa.node.sealing import SealedCheckpoints
 from hansa.node.worker_links import Arrival, LinkTerms, PeerTerms
-from hansa.node.worker_messages import Broke, Finished, FromWorker, Route, Start, Stop, decode, encode
+from hansa.node.worker_messages import Broke, Finished, FromWorker, Route, Start, decode, encode
 from hansa.node.worker_steps import run_steps
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.session import open_session, sole_error
@@ -37,7 +37,6 @@ from hansa.protocols.wire.contract import Contract
 from hansa.protocols.wire.preamble import Preamble
 
 MAX_ARRIVALS = 16
-FLUSH_S = 2.0
 
 
 class Attempt:
@@ -171,8 +170,6 @@ async def _listen(pipe: FramePipe, attempt: Attempt) -> None:
         except PipeClosed:
             os._exit(0)  # the daemon is gone or has no more use for us: threads must not delay the end
         message = decode(body)
-        if isinstance(message, Stop):
-            os._exit(0)
         if isinstance(message, Route):
             sock = trio.socket.from_stdlib_socket(socket.socket(fileno=fds[0]))
             try:

@@ -3,7 +3,6 @@
         daemon                                worker
           Start (once)  ─────────────────────▶
           Route + a socket, any number  ─────▶
-          Stop  ─────────────────────────────▶
           ◀───────────  Stepped, Opened, any number
           ◀───────────  Finished  or  Broke (once, the last)
 
@@ -53,11 +52,6 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """End at once: the daemon knows why."""
-
-
-@dataclass(frozen=True, slots=True)
 class Stepped:
     """Progress: ``done`` of ``total`` in ``step``, with what the job has cost so far."""
 
@@ -96,10 +90,10 @@ class Broke:
     error: dict[str, Any]
 
 
-ToWorker = Start | Route | Stop
+ToWorker = Start | Route
 FromWorker = Stepped | Opened | Finished | Broke
 KINDS: dict[str, type[ToWorker | FromWorker]] = {
-    kind.__name__: kind for kind in (Start, Route, Stop, Stepped, Opened, Finished, Broke)
+    kind.__name__: kind for kind in (Start, Route, Stepped, Opened, Finished, Broke)
 }
 
 

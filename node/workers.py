@@ -17,7 +17,7 @@ from pathlib import Path
 import trio
 
 from hansa.node.fd_passing import FramePipe, PipeClosed, pipe_pair
-from hansa.node.worker_messages import Broke, Finished, FromWorker, Route, Start, Stop, decode, encode
+from hansa.node.worker_messages import Broke, Finished, FromWorker, Route, Start, decode, encode
 
 MAX_LOG = 1 << 20
 STOP_GRACE_S = 2.0
@@ -64,12 +64,6 @@ class Worker:
         with sock, suppress(PipeClosed):  # if so, the dialing worker sees it close, and `run` reports this one's end
             await self._pipe.send(encode(Route(preamble)), (sock.fileno(),))
 
-    async def stop(self) -> None:
-        """Let the process end: its job is done, here and at all parties."""
-        if self._pipe is not None:
-            with suppress(PipeClosed):
-                await self._pipe.send(encode(Stop()))
-
     def close(self) -> None:
         """Let go of the pipe and of sockets not handed over."""
         if self._pipe is not None:
@@ -104,7 +98,7 @@ class Worker:
             while True:
                 body, _ = await pipe.receive()
                 message = decode(body)
-                if isinstance(message, Start | Route | Stop):
+                if isinstance(message, Start | Route):
                     continue
                 last = last or isinstance(message, Finished | Broke)
                 await heard(message)

@@ -1,7 +1,7 @@
 import msgpack
 import pytest
 
-from hansa.node.worker_messages import KINDS, Broke, Finished, Opened, Route, Start, Stepped, Stop, decode, encode
+from hansa.node.worker_messages import KINDS, Broke, Finished, Opened, Route, Start, Stepped, decode, encode
 from hansa.protocols.errors import ProtocolError
 
 MESSAGES = [
@@ -22,7 +22,6 @@ MESSAGES = [
         resume_epoch=-1,
     ),
     Route(b"HNSA"),
-    Stop(),
     Stepped("train", 1, 10, 100, 2**40, 1500),
     Opened("metrics", [0, 2], 4),
     Finished({"rows": 10, "metrics": None}, b"sealed"),

@@ -110,19 +110,6 @@ async def test_sockets_that_came_early_and_late_are_handed_over(play):
         assert theirs.fileno() == -1
 
 
-async def test_stop_ends_it(play):
-    worker = play("""
-        await tell(Finished({}, b""))
-        assert isinstance(decode((await pipe.receive())[0]), Stop)
-    """)
-
-    async def heard(message):
-        await worker.stop()
-
-    with trio.fail_after(60):
-        assert await worker.run(heard) is None
-
-
 async def test_cancelling_kills_the_process(play, monkeypatch):
     monkeypatch.setattr(workers, "STOP_GRACE_S", 0.1)
     worker = play("""
