@@ -78,7 +78,7 @@ def run(data: Path | None, label: str | None, *, tell: Tell, watch: Watch, keep:
             seed = bytes.fromhex(final["contract"]["seed"])
             files = [table.path.resolve() for table in tables.tables]
             specs = [_spec(node, path, final) for node, path in zip(nodes, files, strict=True)]
-        found = reference(tables, job, specs, seed)
+        found = reference(job, specs, seed)
     steps = costs[nodes[0].name]["steps"]
     seconds = float(steps.get("train", {}).get("seconds", 0.0))
     return DemoResult(tables, final, costs, tuple(final["leakage"]), found, seconds, time.monotonic() - began)

@@ -13,7 +13,6 @@ import numpy as np
 from hansa.algorithms.plaintext import train_and_test
 from hansa.config.jobfile import JobFile
 from hansa.node.data.table import load_table
-from hansa.node.demo_data import Tables
 from hansa.protocols.psi.ddh import in_common_order
 
 
@@ -26,7 +25,7 @@ class Reference:
     rows: int
 
 
-def reference(tables: Tables, job: JobFile, specs: list[dict[str, Any]], seed: bytes) -> Reference:
+def reference(job: JobFile, specs: list[dict[str, Any]], seed: bytes) -> Reference:
     """``specs`` describe each party's table as its worker reads it, the label's owner first; ``seed`` is the job's."""
     loaded = [load_table(spec) for spec in specs]
     places = [{key: row for row, key in enumerate(table.keys)} for table in loaded]

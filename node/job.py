@@ -40,7 +40,6 @@ class Job:
         self.consent = Consent(record.contract, me=context.me, seed=context.seed)
         self.run: Run | None = None
         self.resumption = Resumption(context, record)
-        self.changed = trio.Event()
         if record.offer:
             offer = messages.decode_untrusted(record.offer)
             ends = [messages.decode_untrusted(end) for end in record.ends]
@@ -285,10 +284,8 @@ class Job:
             self.save()
 
     def save(self) -> None:
-        """Write the record down and wake who waits for a change."""
+        """Write the record down."""
         self.context.store.save_job(self.record)
-        self.changed.set()
-        self.changed = trio.Event()
 
     def publish(self, kind: str, **facts: str | int | float | list[str] | None) -> None:
         """Tell watchers, in this party's name."""

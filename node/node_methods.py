@@ -177,7 +177,7 @@ class NodeMethods:
             "online": online,
             "last_seen_s": None if seen is None else round(time.time() - seen, 1),
             "latency_ms": None if latency is None else round(latency * 1000, 2),
-            "version": link.hello.version if link is not None and link.hello is not None else None,
+            "version": link.hello.version if link is not None else None,
             "how": peer.how,
         }
 

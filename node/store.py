@@ -34,7 +34,6 @@ MIGRATIONS = (
     CREATE TABLE jobs (job_id BLOB PRIMARY KEY, created INTEGER NOT NULL, record BLOB NOT NULL);
     CREATE TABLE job_events (id INTEGER PRIMARY KEY, job_id BLOB NOT NULL, event BLOB NOT NULL);
     CREATE INDEX job_events_by_job ON job_events (job_id);
-    CREATE TABLE models (job_id BLOB PRIMARY KEY, created INTEGER NOT NULL, facts BLOB NOT NULL, sealed BLOB NOT NULL);
     """,
 )
 """One script a schema version; a script that has been released is never changed, only followed by another."""

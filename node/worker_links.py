@@ -22,6 +22,7 @@ from hansa.node import channel
 from hansa.node.channel import Conn, HandshakeParams
 from hansa.protocols.errors import PeerError, PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.wire.preamble import Preamble, Purpose
+from hansa.protocols.wire.record import split_address
 
 SECOND_DIALER_S = 3.0
 LINK_DEADLINE_S = 60.0
@@ -66,7 +67,6 @@ class LinkTerms:
             suites=self.suites,
             prologue_extra=bytes([LINK_VERSION]) + self.job_id + self.attempt.to_bytes(4, "big") + bytes(ranks),
             payload=self.certificate,
-            psk=None,
         )
 
 
@@ -126,11 +126,11 @@ class Rendezvous:
         attempt = 0
         while True:
             for address in self._peer.addresses:
-                host, _, port = address.rpartition(":")
+                host, port = split_address(address)
                 await self._try(
                     lambda host=host, port=port: channel.dial(  # type: ignore[misc]
-                        host.strip("[]"),
-                        int(port),
+                        host,
+                        port,
                         purpose=Purpose.WORKER,
                         token=self._peer.token,
                         params=self._here.handshake(self._peer),

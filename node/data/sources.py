@@ -67,14 +67,14 @@ class CsvSource:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        rows = self._rows(PIECE)
+        rows = self._rows()
         self.names = tuple(name.strip() for name in next(rows, ()))
         _check_names(path, self.names)
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """See ``Source``; a row with more or fewer cells than the header is refused by its number."""
         at = [self.names.index(column) for column in columns]
-        width, rows = len(self.names), self._rows(None)
+        width, rows = len(self.names), self._rows()
         next(rows)
         first, held = 1, list[list[str]]()
         for row in rows:
@@ -87,7 +87,7 @@ class CsvSource:
         if held:
             yield _by_column(first, held, columns, at)
 
-    def _rows(self, limit: int | None) -> Iterator[list[str]]:
+    def _rows(self) -> Iterator[list[str]]:
         try:
             with open(self.path, encoding="utf-8-sig", newline="") as file:
                 header = file.readline()

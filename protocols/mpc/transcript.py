@@ -79,7 +79,3 @@ class Transcript:
     def bytes_sent(self) -> int:
         """Payload bytes sent in all steps, to all peers."""
         return sum(cost.total_bytes for cost in self.steps.values())
-
-    def bytes_sent_to(self, rank: int) -> int:
-        """Payload bytes sent to one peer in all steps."""
-        return sum(cost.bytes_sent.get(rank, 0) for cost in self.steps.values())

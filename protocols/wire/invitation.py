@@ -67,8 +67,7 @@ class Invitation:
         body, checksum = raw[:-_CHECKSUM], raw[-_CHECKSUM:]
         if len(body) <= _FIXED or not hmac.compare_digest(_checksum(body), checksum) or body[0] != _VERSION:
             raise _mistyped("its checksum does not fit")
-        at = iter((1, 9, 41, 73, _FIXED))
-        cuts = list(at)
+        cuts = (1, 9, 41, 73, _FIXED)
         address = body[_FIXED:].decode("ascii", "replace")
         try:
             split_address(address)

@@ -36,7 +36,6 @@ class Refusal(Enum):
 
     NO_COMMON_SUITE = 1
     UNKNOWN_VERSION = 2
-    NOT_NOW = 3
 
 
 class PreambleRefused(PeerError):

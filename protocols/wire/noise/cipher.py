@@ -83,10 +83,6 @@ class CipherState:
         self._aead = AEADS[self._cipher](k)
         self.n = 0
 
-    def has_key(self) -> bool:
-        """HasKey."""
-        return self._aead is not None
-
     @property
     def overhead(self) -> int:
         """Bytes that encryption adds: 16 with a key, 0 without."""

@@ -56,8 +56,6 @@ _DEFERRED = {
     "I1X1": ("", "", "e s", "e ee s", "se es"),
 }
 
-TOKENS = frozenset({"e", "s", "ee", "es", "se", "ss", "psk"})
-
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
