@@ -1,12 +1,11 @@
 """The one stream of what happens in jobs: kept for `job show` and `job logs`, and watched live.
 
 Steps, states, openings, metrics and errors are written to the store; progress inside a step is only shown, and a
-watcher that cannot keep up loses some of it, never the rest.
+watcher that cannot keep up loses some of it. It loses of the rest only where a peer floods it with steps.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ import trio
 Fact = str | int | float | list[str] | None
 Event = dict[str, Fact]
 WATCHER_SLACK = 64
+WATCHER_MOST = 1024
+"""Events that wait for one watcher: beyond the first bound progress is dropped, beyond the second everything."""
 
 
 class EventStore(Protocol):
@@ -45,9 +46,9 @@ class JobEvents:
         if kind != "progress":
             self._store.append_event(job_id, event)
         for send in self._watchers.get(job_id, ()):
-            if kind == "progress" and send.statistics().current_buffer_used >= WATCHER_SLACK:
-                continue
-            send.send_nowait(event)
+            room = WATCHER_SLACK if kind == "progress" else WATCHER_MOST
+            if send.statistics().current_buffer_used < room:
+                send.send_nowait(event)
 
     def latest(self, job_id: bytes) -> dict[str, Event]:
         """Each party's latest progress."""
@@ -63,11 +64,8 @@ class JobEvents:
 
     @contextmanager
     def watch(self, job_id: bytes) -> Iterator[trio.MemoryReceiveChannel[Event]]:
-        """A channel of the events from now on.
-
-        Its buffer has no bound of its own: what lasts is a few events a step, and progress is dropped beyond a slack.
-        """
-        send, receive = trio.open_memory_channel[Event](math.inf)
+        """A channel of the events from now on."""
+        send, receive = trio.open_memory_channel[Event](WATCHER_MOST)
         self._watchers.setdefault(job_id, []).append(send)
         try:
             with send, receive:

@@ -122,7 +122,7 @@ class Jobs:
     async def on_progress(self, identity: bytes, progress: Progress) -> None:
         """How far another party's worker is."""
         job = self._party_job(identity, progress.job_id)
-        if job is not None and progress.attempt == job.record.attempt:
+        if job is not None and progress.attempt == job.record.attempt and not job.record.state.final:
             name = job.record.name_of(identity)
             before = self.context.events.latest(progress.job_id).get(name, {}).get("step")
             kind = "progress" if before == progress.step else "step"

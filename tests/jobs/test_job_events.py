@@ -1,6 +1,6 @@
 import trio
 
-from hansa.node.job_events import WATCHER_SLACK, JobEvents
+from hansa.node.job_events import WATCHER_MOST, WATCHER_SLACK, JobEvents
 
 JOB = b"j" * 32
 
@@ -45,6 +45,15 @@ async def test_a_slow_watcher_loses_progress_only():
                 break
     assert len(seen) == WATCHER_SLACK + 1
     assert seen[-1]["text"] == "done"
+
+
+async def test_a_peer_that_floods_with_steps_fills_no_watchers_memory():
+    events = JobEvents(Memory())
+    with events.watch(JOB) as watched:
+        for number in range(WATCHER_MOST + 1):
+            events.publish(JOB, "bank", "step", step=f"step-{number}")
+        assert watched.statistics().current_buffer_used == WATCHER_MOST
+    assert len(events.history(JOB)) == WATCHER_MOST + 1
 
 
 async def test_a_watcher_that_left_is_forgotten():

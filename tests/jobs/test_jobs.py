@@ -6,11 +6,12 @@ import pytest
 import trio
 
 from hansa.config.policy import Policy, Rule
+from hansa.node.contracts import openings_of
 from hansa.node.errors import UsageError
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire.certificate import Signature
 from hansa.protocols.wire.contract import Outputs
-from hansa.protocols.wire.messages import Offer
+from hansa.protocols.wire.messages import Offer, Progress
 
 
 async def test_a_job_that_all_approve_runs_to_done(autojump_clock, league_of):
@@ -36,6 +37,17 @@ async def test_every_party_sees_every_partys_progress(autojump_clock, league_of)
         events = league.jobs[2].context.events.history(job.record.job_id)
         steps = {(event["party"], event["step"]) for event in events if event["kind"] == "step"}
         assert steps == {(name, step) for name in ("bank", "bureau", "telecom") for step in ("align", "train")}
+
+
+async def test_progress_told_after_the_end_is_not_heard(autojump_clock, league_of):
+    async with league_of() as league:
+        job_id = (await league.jobs[0].submit(league.contract())).record.job_id
+        await league.settled(job_id, "done")
+        events = league.jobs[2].context.events
+        before = events.history(job_id)
+        await league.jobs[2].on_progress(league.identities[0], Progress(job_id, 0, "again", 1, 2, 3, 4, 5))
+        assert events.history(job_id) == before
+        assert events.latest(job_id) == {}
 
 
 async def test_a_policy_that_refuses_ends_it_everywhere_with_the_reason(autojump_clock, league_of):
@@ -244,9 +256,7 @@ async def test_outputs_that_a_rule_does_not_name_are_asked_about(autojump_clock,
         contract = league.contract(outputs=outputs)
         contract = dataclasses.replace(
             contract,
-            openings=__import__("hansa.node.contracts", fromlist=["x"]).openings_of(
-                "train", "lr", outputs, contract.parties
-            ),
+            openings=openings_of("train", "lr", outputs, contract.parties),
         )
         job = await league.jobs[0].submit(contract)
         await league.until(lambda: (r := league.record(1, job.record.job_id)) is not None and r.awaits_operator)
