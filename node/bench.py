@@ -11,7 +11,6 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -27,7 +26,7 @@ from hansa.node.errors import JobError, RelayedError
 from hansa.node.relay import Shape, serve_relay
 from hansa.protocols.mpc.kernels.__main__ import warm
 from hansa.protocols.mpc.replicated.engine import Replicated
-from hansa.protocols.mpc.session import open_session
+from hansa.protocols.mpc.session import open_session, sole_error
 from hansa.protocols.wire.noise import KeyPair
 
 PARTIES = 3
@@ -117,24 +116,14 @@ def _summary(plan: Plan, found: list[dict[str, Any]]) -> dict[str, Any]:
 def _party(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pipe: Connection) -> None:
     try:
         pipe.send(trio.run(_serve, rank, secret, publics, plan, pipe))
-    except BaseExceptionGroup as group:
-        pipe.send({"error": _told(next(_leaves(group)))})
     except Exception as error:
-        pipe.send({"error": _told(error)})
+        pipe.send({"error": _told(sole_error(error))})
 
 
-def _told(error: BaseException) -> dict[str, object]:
+def _told(error: Exception) -> dict[str, object]:
     if isinstance(error, HansaError):
         return error.as_dict()
     return JobError(f"a party failed: {type(error).__name__}: {error}", remedy="report this as a bug").as_dict()
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pipe: Connection) -> dict[str, Any]:

@@ -84,12 +84,9 @@ def _plan(args: argparse.Namespace) -> int:
 
 def _plan_lines(args: argparse.Namespace, plan: dict[str, Any]) -> list[str]:
     contract = plan["contract"]
-    warnings = [
-        style(f"! {warning['text'] if isinstance(warning, dict) else warning}", "yellow")
-        for warning in plan.get("warnings") or ()
-    ]
+    warnings = [style(f"! {warning}", "yellow") for warning in plan["warnings"]]
     return [
-        style(contract.get("name", args.file), "bold"),
+        style(contract["name"], "bold"),
         *job_lines.contract_lines(contract),
         "",
         *job_lines.leakage_lines(plan["leakage"]),
@@ -131,17 +128,13 @@ def _list_lines(args: argparse.Namespace, jobs: list[dict[str, Any]]) -> list[st
             job["kind"],
             job_lines.coloured_state(job["state"]),
             job["proposer"],
-            ", ".join(_name(party) for party in job["parties"]),
+            ", ".join(job["parties"]),
             f"{duration(max(0.0, time.time() - job['created']))} ago",
         )
         for job in jobs
     ]
     lines = table(("job", "name", "kind", "state", "proposed by", "parties", "when"), rows, right=["when"])
     return [*lines, "", hint(args, "job show JOB")]
-
-
-def _name(party: Any) -> str:
-    return str(party["name"] if isinstance(party, dict) else party)
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -52,9 +52,9 @@ def party_lines(parties: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             party["name"],
-            party.get("dataset") or "-",
-            _columns(party.get("columns")),
-            party.get("label"),
+            party["dataset"],
+            len(party["columns"]),
+            party["label"],
             *((party.get("consent"),) if consents else ()),
         )
         for party in parties
@@ -62,24 +62,21 @@ def party_lines(parties: list[dict[str, Any]]) -> list[str]:
     return table(headers, rows, right=["columns"])
 
 
-def leakage_lines(leakage: list[Any]) -> list[str]:
+def leakage_lines(leakage: list[str]) -> list[str]:
     """Who will learn what."""
-    texts = [entry["text"] if isinstance(entry, dict) else str(entry) for entry in leakage]
     return [
         style("what each party will learn, and nothing else", "bold"),
-        *(line for t in texts for line in _bullet(t)),
+        *(line for text in leakage for line in _bullet(text)),
     ]
 
 
 def cost_lines(cost: dict[str, Any]) -> list[str]:
     """What it will take, in words."""
-    notes = cost.get("notes") or []
     lines = _bullet(
         f"about {duration(cost['seconds'])}: {count(cost['rounds'])} round trips, {size(cost['bytes_per_party'])} sent by "
         f"each party, {count(cost['memory_mb'])} MB of memory at each"
     )
-    extra = [notes] if isinstance(notes, str) else notes
-    return [style("what it will cost", "bold"), *lines, *(line for note in extra for line in _bullet(str(note)))]
+    return [style("what it will cost", "bold"), *lines, *(line for note in cost["notes"] for line in _bullet(note))]
 
 
 def show_lines(args: argparse.Namespace, job: dict[str, Any]) -> list[str]:
@@ -170,10 +167,6 @@ def _bullet(text: str) -> list[str]:
     import textwrap  # noqa: PLC0415  # costs a few ms, and most commands have no prose
 
     return textwrap.wrap(text, _WRAP, initial_indent="  - ", subsequent_indent="    ")
-
-
-def _columns(columns: Any) -> str:
-    return "-" if columns is None else str(columns if isinstance(columns, int) else len(columns))
 
 
 def _share(fraction: float | None) -> str | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 import time
 from typing import Any, Protocol
 
 from hansa.node.cli.output import clean, say, style
-from hansa.node.cli.table import shorten, table
+from hansa.node.cli.table import plain, shorten, table
 from hansa.node.cli.units import count, duration, size
 
 _BAR = 20
@@ -18,7 +17,6 @@ _NO_BAR = " " * (_BAR + len(" 100 %"))
 _LASTING = {"state", "log", "error", "metric", "opening"}
 _REDRAW_S = 0.1
 _TENTHS = 10
-_STYLE = re.compile("\x1b\\[[0-9;]*m")
 
 
 class View(Protocol):
@@ -173,6 +171,5 @@ def _time(event: dict[str, Any]) -> str:
 
 def _fitted(line: str) -> str:
     """A line no longer than the terminal is wide: a wrapped one would not be erased."""
-    plain = _STYLE.sub("", line)
     wide = shutil.get_terminal_size().columns
-    return line if len(plain) <= wide else shorten(plain, wide)
+    return line if len(plain(line)) <= wide else shorten(plain(line), wide)

@@ -103,7 +103,7 @@ def _list_lines(args: argparse.Namespace, models: list[dict[str, Any]]) -> list[
             model["model"],
             shorten(model["name"], 28),
             model["algorithm"],
-            ", ".join(_name(party) for party in model["parties"]),
+            ", ".join(model["parties"]),
             count(model.get("rows")),
             _auc(model.get("metrics")),
             clock(model.get("created")),
@@ -121,10 +121,6 @@ def _auc(metrics: dict[str, Any] | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _name(party: Any) -> str:
-    return str(party["name"] if isinstance(party, dict) else party)
-
-
 def _show(args: argparse.Namespace) -> int:
     model = ask(args, "model.show", model=args.model)
     emit(args, model, lambda: _model_lines(args, model))
@@ -139,11 +135,11 @@ def _model_lines(args: argparse.Namespace, model: dict[str, Any]) -> list[str]:
             [
                 ("kind", model["algorithm"]),
                 ("purpose", model.get("purpose")),
-                ("parties", ", ".join(_name(party) for party in model["parties"])),
+                ("parties", ", ".join(model["parties"])),
                 ("rows", count(model.get("rows"))),
                 ("trained", clock(model.get("created"))),
-                ("scores go to", _names(model.get("scores_to"))),
-                ("intercept at", _names(model.get("intercept_holder"))),
+                ("scores go to", ", ".join(model["scores_to"]) or "nobody"),
+                ("intercept at", model["intercept_holder"]),
                 ("label", label and f"{label['column']} of {label['party']}"),
                 ("released", (model.get("released") or {}).get("file")),
             ]
@@ -161,10 +157,6 @@ def _model_lines(args: argparse.Namespace, model: dict[str, Any]) -> list[str]:
 def _coefficients(model: dict[str, Any]) -> dict[str, float]:
     named = {column["name"]: column.get("coefficient") for column in model.get("columns") or []}
     return {k: v for k, v in {"intercept": model.get("intercept"), **named}.items() if v is not None}
-
-
-def _names(value: Any) -> str | None:
-    return ", ".join(value) or "nobody" if isinstance(value, list) else value
 
 
 def _predict(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: It
     """Lines: the headers, then the rows. Columns named in ``right`` are right-aligned; None shows as ``-``."""
     cells = [[_cell(value) for value in row] for row in rows]
     to_right = {headers.index(name) for name in right}
-    widths = [max([len(header), *(width(row[i]) for row in cells)]) for i, header in enumerate(headers)]
+    widths = [max([len(header), *(len(plain(row[i])) for row in cells)]) for i, header in enumerate(headers)]
     head = style(_line(headers, widths, to_right), "dim")
     return [head, *(_line(row, widths, to_right) for row in cells)]
 
@@ -27,9 +27,9 @@ def facts(pairs: Iterable[tuple[str, object]]) -> list[str]:
     return [f"{style(name.ljust(longest), 'dim')}{GAP}{value}" for name, value in kept]
 
 
-def width(text: str) -> int:
-    """Its length on the screen."""
-    return len(_STYLE.sub("", text))
+def plain(text: str) -> str:
+    """The text without styles: as long as it is on the screen."""
+    return _STYLE.sub("", text)
 
 
 def shorten(text: str, most: int) -> str:
@@ -40,7 +40,7 @@ def shorten(text: str, most: int) -> str:
 def _line(cells: Sequence[str], widths: Sequence[int], to_right: set[int]) -> str:
     padded = []
     for i, (cell, wide) in enumerate(zip(cells, widths, strict=True)):
-        blank = " " * (wide - width(cell))
+        blank = " " * (wide - len(plain(cell)))
         padded.append(blank + cell if i in to_right else cell + blank)
     return GAP.join(padded).rstrip()
 
