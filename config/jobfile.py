@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hansa.config import toml_reader
 from hansa.config.toml_reader import Table
-from hansa.config.vocabulary import ALGORITHMS, ENGINES, METRICS, NORMALISATIONS, PARAMS, SCORES, WEIGHTS
+from hansa.config.vocabulary import ALGORITHMS, ENGINES, METRICS, NORMALISATIONS, PARAMS, PRINTABLE, SCORES, WEIGHTS
 
 LONGEST_S = 30 * 24 * 3600
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -66,8 +66,8 @@ class JobFile:
 def parse(text: str, file: str) -> JobFile:
     """Read a job file's text; ``ConfigError`` names file, line and key of what is wrong."""
     document = Table(toml_reader.parse(text, file), text=text, file=file)
-    name = document.text("name", pattern=r"[^\x00-\x1f]{1,128}")
-    purpose = document.text("purpose", pattern=r"[^\x00-\x1f]{1,500}")
+    name = document.text("name", pattern=f"{PRINTABLE}{{1,128}}")
+    purpose = document.text("purpose", pattern=f"{PRINTABLE}{{1,500}}")
     algorithm = document.choice("algorithm", ALGORITHMS)
     engine = document.choice("engine", ENGINES, "replicated")
     expires = document.checked("expires_in", duration_s, document.text("expires_in", "1h"))

@@ -15,10 +15,9 @@ from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
 from hansa.config.toml_reader import Table
-from hansa.config.vocabulary import NAME, SUITES
+from hansa.config.vocabulary import ADDRESS, MOST_ADDRESSES, NAME, SUITES
 
 LEVELS = ("debug", "info", "warning", "error")
-ADDRESS = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}"
 
 
 def _key(default: Any, doc: str) -> Any:
@@ -202,13 +201,15 @@ def toml_value(value: Any) -> str:
 
 def _addresses(listen: Table) -> tuple[str, ...]:
     addresses = listen.texts("advertise", ())
+    if len(addresses) > MOST_ADDRESSES:
+        raise listen.wrong("advertise", f"holds {len(addresses)} addresses; peers read {MOST_ADDRESSES}")
     for address in addresses:
         _check_address(listen, "advertise", address)
     return addresses
 
 
 def _check_address(table: Table, key: str, address: str) -> None:
-    if not re.fullmatch(ADDRESS, address) or not 0 < int(address.rpartition(":")[2]) < 65536:
+    if not re.fullmatch(ADDRESS, address) or int(address.rpartition(":")[2]) > 65535:
         raise table.wrong(key, f"holds {address!r}, which is not host:port")
 
 

@@ -28,3 +28,10 @@ SUITES = ("AESGCM_SHA256", "AESGCM_BLAKE2b", "ChaChaPoly_BLAKE2b", "ChaChaPoly_S
 """Suites a channel can speak, fastest first; each is the cipher and hash of a Noise protocol name."""
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What can name a node or a dataset, as a regular expression."""
+HOST = r"(?:[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])"
+ADDRESS = rf"{HOST}:[1-9][0-9]{{0,4}}"
+"""``host:port`` but for the port's greatest value; IPv6 in brackets."""
+MOST_ADDRESSES = 8
+"""Addresses one node may have."""
+PRINTABLE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+"""No control characters and no bidirectional overrides: what a peer names must not rewrite a screen."""

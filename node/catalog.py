@@ -24,12 +24,12 @@ from hansa.node.errors import RelayedError, UsageError
 from hansa.node.mesh import Mesh
 from hansa.node.store import Store
 from hansa.protocols.errors import PeerLost
+from hansa.protocols.wire.limits import CATALOG_MAX_DATASETS
 from hansa.protocols.wire.messages import Catalog as CatalogMessage
 from hansa.protocols.wire.messages import CatalogRequest, DatasetInfo
 
 READ_WITHIN_S = 600.0
 ANSWER_WITHIN_S = 5.0
-MAX_DATASETS = 256
 
 Dataset = dict[str, Any]
 
@@ -58,9 +58,9 @@ class Catalog:
             raise UsageError(
                 f"there is a dataset '{name}' already", remedy=f"choose another --name, or `hansa data remove {name}`"
             )
-        if len(self.all()) >= MAX_DATASETS:
+        if len(self.all()) >= CATALOG_MAX_DATASETS:
             raise UsageError(
-                f"there are {MAX_DATASETS} datasets already", remedy="remove one: `hansa data remove NAME`"
+                f"there are {CATALOG_MAX_DATASETS} datasets already", remedy="remove one: `hansa data remove NAME`"
             )
         if not key:
             raise UsageError("a dataset needs a key column", remedy="name it with --key COLUMN")

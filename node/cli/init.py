@@ -12,8 +12,8 @@ from typing import Any
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
 from hansa.config.policy import DEFAULT_TEXT
-from hansa.config.settings import ADDRESS, PolicyFile, default_toml
-from hansa.config.vocabulary import NAME
+from hansa.config.settings import PolicyFile, default_toml
+from hansa.config.vocabulary import ADDRESS, NAME
 from hansa.node.cli.output import again, emit, hint
 from hansa.node.cli.parser import command
 from hansa.node.cli.table import facts
@@ -156,6 +156,6 @@ def _port(text: str) -> int:
 
 
 def _address(text: str) -> str:
-    if not re.fullmatch(ADDRESS, text) or not 0 < int(text.rpartition(":")[2]) < 65536:
+    if not re.fullmatch(ADDRESS, text) or int(text.rpartition(":")[2]) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} must be host:port")
     return text

@@ -11,6 +11,7 @@ although most are: usually a slip worth showing.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from typing import Any
 
 from hansa.algorithms.errors import DataError
 from hansa.config.errors import HansaError
+from hansa.config.vocabulary import PRINTABLE
 from hansa.node.data import cells, keys
 from hansa.node.data.schema import schema_digest
 from hansa.node.data.sources import Piece, Source, bounded, open_source
+from hansa.protocols.wire.limits import COLUMN_NAME_MAX, CONTRACT_MAX_COLUMNS, KEY_MAX_COLUMNS
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ def inspect(path: str, key: Sequence[str], label: str | None, max_rows: int) -> 
     source = open_source(path)
     if not key:
         raise DataError(f"no key column is named for {path}", remedy="name one: `--key COLUMN`", file=path)
+    _check_tellable(source, key)
     for name in (*key, *([] if label is None else [label])):
         check_column(source, name)
     if label in key:
@@ -106,6 +110,26 @@ def check_column(source: Source, name: str) -> None:
         file=source.path,
         column=name,
     )
+
+
+def _check_tellable(source: Source, key: Sequence[str]) -> None:
+    """Members are told a dataset's columns: what their nodes would refuse to read is refused here."""
+    if len(source.names) > CONTRACT_MAX_COLUMNS or len(key) > KEY_MAX_COLUMNS:
+        raise DataError(
+            f"{source.path} has {len(source.names)} columns, {len(key)} of them its key; "
+            f"at most {CONTRACT_MAX_COLUMNS} and {KEY_MAX_COLUMNS} can be used",
+            remedy="leave columns out",
+            file=source.path,
+        )
+    for place, name in enumerate(source.names, 1):
+        if not re.fullmatch(f"{PRINTABLE}{{1,{COLUMN_NAME_MAX}}}", name):
+            raise DataError(
+                f"the name of column {place} of {source.path} is longer than {COLUMN_NAME_MAX} characters, or holds "
+                "line ends or other control characters",
+                remedy="give the column a plain name in the first line",
+                file=source.path,
+                column=ascii(name[:COLUMN_NAME_MAX]),
+            )
 
 
 def _json_number(value: float) -> float | None:

@@ -276,8 +276,8 @@ def _party_untrusted(value: Any) -> Party:
         name=fields.text("name", limits.NAME_MAX, least=1),
         dataset=fields.text("dataset", limits.NAME_MAX, least=1),
         schema_digest=fields.octets("schema_digest", 32),
-        columns=fields.texts("columns", limits.CONTRACT_MAX_COLUMNS, limits.NAME_MAX * 4),
-        label=fields.optional_text("label", limits.NAME_MAX * 4),
+        columns=fields.texts("columns", limits.CONTRACT_MAX_COLUMNS, limits.COLUMN_NAME_MAX),
+        label=fields.optional_text("label", limits.COLUMN_NAME_MAX),
     )
     fields.end()
     return party

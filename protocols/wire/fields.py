@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from hansa.config.vocabulary import PRINTABLE
 from hansa.protocols.errors import PeerMisbehaved
 
 T = TypeVar("T")
 
-_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*")
-"""No control characters and no bidirectional overrides: what a peer names must not rewrite a screen."""
+_PRINTABLE = re.compile(f"{PRINTABLE}*")
 
 
 class Fields:

@@ -124,7 +124,7 @@ class Handshaking:
 
     def refuse_message(self) -> PreambleRefused:
         """The error of a responder that found no common suite."""
-        offered = ", ".join(self._preamble.suites)
+        offered = ", ".join(map(ascii, self._preamble.suites))
         return PreambleRefused(
             f"no common cipher suite: the peer offers {offered}, we permit {', '.join(self._params.suites)}",
             remedy="add a common suite to channel.suites in hansa.toml on one of the nodes",

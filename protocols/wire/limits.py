@@ -5,6 +5,8 @@ Specification constants come from the Noise specification (revision 34); impleme
 
 from __future__ import annotations
 
+from hansa.config.vocabulary import MOST_ADDRESSES
+
 # --- Noise specification -----------------------------------------------------------------------------------------
 NOISE_MAX_MESSAGE = 65_535
 """Bytes of one Noise message, handshake or transport (Noise, section 3)."""
@@ -49,6 +51,8 @@ CONTRACT_MAX_OPENINGS = 256
 CONTRACT_MAX_LIFETIME_S = 30 * 24 * 3600
 CONTRACT_MAX_ROWS = 1_000_000_000
 NAME_MAX = 64
+COLUMN_NAME_MAX = 256
+KEY_MAX_COLUMNS = 16
 TEXT_MAX = 500
 MAX_ATTEMPT = 1_000_000
 MAX_CHECKPOINTS = 4096
@@ -56,7 +60,7 @@ MAX_CHECKPOINTS = 4096
 # --- control messages --------------------------------------------------------------------------------------------
 CONTROL_MAX_BYTES = 4 << 20
 RECORD_MAX_BYTES = 4096
-RECORD_MAX_ADDRESSES = 8
+RECORD_MAX_ADDRESSES = MOST_ADDRESSES
 MAX_RECORDS = 256
 MAX_HEADS = 1024
 CATALOG_MAX_DATASETS = 256

@@ -204,15 +204,15 @@ class DatasetInfo:
     name: str = _text(limits.NAME_MAX, 1)
     schema_digest: bytes = _octets(_DIGEST)
     columns: tuple[tuple[str, str], ...] = _read(lambda f, n: f.each(n, limits.CONTRACT_MAX_COLUMNS, _column))
-    key: tuple[str, ...] = _read(lambda f, n: f.texts(n, 16, limits.NAME_MAX * 4))
-    label: str | None = _read(lambda f, n: f.optional_text(n, limits.NAME_MAX * 4))
+    key: tuple[str, ...] = _read(lambda f, n: f.texts(n, limits.KEY_MAX_COLUMNS, limits.COLUMN_NAME_MAX))
+    label: str | None = _read(lambda f, n: f.optional_text(n, limits.COLUMN_NAME_MAX))
 
 
 def _column(value: Any) -> tuple[str, str]:
     if not isinstance(value, list) or len(value) != 2:
         raise Fields({}, "a column").refused("is not a pair of name and kind")
     pair = Fields({"name": value[0], "kind": value[1]}, "a column")
-    return pair.text("name", limits.NAME_MAX * 4, least=1), pair.choice("kind", "number", "text")
+    return pair.text("name", limits.COLUMN_NAME_MAX, least=1), pair.choice("kind", "number", "text")
 
 
 @dataclass(frozen=True, slots=True)

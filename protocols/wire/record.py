@@ -10,14 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from hansa.config.vocabulary import NAME
+from hansa.config.vocabulary import ADDRESS, NAME
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.wire import canonical, limits, signing
 from hansa.protocols.wire.fields import Fields
 
 _TAG = "peer-record"
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]")
-_PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def valid_name(name: str) -> bool:
@@ -28,7 +26,7 @@ def valid_name(name: str) -> bool:
 def split_address(address: str) -> tuple[str, int]:
     """``host:port`` (IPv6 in brackets) as (host, port); ``ValueError`` says what is wrong with it."""
     host, _, port = address.rpartition(":")
-    if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or int(port) > 65535:
+    if not re.fullmatch(ADDRESS, address) or int(port) > 65535:
         raise ValueError(f"{address[:300]!r} is not an address: write host:port, as in bank.example:7400")
     return host.strip("[]"), int(port)
 

@@ -55,6 +55,7 @@ def test_every_key_is_in_the_docs():
         (PARTY, None, "name is missing"),
         ('name = ""\n' + PARTY, 1, "name cannot be ''"),
         (f'name = "{"n" * 129}"\n' + PARTY, 1, "name cannot be"),
+        ('name = "n"\npurpose = "\\u202ep"\n' + PARTY, 2, "purpose cannot be"),
         ('name = "n"\npurpose = "p"\nalgorithm = "gbdt"\n' + PARTY, 3, "algorithm must be one of lr"),
         (HEAD + 'engine = "enclave"\n' + PARTY, 4, "engine must be one of replicated"),
         (HEAD + 'expires_in = "soon"\n' + PARTY, 4, "expires_in cannot be 'soon': write 90s, 15m, 2h or 7d"),

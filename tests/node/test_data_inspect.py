@@ -76,6 +76,9 @@ def test_quoted_cells_may_hold_delimiters_and_line_ends(tmp_path):
         (b"id,x\na,1\nb,2\na,3\nb,4\n", "rows 1 and 3 of .* have the same key .*; 2 rows repeat an earlier key"),
         (b"id,x\na,1\n ,2\n", "the key 'id' is missing or no text or integer in row 2"),
         (b"idd,x\na,1\n", r"no column 'id' \(did you mean 'idd'\?\)"),
+        (b'id,"two\nlines"\na,1\n', "the name of column 2 of .* holds line ends"),
+        (b"id," + b"x" * 257 + b"\na,1\n", "the name of column 2 of .* is longer than 256 characters"),
+        (b"id," + b",".join(b"x%d" % n for n in range(10_000)) + b"\n", "has 10001 columns, 1 of them its key"),
         (b"PAR1 but not really", "damaged or no Parquet"),
     ],
 )

@@ -173,6 +173,8 @@ def test_no_common_suite() -> None:
     initiator, responder = begin(*params("KK", suites=("AESGCM_SHA512",)))
     assert responder.failed
     assert "no common cipher suite" in str(responder.refuse_message())
+    stranger = Handshaking.respond(params("KK")[1], Preamble.build(Purpose.CONTROL, b"", ("\x1b[2J\n",)))
+    assert stranger.refuse_message().message.isprintable()
     with pytest.raises(PreambleRefused, match="no common suite"):
         initiator.receive_data_untrusted(responder.data_to_send())
     assert initiator.failed
