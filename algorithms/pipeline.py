@@ -137,8 +137,10 @@ async def train(
     return TrainOutcome(len(rows), len(rows) - train_rows, model, weights, metrics, scores)
 
 
-async def predict(e: Engine, terms: Terms, model: PartyModel, table: PartyTable, progress: Progress) -> Scores | None:
-    """Score the rows common to all parties; the scores at those they are opened to, None at the others."""
+async def predict(
+    e: Engine, terms: Terms, model: PartyModel, table: PartyTable, progress: Progress
+) -> tuple[int, Scores | None]:
+    """Score the rows common to all parties: how many, and the scores at those they are opened to, None at the others."""
     await _agree(e, "predict", terms)
     rows = await _align(e, terms, table, progress)
     with _step(e, progress, "prepare"):
@@ -147,7 +149,7 @@ async def predict(e: Engine, terms: Terms, model: PartyModel, table: PartyTable,
         w = e.share_from_state(model.weights)
     with _step(e, progress, "score"):
         opened = await _open_scores(e, terms, blocks, w, slice(0, len(rows)), leakage.SCORES)
-    return None if opened is None else Scores(rows, opened)
+    return len(rows), None if opened is None else Scores(rows, opened)
 
 
 async def release(e: Engine, terms: Terms, model: PartyModel, progress: Progress) -> ReleasedModel:

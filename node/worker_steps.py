@@ -61,8 +61,8 @@ async def run_steps(
     if contract.kind == "train" and table is not None:
         result, model = await _train(start, contract, engine, terms, table, reporter, checkpoints)
     elif contract.kind == "predict" and table is not None:
-        scores = await pipeline.predict(engine, terms, _model(start, contract), table, reporter)
-        result = _facts(scores=_write_scores(start, contract.name, table, scores))
+        rows, scores = await pipeline.predict(engine, terms, _model(start, contract), table, reporter)
+        result = _facts(rows=rows, scores=_write_scores(start, contract.name, table, scores))
         result["scores_rows"] = 0 if scores is None else len(scores.rows)
     elif contract.kind == "release":
         released = await pipeline.release(engine, terms, _model(start, contract), reporter)

@@ -141,5 +141,6 @@ def peer_row(peer: dict[str, Any]) -> tuple[object, ...]:
 
 def _remove(args: argparse.Namespace) -> int:
     removed = ask(args, "peer.remove", peer=args.peer)
-    emit(args, removed, lambda: [f"{args.peer} is no longer a peer.", hint(args, "peer list")])
+    note = [removed["note"]] if removed["note"] else []
+    emit(args, removed, lambda: [f"{args.peer} is no longer a peer.", *note, hint(args, "peer list")])
     return 0

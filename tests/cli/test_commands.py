@@ -109,7 +109,7 @@ def test_peer_commands(hansa, daemon, samples):
         "peer.join": {"peer": samples.peer()},
         "peer.add": {"peer": samples.peer()},
         "peer.list": [samples.peer(), samples.peer("bureau", online=False, last_seen_s=7200, latency_ms=None)],
-        "peer.remove": {"removed": "lab"},
+        "peer.remove": {"removed": "lab", "note": "it stands in hansa.toml"},
     }
     assert hansa("peer", "invite", "--ttl", "10m")[1].startswith("hansa1-abc\n\nGood once, for 10 min")
     assert "ziba-jufa-lusi-mibi" in hansa("peer", "join", "hansa1-abc")[1]
@@ -117,7 +117,9 @@ def test_peer_commands(hansa, daemon, samples):
     out = hansa("peer", "list")[1]
     assert "2 h ago" in out
     assert "online" in out
-    assert hansa("peer", "remove", "lab")[0] == 0
+    code, out, _ = hansa("peer", "remove", "lab")
+    assert code == 0
+    assert "it stands in hansa.toml" in out
     assert daemon.calls == [
         ("peer.invite", {"ttl_s": 600}),
         ("peer.join", {"code": "hansa1-abc"}),
