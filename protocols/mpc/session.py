@@ -23,7 +23,7 @@ from hansa.protocols.errors import DesyncError, PeerAborted, PeerMisbehaved, Pro
 from hansa.protocols.mpc import frames
 from hansa.protocols.mpc.frames import RAW, Frame, FrameKind
 from hansa.protocols.mpc.limits import MAX_LABEL, REASON_SECONDS, SMALL_FRAME
-from hansa.protocols.mpc.links import Failure, Inbox, Link
+from hansa.protocols.mpc.links import Failure, Inbox, Link, again
 from hansa.protocols.mpc.public import Public, digest
 from hansa.protocols.mpc.transcript import Kind, OpeningRecord, Transcript
 
@@ -38,7 +38,8 @@ class Session:
     """One party's end of a joint computation; made by ``open_session`` or ``hansa.protocols.mpc.memory.parties``.
 
     ``rank`` is this party's number among ``n_parties``; ``context`` (job id and attempt) enters every derived key;
-    ``transcript`` records costs and openings.
+    ``transcript`` records costs and openings. ``job_ranks`` are the parties' ranks in the job, which ``among`` may
+    have counted anew; errors, costs and openings name these.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Session:
     ) -> None:
         self.rank = rank
         self.n_parties = len(links) + 1
+        self.job_ranks = tuple(range(self.n_parties))
         assert sorted([rank, *links]) == list(range(self.n_parties))
         self.context = context
         self.label = "job"
@@ -67,6 +69,7 @@ class Session:
         self._path = path
         self._channel = int.from_bytes(blake2b(path, digest_size=8, person=b"hansa-fork").digest(), "little")
         self._forks = 0
+        self._subsets: dict[tuple[int, ...], int] = {}
         self._sent = dict.fromkeys(self._inboxes, 0)
         self._received = dict.fromkeys(self._inboxes, 0)
         self._sent_since_receive = False
@@ -106,6 +109,26 @@ class Session:
         child.label = f"{self.label}/{label}"
         child._start_channel(self._path + b"/" + str(self._forks).encode(), self._step, self._kind)
         self._forks += 1
+        return child
+
+    def among(self, ranks: Sequence[int]) -> Session:
+        """A fork over some of the parties, this one among them, with ranks counted anew in the order given.
+
+        The other parties simply do not call it. All of ``ranks`` must, in the same order as any other call of it with
+        the same ranks; the transcript is shared.
+        """
+        members = tuple(ranks)
+        if self.rank not in members or len(set(members)) != len(members):
+            raise ProtocolError(f"party {self.rank} is not once among {members}", remedy="report this as a bug")
+        child = object.__new__(Session)
+        child.__dict__.update(self.__dict__)
+        child.rank, child.n_parties = members.index(self.rank), len(members)
+        child.job_ranks = tuple(self.job_ranks[rank] for rank in members)
+        child._inboxes = {new: self._inboxes[old] for new, old in enumerate(members) if old != self.rank}
+        child.label = f"{self.label}/among"
+        count = self._subsets[members] = self._subsets.get(members, 0) + 1
+        path = f"{','.join(map(str, members))}#{count}".encode()
+        child._start_channel(self._path + b"/" + path, self._step, self._kind)
         return child
 
     # Messages
@@ -158,9 +181,10 @@ class Session:
         frame = await self._claim(frm, RAW, None)
         if len(frame.payload) > max_bytes:
             raise PeerMisbehaved(
-                f"party {frm} sent {len(frame.payload)} bytes where at most {max_bytes} are allowed, step {self._step}",
+                f"party {self.job_ranks[frm]} sent {len(frame.payload)} bytes where at most {max_bytes} are allowed, "
+                f"step {self._step}",
                 remedy="check that all parties run the same version of hansa (`hansa --version`)",
-                peer=frm,
+                peer=self.job_ranks[frm],
                 step=self._step,
             )
         return frame.payload
@@ -183,14 +207,16 @@ class Session:
         self._sent_since_receive = True
         cost = self._cost
         cost.frames += 1
-        cost.bytes_sent[to] = cost.bytes_sent.get(to, 0) + size
+        peer = self.job_ranks[to]
+        cost.bytes_sent[peer] = cost.bytes_sent.get(peer, 0) + size
         header = frames.pack_header(FrameKind.DATA, dtype, len(self._tag), sequence, self._channel, size)
         inbox = self._inboxes[to]
         try:
             with self._failure.interrupting():
                 await inbox.link.send(header, *parts, self._tag)
         except (HansaError, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise await inbox.why_it_ended() from error
+            why = await inbox.why_it_ended()
+            raise (why if "step" in why.fields else again(why, step=self._step)) from error
 
     def _count_receive(self) -> None:
         """A bare receive ends a round if something was sent since the last one (or nothing was yet received)."""
@@ -201,7 +227,10 @@ class Session:
     async def _claim(self, frm: int, dtype: int, size: int | None) -> Frame:
         sequence = self._received[frm]
         self._received[frm] = sequence + 1
-        frame = await self._inboxes[frm].claim(self._channel, sequence)
+        try:
+            frame = await self._inboxes[frm].claim(self._channel, sequence)
+        except HansaError as error:
+            raise error if "step" in error.fields else again(error, step=self._step) from None
         if frame.label != self._tag or frame.dtype != dtype or (size is not None and len(frame.payload) != size):
             raise self._desync(frm, frame, dtype, size)
         return frame
@@ -212,9 +241,9 @@ class Session:
         there_label = frame.label.decode(errors="replace")
         there = f"{there_label} ({len(frame.payload)} bytes of {frames.type_name(frame.dtype)})"
         return DesyncError(
-            f"party {frm} is at {there} where this party is at {here}",
+            f"party {self.job_ranks[frm]} is at {there} where this party is at {here}",
             remedy="check that all parties run the same version of hansa and signed the same contract",
-            peer=frm,
+            peer=self.job_ranks[frm],
             here=here,
             there=there,
             step=self._step,
@@ -235,9 +264,9 @@ class Session:
             theirs = received[peer][0]
             if not np.array_equal(mine, theirs):
                 raise DesyncError(
-                    f"party {peer} has another {label} than this party",
+                    f"party {self.job_ranks[peer]} has another {label} than this party",
                     remedy="compare both parties' contract and version of hansa (`hansa job show`, `hansa --version`)",
-                    peer=peer,
+                    peer=self.job_ranks[peer],
                     here=f"{label} {mine.tobytes().hex()[:16]}",
                     there=f"{label} {theirs.tobytes().hex()[:16]}",
                     step=self._step,
@@ -245,6 +274,7 @@ class Session:
 
     def declare_opening(self, what: str, to: tuple[int, ...], elements: int) -> None:
         """Called by an engine before it opens anything: refuses what the contract does not name, records the rest."""
+        to = tuple(self.job_ranks[rank] for rank in to)
         if self._allowed is not None and (what, to) not in self._allowed:
             raise UndeclaredOpening(
                 f"the contract does not name an opening of {what!r} to {_ranks(to)}",
