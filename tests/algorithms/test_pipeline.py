@@ -16,9 +16,9 @@ from hansa.algorithms.plaintext import train_and_test
 from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.terms import Terms
 from hansa.protocols.errors import DesyncError, PeerAborted
+from hansa.protocols.mpc.fourier import COEFFICIENTS, DOMAIN, HARMONICS
 from hansa.protocols.mpc.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
-from hansa.protocols.mpc.replicated.sigmoid import COEFFICIENTS, DOMAIN, HARMONICS
 from hansa.protocols.wire import canonical
 
 SEED = bytes(range(16))

@@ -1,4 +1,4 @@
-"""The logistic function by a Fourier series on a two-way split, saturated by two comparisons.
+"""The logistic function by the Fourier series of ``fourier.py`` on a two-way split, saturated by two comparisons.
 
 x = u + v with u known to P0 alone and v to P1 and P2. Each term sin(w(u + v)) = sin(wu) cos(wv) + cos(wu) sin(wv) is a
 product of what P0 knows with what P1 and P2 know, so one message of P0 is all it takes (Fourier series of shares:
@@ -8,37 +8,19 @@ two, so reducing ring elements modulo it is exact. Beyond the domain, two compar
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.fixed_point import encode
+from hansa.protocols.mpc.fourier import HARMONICS, TRIG_BITS, check_scale, edge, series, sines_and_cosines
 from hansa.protocols.mpc.kernels.bits import slice_bits
+from hansa.protocols.mpc.masked import OFFSET, unmask
 from hansa.protocols.mpc.replicated import comparison
-from hansa.protocols.mpc.replicated.truncation import mask_parts, settle, unmask
+from hansa.protocols.mpc.replicated.truncation import masks_of_first, settle
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.replicated.engine import Replicated
-
-HARMONICS = (1, 3, 5, 7, 9, 11)
-COEFFICIENTS = (
-    0.5981267729766405,
-    0.12643706903192414,
-    0.03617535350553602,
-    0.010396694521318103,
-    0.0032395160209453605,
-    0.0009715764317795936,
-)
-"""Minimax fit of sigma(x) - 1/2 by sum_k c_k sin(k pi x / 16) on [-9, 9]; tests/mpc/test_sigmoid.py fits it anew."""
-PERIOD_BITS = 5
-DOMAIN = 9.0
-MAX_ERROR = 5e-4
-"""Of the whole: series 3.94e-4, saturation 1.32e-4 (beyond the domain), fixed point below 2e-5 at 18 bits."""
-_TRIG_BITS = 20
 
 
 async def sigmoid(e: Replicated, x: Linear, scale_bits: int) -> Share:
@@ -56,39 +38,37 @@ async def sigmoid(e: Replicated, x: Linear, scale_bits: int) -> Share:
 
     Rounds: 12 for scale 36. Bytes sent per element then: see docs/protocols.md.
     """
-    if not 16 <= scale_bits <= 44:
-        raise ProtocolError(f"a sigmoid of scale 2^{scale_bits}", remedy="report this as a bug")
+    check_scale(scale_bits)
     size = x.size
     width = min(64, 69 - scale_bits)
     own = x.parts[0].reshape(-1) + e.zero_mask(size) if isinstance(x, Product) else None
     if e.rank == 0:
         u = own if own is not None else (x.parts[0] + x.parts[1]).reshape(-1)
-        series, u_bits, v_bits = await _tell(e, u, scale_bits, width)
+        smooth, u_bits, v_bits = await _tell(e, u, scale_bits, width)
     else:
-        series, u_bits, v_bits = await _hear(e, x, own, scale_bits, width)
+        smooth, u_bits, v_bits = await _hear(e, x, own, scale_bits, width)
     outside = await comparison.b2a(e, await comparison.top_bit(e, u_bits, v_bits, 2 * size))
     below, above = outside[:size], outside[size:]
     inside = e.add_public(-(below + above), 1)
-    kept = await e.reshare(Product((e.cross(inside, series),)))
+    kept = await e.reshare(Product((e.cross(inside, smooth),)))
     return kept + above.times(1 << e.frac_bits)
 
 
 async def _tell(e: Replicated, u: Ring, scale_bits: int, width: int) -> tuple[Share, BitShare, BitShare]:
     """Steps 2 and 3 at P0."""
-    edge = np.uint64(int(DOMAIN) << scale_bits)
-    bits = slice_bits(np.concatenate((u + edge, edge - u)), 64 - width, width)
-    angles = _angles(u, scale_bits)
-    trig = encode(np.stack((np.sin(angles), np.cos(angles))), _TRIG_BITS)
+    end = edge(scale_bits)
+    bits = slice_bits(np.concatenate((u + end, end - u)), 64 - width, width)
+    trig = sines_and_cosines(u, scale_bits)
     bit_mask = e.key_own.words(*bits.shape)
     trig_mask = e.key_own.words(*trig.shape)
-    t, m = mask_parts(e, u.size, _shift(e))
+    t, m = masks_of_first(e, u.size, _shift(e))
     rest = bits ^ bit_mask
     await e.session.exchange({1: [rest, trig - trig_mask, t, m]}, {})
     await e.session.exchange({}, {})
-    series = await settle(e, None, u.size)
+    smooth = await settle(e, None, u.size)
     zero = np.zeros_like(bits)
     length = 2 * u.size
-    return series, BitShare((bit_mask, rest), length), BitShare((zero, zero), length)
+    return smooth, BitShare((bit_mask, rest), length), BitShare((zero, zero), length)
 
 
 async def _hear(
@@ -108,32 +88,17 @@ async def _hear(
         bits_of_u, trig = e.key_next.words(*shapes[0]), e.key_next.words(*shapes[1])
         r, t, m = e.key_next.words(3, size)
     v = own + got[other][0] if own is not None else x.parts[2 - e.rank].reshape(-1)
-    masked = _series(trig, _angles(v, scale_bits), constant=e.rank == 1) + r
+    masked = series(trig, v, scale_bits, constant=e.rank == 1) + r
     if e.rank == 1:
-        masked += np.uint64(1 << 62)
+        masked += OFFSET
     c = masked + (await e.session.exchange({other: [masked]}, {other: [(size,)]}))[other][0]
-    series = await settle(e, unmask(c, t, m, _shift(e), first=e.rank == 1), size)
+    smooth = await settle(e, unmask(c, t, m, _shift(e), first=e.rank == 1), size)
     bits = slice_bits(np.concatenate((v, np.uint64(0) - v)), 64 - width, width)
     zero, length = np.zeros_like(bits), 2 * size
     if e.rank == 1:
-        return series, BitShare((bits_of_u, zero), length), BitShare((zero, bits), length)
-    return series, BitShare((zero, bits_of_u), length), BitShare((bits, zero), length)
+        return smooth, BitShare((bits_of_u, zero), length), BitShare((zero, bits), length)
+    return smooth, BitShare((zero, bits_of_u), length), BitShare((bits, zero), length)
 
 
 def _shift(e: Replicated) -> int:
-    return 2 * _TRIG_BITS - e.frac_bits
-
-
-def _angles(x: Ring, scale_bits: int) -> NDArray[np.float64]:
-    """(harmonics, n): k·2 pi·x / period, x reduced modulo the period exactly."""
-    period = 1 << (PERIOD_BITS + scale_bits)
-    turn = (x & np.uint64(period - 1)).astype(np.float64) * (2 * math.pi / period)
-    return np.multiply.outer(np.array(HARMONICS, dtype=np.float64), turn)
-
-
-def _series(trig: Ring, angles: NDArray[np.float64], *, constant: bool) -> Ring:
-    """One party's summand of 1/2 + sum c_k sin(a_k + b_k), at twice the trigonometric scale."""
-    weights = np.array(COEFFICIENTS)[:, None]
-    cosines, sines = encode(weights * np.cos(angles), _TRIG_BITS), encode(weights * np.sin(angles), _TRIG_BITS)
-    total = np.asarray((trig[0] * cosines + trig[1] * sines).sum(axis=0, dtype=np.uint64))
-    return total + np.uint64(1 << (2 * _TRIG_BITS - 1)) if constant else total
+    return 2 * TRIG_BITS - e.frac_bits

@@ -10,19 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.masked import OFFSET, check_bits, mask_parts, unmask
 from hansa.protocols.mpc.shares import Product, Ring, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.replicated.engine import Replicated
 
 MatVec = Callable[[Ring, Ring], Ring]
-
-_OFFSET = np.uint64(1 << 62)
-_LOW63 = np.uint64((1 << 63) - 1)
-_TOP = np.uint64(63)
 
 
 async def truncate(e: Replicated, z: Product, bits: int) -> Share:
@@ -32,9 +27,7 @@ async def truncate(e: Replicated, z: Product, bits: int) -> Share:
        P0 alone knows, so that c = z' + r = (z1 + 2^62 + r1) + (z2 + r0) needs nothing of P0.
     2. P1 and P2 tell each other these two summands, and so learn c (P0 does not). In the same round P0 shares between
        them, additively, t = (r mod 2^63) >> bits and m = the top bit of r.
-    3. With c' = c mod 2^63: z' = c' - (r mod 2^63) + w 2^63, where w = m xor the top bit of c, as z' < 2^63. So
-       (c' >> bits) - t + w 2^(63-bits) is floor(z' / 2^bits) or one more. Given c, w is linear in m, so P1 and P2
-       hold an additive sharing of it, from which 2^(62-bits) is taken off again.
+    3. From c and these, P1 and P2 hold an additive sharing of the result (``masked.unmask``).
     4. ``settle``: that sharing becomes a Share.
 
     What is seen: P0 nothing. P1 lacks r0 and P2's part of what P0 shares, P2 lacks r1: all they receive is uniform to
@@ -42,17 +35,16 @@ async def truncate(e: Replicated, z: Product, bits: int) -> Share:
 
     Rounds: 2. Bytes sent per party: 16·size.
     """
-    if not 0 < bits < 62:
-        raise ProtocolError(f"truncation by {bits} bits", remedy="report this as a bug")
+    check_bits(bits)
     size = z.size
     shape = z.shape
     own = z.parts[0].reshape(-1)
     if e.rank == 0:
-        t, m = mask_parts(e, size, bits, own)
+        t, m = masks_of_first(e, size, bits, own)
         await e.session.exchange({1: [t, m]}, {})
         return (await settle(e, None, size)).reshape(*shape)
     if e.rank == 1:
-        c1 = own + _OFFSET + e.key_own.words(size)
+        c1 = own + OFFSET + e.key_own.words(size)
         got = await e.session.exchange({2: [c1]}, {0: [size, size], 2: [size]})
         t, m = got[0]
         c = c1 + got[2][0]
@@ -63,7 +55,7 @@ async def truncate(e: Replicated, z: Product, bits: int) -> Share:
     return (await settle(e, unmask(c, t, m, bits, first=e.rank == 1), size)).reshape(*shape)
 
 
-def mask_parts(e: Replicated, size: int, bits: int, z0: Ring | None = None) -> tuple[Ring, Ring]:
+def masks_of_first(e: Replicated, size: int, bits: int, z0: Ring | None = None) -> tuple[Ring, Ring]:
     """Steps 1 and 2 at P0, whose summand is ``z0`` (None: zero): draw r0, r1; P1's summands of t and m.
 
     P2 draws its own, with r0, from keystream 0.
@@ -72,16 +64,8 @@ def mask_parts(e: Replicated, size: int, bits: int, z0: Ring | None = None) -> t
     r = r0 + e.key_next.words(size)
     if z0 is not None:
         r -= z0
-    return ((r & _LOW63) >> np.uint64(bits)) - t2, (r >> _TOP) - m2
-
-
-def unmask(c: Ring, t: Ring, m: Ring, bits: int, *, first: bool) -> Ring:
-    """Step 3 at P1 (``first``) or P2, with its summands of t and m."""
-    top, unit = c >> _TOP, np.uint64(1 << (63 - bits))
-    summand = (unit - (top * unit * np.uint64(2))) * m - t
-    if first:
-        summand += ((c & _LOW63) >> np.uint64(bits)) + top * unit - np.uint64(1 << (62 - bits))
-    return summand
+    t, m = mask_parts(r, bits)
+    return t - t2, m - m2
 
 
 async def settle(e: Replicated, summand: Ring | None, size: int) -> Share:
