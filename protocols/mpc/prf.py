@@ -18,11 +18,16 @@ _ZEROS = memoryview(bytes(_BLOCK))
 
 
 class Keystream:
-    """An endless stream of pseudo-random words under a 32-byte secret, bound to a context (job id and attempt)."""
+    """An endless stream of pseudo-random words under a 32-byte secret, bound to a context (job id and attempt).
 
-    def __init__(self, secret: bytes, context: bytes) -> None:
+    ``at``: the word it begins with, for those who need only a part of it.
+    """
+
+    def __init__(self, secret: bytes, context: bytes, at: int = 0) -> None:
         key = blake2b(context, key=secret, digest_size=16, person=b"hansa-keystream").digest()
-        self._encryptor = Cipher(AES(key), CTR(bytes(16))).encryptor()
+        self._encryptor = Cipher(AES(key), CTR((at // 2).to_bytes(16, "big"))).encryptor()
+        if at % 2:  # a cipher block is two words
+            self.words(1)
 
     def words(self, *shape: int) -> NDArray[np.uint64]:
         """The next uniform words of the ring, as an array of this shape."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hansa.protocols.mpc.kernels import bits, ring
+from hansa.protocols.mpc.kernels import additive, bits, ring
 
 
 def warm() -> None:
@@ -15,6 +15,10 @@ def warm() -> None:
     ring.cross_product(vector, vector, vector, vector)
     ring.cross_and(vector, vector, vector, vector, vector)
     ring.bin_sums(np.zeros((2, 2), dtype=np.uint8), vector, 2)
+    additive.beaver(vector, vector, vector, vector, vector, True)
+    masked, planes = np.ones((64, 1), dtype=np.uint64), np.ones((33, 1), dtype=np.uint64)
+    additive.block_less(masked, additive.monomials(masked, 16), True)
+    additive.block_less(planes, additive.monomials(planes, 8), False)
     bits.unpack_bits(bits.slice_bits(vector, 0, 64)[0], 2)
 
 

@@ -1,0 +1,116 @@
+"""What a dealer deals: for each kind of correlation its free parts, uniform at every party, and what follows of them.
+
+A request is (kind, units, two parameters); a unit is 64 elements, one word of bits. The dealer knows every party's
+free parts, derives the dependent ones, and of these every party but the last expands its summand from its seed, so
+that only the last needs to be sent anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT, TOP_BITS, blocks_of, planes_of, sigmoid_bits
+from hansa.protocols.mpc.fourier import sines_and_cosines
+from hansa.protocols.mpc.kernels.additive import monomials
+from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
+from hansa.protocols.mpc.masked import mask_parts
+
+Ring = NDArray[np.uint64]
+Shape = tuple[int, ...]
+
+
+class Ware(IntEnum):
+    """What may be asked of a dealer, as its number in a request."""
+
+    FINISH = 0
+    TRIPLES = 1
+    BIT_TRIPLES = 2
+    DABITS = 3
+    TRUNCATION = 4
+    COMPARISON = 5
+    TRIG = 6
+    PAD = 7
+    PAD_PRODUCT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One array of a correlation: its shape, and whether its summands are XORed (else added)."""
+
+    shape: Shape
+    xor: bool = False
+
+    @property
+    def size(self) -> int:
+        """Words."""
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Free parts, dependent parts, and how these follow of the sums of those."""
+
+    free: tuple[Part, ...]
+    dependent: tuple[Part, ...]
+    derive: Callable[..., Sequence[Ring]]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts, in the order in which they are drawn from a seed."""
+        return self.free + self.dependent
+
+    @property
+    def correction(self) -> int:
+        """Words that are sent to the last party."""
+        return sum(part.size for part in self.dependent)
+
+
+def recipe(kind: Ware, units: int, parameter: int) -> Recipe:
+    """The recipe of ``units`` of a kind; ``parameter``: width, bits or scale."""
+    n = 64 * units
+    ring, bits = Part((n,)), Part((units,), xor=True)
+    match kind:
+        case Ware.TRIPLES:
+            return Recipe((ring, ring), (ring,), lambda a, b: (a * b,))
+        case Ware.BIT_TRIPLES:
+            wide = Part((parameter, units), xor=True)
+            return Recipe((bits, wide), (wide,), lambda a, b: (a & b,))
+        case Ware.DABITS:
+            return Recipe((bits,), (ring,), lambda packed: (unpack_bits(packed, n),))
+        case Ware.TRUNCATION:
+            return Recipe((ring,), (ring, ring), lambda r: mask_parts(r, parameter))
+        case Ware.COMPARISON:
+            planes = Part((planes_of(TOP_BITS), units), xor=True)
+            return Recipe((ring,), (planes,), lambda r: (planes_under(r, TOP_BITS),))
+        case Ware.TRIG:
+            below = sigmoid_bits(parameter)
+            trig, planes = Part((2, HARMONIC_COUNT, n)), Part((planes_of(below), units), xor=True)
+            return Recipe((ring,), (trig, planes), lambda r: (sines_and_cosines(r, parameter), planes_under(r, below)))
+        case _:
+            raise ValueError(f"no recipe for {kind.name}")
+
+
+def allowed(kind: Ware, parameter: int) -> bool:
+    """Whether a request's parameter is one the engine uses."""
+    match kind:
+        case Ware.BIT_TRIPLES:
+            return parameter in (1, 2)
+        case Ware.TRUNCATION:
+            return 0 < parameter < 62
+        case Ware.TRIG:
+            return 16 <= parameter <= 44
+        case _:
+            return parameter == 0
+
+
+def planes_under(r: Ring, below: int) -> Ring:
+    """Products of the bits of r, the ``below`` bits under the top bit, in blocks; see ``comparison_masks``."""
+    return monomials(slice_bits(r, 63 - below, below + 1), blocks_of(below))

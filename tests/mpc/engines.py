@@ -1,0 +1,57 @@
+"""Every engine in one process: ``ENGINES[name](n_parties)`` runs a protocol at all computing parties."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from hansa.protocols.mpc.additive.dealer import serve
+from hansa.protocols.mpc.additive.dealt import Dealt
+from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.memory import parties, run_parties
+from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.session import Session
+
+FRAC_BITS = 18
+Protocol = Callable[[Any], Awaitable[Any]]
+Run = Callable[..., Awaitable[list[Any]]]
+"""``await run(protocol, **options of parties)``: each computing party's result, in rank order."""
+
+
+def replicated(n_parties: int = 3) -> Run:
+    """The replicated engine."""
+
+    async def run(protocol: Protocol, **options: Any) -> list[Any]:
+        async def party(session: Session) -> Any:
+            return await protocol(await Replicated.start(session, FRAC_BITS))
+
+        async with parties(n_parties, **options) as sessions:
+            return await run_parties(sessions, party)
+
+    return run
+
+
+async def dealt_party(session: Session, protocol: Protocol) -> Any:
+    """What each rank of a session does whose last rank is the dealer."""
+    dealer = session.n_parties - 1
+    if session.rank == dealer:
+        await serve(session)
+        return None
+    correlations = await Dealt.start(session)
+    engine = await Additive.start(session.among(range(dealer)), correlations, FRAC_BITS)
+    result = await protocol(engine)
+    await correlations.finish()
+    return result
+
+
+def additive_dealt(n_parties: int = 2) -> Run:
+    """The additive engine among ``n_parties``, and a dealer."""
+
+    async def run(protocol: Protocol, **options: Any) -> list[Any]:
+        async with parties(n_parties + 1, **options) as sessions:
+            return (await run_parties(sessions, lambda session: dealt_party(session, protocol)))[:-1]
+
+    return run
+
+
+ENGINES: Mapping[str, Callable[[int], Run]] = {"replicated": replicated, "additive+dealer": additive_dealt}
