@@ -98,6 +98,35 @@ def openings(kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], 
     return tuple(entries)
 
 
+def trust(engine: str, names: Sequence[str], computing: Sequence[int], dealer: str | None) -> tuple[str, ...]:
+    """Who would have to work together to read what a job does not open. ``computing`` are ranks, empty for all."""
+    assumed = "all are taken to follow the protocol and to be no more than curious (semi-honest)"
+    if engine == "replicated":
+        three = [names[rank] for rank in computing or range(len(names))]
+        guests = [name for name in names if name not in three]
+        only = (f"{_list(guests)} only share their inputs in and receive",) if guests else ()
+        return (
+            f"any two of {_list(three)} together could read all inputs; no other group of institutions can",
+            *only,
+            assumed,
+        )
+    if dealer is None:
+        return (
+            f"each of {_list(names)} keeps its inputs even from all the others together; nobody deals",
+            assumed,
+        )
+    return (
+        f"{dealer} deals random numbers: it sees no data and no opened value, only sizes",
+        f"{dealer} together with any one of {_list(names)} could read all inputs; without {dealer}, each keeps its "
+        "inputs even from all the others together",
+        assumed,
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
 def _who(ranks: tuple[int, ...], names: Sequence[str]) -> str:
     if len(ranks) == len(names):
         return "all learn"

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from hansa.config import toml_reader
 from hansa.config.toml_reader import Table
-from hansa.config.vocabulary import ALGORITHMS, ENGINES, METRICS, NORMALISATIONS, PARAMS, PRINTABLE, SCORES, WEIGHTS
+from hansa.config.vocabulary import (
+    ALGORITHMS,
+    AUTO,
+    COMPUTING_PARTIES,
+    ENGINES,
+    METRICS,
+    NORMALISATIONS,
+    PARAMS,
+    PRINTABLE,
+    SCORES,
+    WEIGHTS,
+)
 
 LONGEST_S = 30 * 24 * 3600
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -48,12 +59,17 @@ class PartyEntry:
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """A job file, checked; ``seed`` is 16 bytes or None (drawn at submission)."""
+    """A job file, checked; ``seed`` is 16 bytes or None (drawn at submission).
+
+    ``engine`` may be "auto"; ``dealer`` is a peer's name or None; ``computing`` names parties, or is empty: the first.
+    """
 
     name: str
     purpose: str
     algorithm: str
     engine: str
+    dealer: str | None
+    computing: tuple[str, ...]
     expires_in_s: int
     seed: bytes | None
     align: Align
@@ -69,7 +85,9 @@ def parse(text: str, file: str) -> JobFile:
     name = document.text("name", pattern=f"{PRINTABLE}{{1,128}}")
     purpose = document.text("purpose", pattern=f"{PRINTABLE}{{1,500}}")
     algorithm = document.choice("algorithm", ALGORITHMS)
-    engine = document.choice("engine", ENGINES, "replicated")
+    engine = document.choice("engine", (AUTO, *ENGINES), AUTO)
+    dealer = document.text("dealer", pattern=r".{1,64}") if document.has("dealer") else None
+    computing = document.texts("computing", ())
     expires = document.checked("expires_in", duration_s, document.text("expires_in", "1h"))
     seed_text = document.text("seed", "", pattern=r"[0-9a-fA-F]{32}")
     align, split, outputs = document.table("align"), document.table("split"), document.table("outputs")
@@ -79,6 +97,8 @@ def parse(text: str, file: str) -> JobFile:
         purpose=purpose,
         algorithm=algorithm,
         engine=engine,
+        dealer=dealer,
+        computing=computing,
         expires_in_s=expires,
         seed=bytes.fromhex(seed_text) if seed_text else None,
         align=Align(align.choice("normalise", NORMALISATIONS, "trim")),
@@ -135,7 +155,26 @@ def _check(job: JobFile, document: Table, outputs: Table) -> None:
     for name in names:
         if names.count(name) > 1:
             raise document.wrong("party", f"names {name!r} twice")
+    _check_engine(job, document)
     if job.outputs.scores == "none" and job.split.test > 0:
         raise outputs.wrong(
             "scores", 'is "none": then nobody can compute the test metrics; set split.test = 0 or open the scores'
         )
+
+
+def _check_engine(job: JobFile, document: Table) -> None:
+    names = [party.name for party in job.parties]
+    if job.dealer is not None and job.engine not in {AUTO, "additive"}:
+        raise document.wrong("dealer", f"goes with the engine additive only, not with {job.engine}")
+    if job.dealer in names:
+        raise document.wrong("dealer", f"is {job.dealer!r}, a party of the job: a dealer must have no data in it")
+    if not job.computing:
+        return
+    need = COMPUTING_PARTIES.get(job.engine)
+    if need is None:
+        raise document.wrong("computing", f"goes with the engine {', '.join(COMPUTING_PARTIES)} only")
+    if len(set(job.computing)) != len(job.computing) or len(job.computing) != need:
+        raise document.wrong("computing", f"must name {need} different parties")
+    for name in job.computing:
+        if name not in names:
+            raise document.wrong("computing", f"names {name!r}, which is no party of the job")

@@ -1,6 +1,7 @@
 """policy.toml: what this institution agrees to without being asked, and what it never agrees to.
 
-The first rule that matches a contract decides; where none does, ``default``.
+The first rule that matches a contract decides; where none does, ``default``. Nobody becomes a dealer, nor works with
+one, unasked: an approval must say so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.toml_reader import Table
-from hansa.config.vocabulary import KINDS, SCORES, WEIGHTS
+from hansa.config.vocabulary import ENGINES, KINDS, ROLES, SCORES, WEIGHTS
 
 ACTIONS = ("approve", "ask", "refuse")
 
@@ -31,12 +32,18 @@ default = "ask"
 # scores = ["label-owner"]          # who may receive scores
 # weights = ["owner"]               # who may receive weights
 # max_rows = 1000000
+# engines = ["additive"]            # additive, replicated
+# dealers = ["exchange"]            # who may deal random numbers; without this line only one of `peers`
+# roles = ["party"]                 # what this node would be: party, dealer
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: lists of patterns (shell style); an empty list and ``None`` match everything."""
+    """One rule: lists of patterns (shell style); an empty list and ``None`` match everything.
+
+    Dealers are apart (node.policy_check): an approving rule must name them, and ``roles`` is ("party",) unless said.
+    """
 
     action: str
     peers: tuple[str, ...] = ()
@@ -47,6 +54,9 @@ class Rule:
     scores: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     max_rows: int | None = None
+    engines: tuple[str, ...] = ()
+    dealers: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ("party",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,9 @@ def _rule(table: Table) -> Rule:
         scores=_among(table, "scores", SCORES),
         weights=_among(table, "weights", WEIGHTS),
         max_rows=table.integer("max_rows", 1, 1_000_000_000) if table.has("max_rows") else None,
+        engines=_among(table, "engines", ENGINES),
+        dealers=table.texts("dealers", ()),
+        roles=_among(table, "roles", ROLES) or ("party",),
     )
     table.end()
     return rule

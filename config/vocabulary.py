@@ -7,9 +7,16 @@ NORMALISATIONS = ("exact", "trim", "trim-casefold")
 SCORES = ("label-owner", "all", "none")
 WEIGHTS = ("owner", "all")
 METRICS = ("all", "label-owner")
-ENGINE_PARTIES = {"replicated": 3}
-"""How many parties each engine takes."""
-ENGINES = tuple(ENGINE_PARTIES)
+LEAST_PARTIES = {"additive": 2, "replicated": 3}
+"""How many parties each engine takes at least."""
+COMPUTING_PARTIES = {"replicated": 3}
+"""How many parties compute where an engine fixes that; further ones share their inputs in and receive."""
+MOST_PARTIES = 16
+ENGINES = tuple(LEAST_PARTIES)
+AUTO = "auto"
+"""In a job file: the safest engine that fits."""
+ROLES = ("party", "dealer")
+"""What a node can be in a job; a dealer has no data in it."""
 
 PARAMS: dict[str, dict[str, tuple[type, float, float, float]]] = {
     "lr": {

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from hansa.algorithms import leakage
 from hansa.config.jobfile import JobFile, PartyEntry
-from hansa.config.vocabulary import ENGINE_PARTIES, FRAC_BITS
+from hansa.config.vocabulary import AUTO, COMPUTING_PARTIES, FRAC_BITS, LEAST_PARTIES, MOST_PARTIES
 from hansa.node.errors import UsageError
-from hansa.protocols.wire.contract import VERSION, Align, Contract, Limits, Opening, Outputs, Party
+from hansa.protocols.wire.contract import VERSION, Align, Contract, Dealer, Limits, Opening, Outputs, Party
 from hansa.protocols.wire.messages import DatasetInfo
 
 ALL = "*"
@@ -52,7 +52,7 @@ def contract_from(job: JobFile, offers: Mapping[str, Offer], *, now: int, max_ro
         test_fraction=job.split.test,
         seed=job.seed or os.urandom(16),
         frac_bits=FRAC_BITS,
-        engine=job.engine,
+        engine=engine_of(job),
         outputs=outputs,
         model=None,
         openings=openings_of("train", job.algorithm, outputs, parties),
@@ -60,6 +60,8 @@ def contract_from(job: JobFile, offers: Mapping[str, Offer], *, now: int, max_ro
         created=now,
         expires=now + job.expires_in_s,
         nonce=os.urandom(16),
+        computing=_computing(job),
+        dealer=None if job.dealer is None else Dealer(offers[job.dealer].identity, job.dealer),
     )
 
 
@@ -77,14 +79,16 @@ def contract_on_model(
     ``datasets`` maps each party's name to the dataset it scores (ignored for a release).
     """
     parties = []
-    for party in trained.parties:
-        offer = offers.get(party.name)
-        if offer is None or offer.identity != party.identity:
+    for member in trained.members:
+        offer = offers.get(member.name)
+        if offer is None or offer.identity != member.identity:
             raise UsageError(
-                f"{party.name}, who trained this model with you, is no longer among your peers",
+                f"{member.name}, who trained this model with you, is no longer among your peers",
                 remedy="add it with `hansa peer join CODE`, or see `hansa peer list`",
-                peer=party.name,
+                peer=member.name,
             )
+    for party in trained.parties:
+        offer = offers[party.name]
         parties.append(_same_party(party, kind, datasets.get(party.name, ""), offer))
     return Contract(
         version=VERSION,
@@ -106,7 +110,30 @@ def contract_on_model(
         created=now,
         expires=now + expires_in_s,
         nonce=os.urandom(16),
+        computing=trained.computing,
+        dealer=trained.dealer,
     )
+
+
+def engine_of(job: JobFile) -> str:
+    """The engine that a job file names, or the safest that fits: additive, which trusts no group of parties."""
+    return "additive" if job.engine == AUTO else job.engine
+
+
+def why_engine(job: JobFile) -> str:
+    """Why the contract has the engine it has, in words."""
+    if job.engine != AUTO:
+        return "the job file names it"
+    if job.dealer is not None:
+        return "auto: the job file names a dealer, and additive is the engine that takes one"
+    return "auto: the safest that fits, as any group of the others may collude, and nobody deals"
+
+
+def trust_of(contract: Contract) -> tuple[str, ...]:
+    """Who would have to collude, in words: derived alike by every member."""
+    names = [party.name for party in contract.parties]
+    dealer = contract.dealer.name if contract.dealer is not None else None
+    return leakage.trust(contract.engine, names, contract.computing, dealer)
 
 
 def openings_of(kind: str, algorithm: str, outputs: Outputs, parties: Sequence[Party]) -> tuple[Opening, ...]:
@@ -140,15 +167,36 @@ def _check_parties(job: JobFile, offers: Mapping[str, Offer]) -> None:
                 remedy="see `hansa doctor`, and try again when it is online",
                 party=entry.name,
             )
-    identities = {offers[entry.name].identity for entry in job.parties}
-    if len(identities) != len(job.parties):
-        raise UsageError("one party stands twice in the job file", remedy="give each party one [[party]] section")
-    need = ENGINE_PARTIES[job.engine]
-    if len(job.parties) != need:
+    if job.dealer is not None and job.dealer not in offers:
         raise UsageError(
-            f"the engine '{job.engine}' needs exactly {need} parties, the job file has {len(job.parties)}",
-            remedy=f"name {need} parties in [[party]] sections",
+            f"the dealer '{job.dealer}' is neither this node nor one of its peers{nearest(job.dealer, offers)}",
+            remedy="see `hansa peer list`; a new peer comes in with `hansa peer invite`",
+            party=job.dealer,
         )
+    names = [entry.name for entry in job.parties]
+    identities = {offers[name].identity for name in names}
+    if len(identities) != len(names):
+        raise UsageError("one party stands twice in the job file", remedy="give each party one [[party]] section")
+    if job.dealer is not None and offers[job.dealer].identity in identities:
+        raise UsageError(
+            f"the dealer '{job.dealer}' is a party of the job too", remedy="name a peer that has no data in the job"
+        )
+    engine = engine_of(job)
+    least = LEAST_PARTIES[engine]
+    if not least <= len(job.parties) <= MOST_PARTIES:
+        raise UsageError(
+            f"the engine '{engine}' takes {least} to {MOST_PARTIES} parties, the job file has {len(job.parties)}",
+            remedy=f"name {least} parties or more in [[party]] sections",
+        )
+
+
+def _computing(job: JobFile) -> tuple[int, ...]:
+    """The ranks that compute, where not all parties do: those that the job file names, or the first."""
+    need = COMPUTING_PARTIES.get(engine_of(job), len(job.parties))
+    if need == len(job.parties):
+        return ()
+    names = [entry.name for entry in job.parties]
+    return tuple(sorted(names.index(name) for name in job.computing or names[:need]))
 
 
 def _party(entry: PartyEntry, offer: Offer) -> Party:

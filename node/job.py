@@ -141,7 +141,8 @@ class Job:
 
     async def _attempt(self, run: Run) -> None:
         record, context = self.record, self.context
-        context.audit.append("job-started", {"job": record.short, "attempt": record.attempt})
+        body = {"job": record.short, "attempt": record.attempt, "role": record.role(context.me)}
+        context.audit.append("job-started", body)
         await context.share_head(self._others)
         with trio.CancelScope() as self._scope:
             try:
@@ -165,8 +166,11 @@ class Job:
         record.state, record.error, record.verdict = State.DONE, None, None
         record.finished = self.context.now()
         self.save()
+        body = {"job": record.short, "attempt": record.attempt}
+        if record.role(self.context.me) == "dealer":
+            self.context.audit.append("dealt", {**body, "to": [party.name for party in record.contract.parties]})
         rows = int((record.result or {}).get("rows", 0))
-        self.context.audit.append("job-done", {"job": record.short, "attempt": record.attempt, "rows": rows})
+        self.context.audit.append("job-done", {**body, "rows": rows})
         self.publish("state", text="done")
         self._tidy()
         await self.context.share_head(self._others)
@@ -232,7 +236,7 @@ class Job:
         self.save()
         if self.run is not None:
             await self.run.check_done()
-        elif record.done_by_all(record.attempt) and other_result(record, record.attempt) is None:
+        elif record.done_by_all(record.attempt) and other_result(record, record.attempt, self.context.me) is None:
             await self._done()
 
     async def peer_up(self, identity: bytes) -> None:

@@ -48,8 +48,7 @@ class JobMethods:
 
     async def plan(self, file_text: str, file_name: str) -> Json:
         """The dry run of a job file."""
-        contract = await self._proposals.from_file(text_param("file_text", file_text), file_name)
-        return self._proposals.plan(contract)
+        return await self._proposals.plan(text_param("file_text", file_text), file_name)
 
     async def submit(self, file_text: str, file_name: str) -> Json:
         """Propose a job file's contract, signed by this node."""

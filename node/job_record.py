@@ -88,20 +88,24 @@ class JobRecord:
 
     @property
     def identities(self) -> list[bytes]:
-        """All parties, in rank order."""
-        return [party.identity for party in self.contract.parties]
+        """All members, in rank order."""
+        return [member.identity for member in self.contract.members]
 
     def others(self, me: bytes) -> list[bytes]:
-        """All parties but this node."""
+        """All members but this node."""
         return [identity for identity in self.identities if identity != me]
 
+    def role(self, me: bytes) -> str:
+        """What this node is in the job: party or dealer."""
+        return "dealer" if self.contract.party(me) is None else "party"
+
     def done_by_all(self, attempt: int) -> bool:
-        """Whether this node and every other party have the result of this attempt."""
-        return self.result_attempt == attempt and len(self.done_by) == len(self.contract.parties) - 1
+        """Whether this node and every other member have the result of this attempt."""
+        return self.result_attempt == attempt and len(self.done_by) == len(self.contract.members) - 1
 
     def name_of(self, identity: bytes | None) -> str:
-        """A party's name in the contract."""
-        return next((p.name for p in self.contract.parties if p.identity == identity), "an unknown party")
+        """A member's name in the contract."""
+        return next((m.name for m in self.contract.members if m.identity == identity), "an unknown party")
 
     def encode(self) -> bytes:
         """The record as bytes, for the store."""

@@ -20,13 +20,13 @@ FindJob = Callable[[bytes], JobRecord | None]
 
 def objection(contract: Contract, context: JobContext, find: FindJob, active: int) -> str | None:
     """The first reason why this node cannot take part in the contract; ``active`` counts its jobs under way."""
-    mine = contract.parties[contract.rank_of(context.me) or 0]
+    mine = contract.party(context.me)  # None: this node would deal, which takes neither data nor a model
     return (
         _clock(contract, context)
         or _strangers(contract, context)
         or _statement(contract)
-        or (_data(contract, mine, context) if contract.kind != "release" else None)
-        or (_model(contract, find) if contract.model is not None else None)
+        or (_data(contract, mine, context) if mine is not None and contract.kind != "release" else None)
+        or (_model(contract, find) if mine is not None and contract.model is not None else None)
         or _size(contract, context, active)
     )
 
@@ -40,9 +40,9 @@ def _clock(contract: Contract, context: JobContext) -> str | None:
 
 def _strangers(contract: Contract, context: JobContext) -> str | None:
     known = context.peer_names()
-    for party in contract.parties:
-        if party.identity != context.me and party.identity not in known:
-            return f"{party.name} is not a peer of this node"
+    for member in contract.members:
+        if member.identity != context.me and member.identity not in known:
+            return f"{member.name} is not a peer of this node"
     return None
 
 
@@ -82,6 +82,7 @@ def _model(contract: Contract, find: FindJob) -> str | None:
         and [party.columns for party in old.parties] == [party.columns for party in contract.parties]
         and old.label_rank == contract.label_rank
         and (old.algorithm, old.engine, old.frac_bits) == (contract.algorithm, contract.engine, contract.frac_bits)
+        and (old.computing, old.dealer) == (contract.computing, contract.dealer)
         and old.outputs == contract.outputs
         and old.align == contract.align
     )

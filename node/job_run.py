@@ -53,7 +53,9 @@ class Run:
             if self.agreement.common is not None:
                 await trio.sleep(COLLECT_S)
             nursery.cancel_scope.cancel()
-        done = self.record.done_by_all(self.attempt) and other_result(self.record, self.attempt) is None
+        done = (
+            self.record.done_by_all(self.attempt) and other_result(self.record, self.attempt, self.context.me) is None
+        )
         return None if done else self.agreement.common
 
     async def peer_down(self, identity: bytes) -> None:
@@ -86,7 +88,7 @@ class Run:
     async def check_done(self) -> None:
         """The attempt is done once every party has said so, and of the same rows."""
         record = self.record
-        odd = other_result(record, self.attempt)
+        odd = other_result(record, self.attempt, self.context.me)
         if odd is not None:
             await self.fail(failure.other_result(odd, record.name_of(odd), job=record.short))
         elif record.done_by_all(self.attempt):
@@ -120,15 +122,13 @@ class Run:
     def _start(self) -> Start:
         context, record = self.context, self.record
         contract = record.contract
-        mine = contract.parties[contract.rank_of(context.me) or 0]
-        label = mine.label if contract.kind == "train" else None
-        dataset = (
-            {}
-            if contract.kind == "release"
-            else context.data.table_spec(
+        mine = contract.party(context.me)
+        dataset = {}
+        if mine is not None and contract.kind != "release":
+            label = mine.label if contract.kind == "train" else None
+            dataset = context.data.table_spec(
                 mine.dataset, mine.columns, label, contract.align.normalise, contract.limits.max_rows
             )
-        )
         model = contract.model
         return Start(
             contract=record.contract_bytes,
@@ -143,7 +143,7 @@ class Run:
             folder=str(context.folder(record.job_id)),
             scores_file=str(context.scores_file(record.job_id)),
             released_file=str(context.released_file(model)) if model else "",
-            model=self._model(model) if model else b"",
+            model=self._model(model) if model and mine is not None else b"",
             resume_epoch=record.resume_epoch,
         )
 
@@ -242,12 +242,17 @@ def done_message(record: JobRecord) -> JobDone:
     return JobDone(record.job_id, record.result_attempt, done_digest(record.contract, record.result or {}))
 
 
-def other_result(record: JobRecord, attempt: int) -> bytes | None:
-    """A party whose result of this attempt is not of the same rows as ours."""
-    if record.result_attempt != attempt:
+def other_result(record: JobRecord, attempt: int, me: bytes) -> bytes | None:
+    """A party whose result of this attempt is not of the same rows as ours, or a dealer with a result of its own.
+
+    A dealer has no rows to compare: the parties look at one another's.
+    """
+    contract = record.contract
+    if record.result_attempt != attempt or contract.party(me) is None:
         return None
-    mine = done_digest(record.contract, record.result or {})
-    return next((identity for identity, digest in record.done_by.items() if digest != mine), None)
+    mine, none = done_digest(contract, record.result or {}), done_digest(contract, {})
+    wanted = {member.identity: mine if contract.party(member.identity) else none for member in contract.members}
+    return next((identity for identity, digest in record.done_by.items() if digest != wanted[identity]), None)
 
 
 def done_digest(contract: Contract, result: dict[str, object]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hansa.node.contracts import trust_of
 from hansa.node.job import Job
 from hansa.node.job_record import JobRecord, State
 from hansa.protocols.wire.signing import fingerprint
@@ -56,6 +57,8 @@ def approval(job: Job, now: int) -> Json:
         "kind": record.contract.kind,
         "proposer": record.name_of(record.proposer),
         "purpose": record.contract.purpose,
+        "role": record.role(job.context.me),
+        "trust": list(trust_of(record.contract)),
         "expires_in_s": max(0, record.contract.expires - now),
     }
 
@@ -85,32 +88,36 @@ def full(job: Job) -> Json:
         "finished": record.finished or None,
         "attempt": record.attempt,
         "decision": record.decision,
-        "parties": [_party(job, rank) for rank in range(len(contract.parties))],
+        "parties": [_member(job, rank) for rank in range(len(contract.members))],
         "leakage": [opening.text for opening in contract.openings],
+        "trust": list(trust_of(contract)),
         "contract": contract.describe(),
         "events": job.context.events.history(record.job_id)[-SHOWN_EVENTS:],
         "error": record.error if record.state is not State.DONE else None,
         "result": result,
         "metrics": result["metrics"] if result else None,
-        "model": _model(record),
+        "model": _model(record) if record.role(job.context.me) == "party" else None,
         "scores": result["scores"] or None if result else None,
     }
 
 
-def _party(job: Job, rank: int) -> Json:
+def _member(job: Job, rank: int) -> Json:
+    """A party, or the dealer, which brings nothing."""
     record, context = job.record, job.context
-    party = record.contract.parties[rank]
-    latest = context.events.latest(record.job_id).get(party.name, {})
+    member = record.contract.members[rank]
+    party = record.contract.party(member.identity)
+    latest = context.events.latest(record.job_id).get(member.name, {})
     return {
         "rank": rank,
-        "name": party.name,
-        "fingerprint": fingerprint(party.identity),
-        "me": party.identity == context.me,
-        "online": party.identity == context.me or context.mesh.online(party.identity),
-        "consent": _consent(job, party.identity),
-        "dataset": party.dataset,
-        "columns": list(party.columns),
-        "label": party.label,
+        "name": member.name,
+        "role": record.role(member.identity),
+        "fingerprint": fingerprint(member.identity),
+        "me": member.identity == context.me,
+        "online": member.identity == context.me or context.mesh.online(member.identity),
+        "consent": _consent(job, member.identity),
+        "dataset": party.dataset if party is not None else None,
+        "columns": list(party.columns) if party is not None else [],
+        "label": party.label if party is not None else None,
         "step": latest.get("step"),
         "done": latest.get("done"),
         "total": latest.get("total"),

@@ -11,6 +11,7 @@ import logging
 import trio
 
 from hansa.node import job_review, policy_check
+from hansa.node.contracts import trust_of
 from hansa.node.errors import UsageError
 from hansa.node.job import Job
 from hansa.node.job_context import JobContext
@@ -160,7 +161,7 @@ class Jobs:
         """Check a proposal, then let the policy decide: sign, ask the operator, or refuse."""
         context, record = self.context, job.record
         contract = record.contract
-        context.audit.append("contract", {"job": record.short, "proposer": record.name_of(record.proposer)})
+        self._audit_contract(record)
         problem = self._rival(contract) or job_review.objection(contract, context, self._record, self.active - 1)
         if problem is not None:
             record.decision = f"refused: {problem}"
@@ -198,8 +199,20 @@ class Jobs:
         job.save()
         job.publish("state", text=f"proposed by {record.name_of(proposer)}")
         if proposer == self.context.me:
-            self.context.audit.append("contract", {"job": record.short, "proposer": record.name_of(proposer)})
+            self._audit_contract(record)
         return job
+
+    def _audit_contract(self, record: JobRecord) -> None:
+        contract = record.contract
+        body = {
+            "job": record.short,
+            "proposer": record.name_of(record.proposer),
+            "role": record.role(self.context.me),
+            "engine": contract.engine,
+            "dealer": contract.dealer.name if contract.dealer is not None else None,
+            "trust": list(trust_of(contract)),
+        }
+        self.context.audit.append("contract", body)
 
     def _record(self, job_id: bytes) -> JobRecord | None:
         job = self._jobs.get(job_id)

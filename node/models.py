@@ -86,7 +86,7 @@ class ModelMethods:
         """One model as this node sees it."""
         job = self._model(model)
         record, contract = job.record, job.record.contract
-        mine = contract.parties[contract.rank_of(job.context.me) or 0]
+        mine = contract.party(job.context.me)
         weights = (record.result or {}).get("weights", {})
         label = contract.parties[contract.label_rank or 0]
         released = [
@@ -101,7 +101,9 @@ class ModelMethods:
             **_summary(record),
             "purpose": contract.purpose,
             "contract": contract.describe(),
-            "columns": [{"name": column, "coefficient": weights.get(column)} for column in mine.columns],
+            "columns": [
+                {"name": column, "coefficient": weights.get(column)} for column in (mine.columns if mine else ())
+            ],
             "intercept": weights.get("intercept"),
             "intercept_holder": label.name,
             "coefficients_are": "of standardised columns",
@@ -152,9 +154,11 @@ class ModelMethods:
     def _model(self, text: str) -> Job:
         job = self._jobs.find(text_param("model", text))
         if not _is_model(job):
+            record = job.record
+            dealt = ", in which this node dealt" if record.role(job.context.me) == "dealer" else ""
             raise UsageError(
-                f"the job {job.record.short} has made no model: it is a {job.record.contract.kind} job, "
-                f"{job.record.state.value}",
+                f"the job {record.short} has made no model here: it is a {record.contract.kind} job, "
+                f"{record.state.value}{dealt}",
                 remedy="see `hansa model list`",
                 model=text,
             )
@@ -162,7 +166,9 @@ class ModelMethods:
 
 
 def _is_model(job: Job) -> bool:
-    return job.record.contract.kind == "train" and job.record.state is State.DONE
+    record = job.record
+    is_mine = record.role(job.context.me) == "party"  # a dealer has no part of any model
+    return record.contract.kind == "train" and record.state is State.DONE and is_mine
 
 
 def _scores_to(record: JobRecord) -> list[str]:

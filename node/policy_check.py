@@ -1,4 +1,10 @@
-"""What this node's policy says of a contract: the first rule that matches, else the default."""
+"""What this node's policy says of a contract: the first rule that matches, else the default.
+
+Nobody becomes a dealer unasked: a rule is about the role of a party unless its ``roles`` say otherwise, and a default
+of "approve" asks where this node would be the dealer. Nor does anybody trust one unasked: a rule that approves matches
+a contract with a dealer only if it names the dealer, in ``dealers`` or, without that line, in ``peers``. Rules that ask
+or refuse match with whatever dealer, so that naming one is no way around them.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +29,20 @@ def decide(policy: Policy, contract: Contract, me: bytes, names: Mapping[bytes, 
     for number, rule in enumerate(policy.rules, 1):
         if _matches(rule, contract, me, names):
             return Decision(rule.action, f"rule {number} of policy.toml says {rule.action}")
+    if policy.default == "approve" and contract.party(me) is None:
+        return Decision("ask", "no rule of policy.toml lets this node be a dealer")
     return Decision(policy.default, f"no rule of policy.toml matches, and its default says {policy.default}")
 
 
 def _matches(rule: Rule, contract: Contract, me: bytes, names: Mapping[bytes, str]) -> bool:
     others = [names.get(party.identity) for party in contract.parties if party.identity != me]
-    mine = next(party for party in contract.parties if party.identity == me)
+    mine = contract.party(me)
     return (
         all(name is not None and _any(name, rule.peers) for name in others)
-        and (contract.kind == "release" or _any(mine.dataset, rule.datasets))
+        and ("dealer" if mine is None else "party") in rule.roles
+        and (mine is None or _dealer_fits(rule, contract, names))
+        and (mine is None or contract.kind == "release" or _any(mine.dataset, rule.datasets))
+        and _any(contract.engine, rule.engines)
         and _any(contract.kind, rule.kinds)
         and _any(contract.algorithm, rule.algorithms)
         and _any(contract.purpose, rule.purposes)
@@ -39,6 +50,15 @@ def _matches(rule: Rule, contract: Contract, me: bytes, names: Mapping[bytes, st
         and _any(_weights(contract), rule.weights)
         and (rule.max_rows is None or contract.limits.max_rows <= rule.max_rows)
     )
+
+
+def _dealer_fits(rule: Rule, contract: Contract, names: Mapping[bytes, str]) -> bool:
+    if contract.dealer is None:
+        return not rule.dealers or rule.action == "approve"
+    name = names.get(contract.dealer.identity, "")
+    if rule.action != "approve":
+        return _any(name, rule.dealers)
+    return name != "" and any(fnmatchcase(name, pattern) for pattern in rule.dealers or rule.peers)
 
 
 def _weights(contract: Contract) -> str:

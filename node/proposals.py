@@ -11,9 +11,9 @@ from typing import Any
 import trio
 
 from hansa.algorithms import cost
-from hansa.config.jobfile import parse
+from hansa.config.jobfile import JobFile, parse
 from hansa.node.catalog import Catalog, info_of
-from hansa.node.contracts import Offer, contract_from, contract_on_model
+from hansa.node.contracts import Offer, contract_from, contract_on_model, trust_of, why_engine
 from hansa.node.job_context import JobContext
 from hansa.node.mesh import Mesh
 from hansa.protocols.wire.contract import Contract
@@ -34,7 +34,15 @@ class Proposals:
 
     async def from_file(self, text: str, file_name: str) -> Contract:
         """The contract of a job file. Raises ConfigError (the file) or UsageError (what it names)."""
+        return await self._contract(parse(text, file_name))
+
+    async def plan(self, text: str, file_name: str) -> Json:
+        """What a job file's contract means, before anybody is asked. Raises as ``from_file``."""
         job = parse(text, file_name)
+        contract = await self._contract(job)
+        return self._plan(contract) | {"engine": {"name": contract.engine, "why": why_engine(job)}}
+
+    async def _contract(self, job: JobFile) -> Contract:
         offers = await self._offers({entry.name for entry in job.parties})
         context = self._context
         return contract_from(job, offers, now=context.now(), max_rows=context.max_rows)
@@ -46,8 +54,7 @@ class Proposals:
             trained, kind, datasets, offers, now=self._context.now(), expires_in_s=MODEL_JOB_EXPIRES_S
         )
 
-    def plan(self, contract: Contract) -> Json:
-        """What a contract means before anybody is asked."""
+    def _plan(self, contract: Contract) -> Json:
         rows, known = self._rows(contract)
         latency = self._latency(contract)
         params = contract.params
@@ -70,6 +77,7 @@ class Proposals:
         return {
             "contract": contract.describe(),
             "leakage": [opening.text for opening in contract.openings],
+            "trust": list(trust_of(contract)),
             "cost": {
                 "rounds": estimate.rounds,
                 "bytes_per_party": estimate.bytes_per_party,
@@ -88,7 +96,7 @@ class Proposals:
         me = self._context.me
         own = tuple(info_of(dataset) for dataset in self._catalog.all())
         names = dict(self._context.peer_names())
-        called = {party.name: party.identity for party in trained.parties} if trained is not None else {}
+        called = {member.name: member.identity for member in trained.members} if trained is not None else {}
         asked = {identity for identity, name in names.items() if name in set(wanted) or identity in called.values()}
         shown: dict[bytes, Any] = {}
 
@@ -106,15 +114,15 @@ class Proposals:
         return offers
 
     def _rows(self, contract: Contract) -> tuple[int, bool]:
-        rank = contract.rank_of(self._context.me)
-        if rank is not None:
+        mine = contract.party(self._context.me)
+        if mine is not None:
             for dataset in self._catalog.all():
-                if dataset["name"] == contract.parties[rank].dataset:
+                if dataset["name"] == mine.dataset:
                     return int(dataset["rows"]), True
         return 10_000, False
 
     def _latency(self, contract: Contract) -> float | None:
-        links = [self._mesh.link(party.identity) for party in contract.parties]
+        links = [self._mesh.link(party.identity) for party in contract.members]
         measured = [link.conn.latency_s for link in links if link is not None and link.conn.latency_s is not None]
         return max(measured, default=None)
 

@@ -45,7 +45,7 @@ class Attempt:
     def __init__(self, start: Start) -> None:
         self.start = start
         self.contract = Contract.decode_untrusted(start.contract)
-        self.rank = next(r for r, party in enumerate(self.contract.parties) if party.identity == start.me)
+        self.rank = next(r for r, member in enumerate(self.contract.members) if member.identity == start.me)
         self.reporter = Reporter()
         self.links: dict[int, Conn] = {}
         self.send_arrival, self.arrivals = trio.open_memory_channel[Arrival](MAX_ARRIVALS)
@@ -112,13 +112,13 @@ class Attempt:
         peers = [
             PeerTerms(
                 rank,
-                party.name,
-                party.identity,
-                keys[party.identity],
-                tuple(start.addresses.get(party.identity, ())),
-                worker_links.route_token(job_id, start.attempt, start.me, party.identity),
+                member.name,
+                member.identity,
+                keys[member.identity],
+                tuple(start.addresses.get(member.identity, ())),
+                worker_links.route_token(job_id, start.attempt, start.me, member.identity),
             )
-            for rank, party in enumerate(self.contract.parties)
+            for rank, member in enumerate(self.contract.members)
             if rank != self.rank
         ]
         return terms, peers
@@ -132,7 +132,7 @@ class Attempt:
 
     def _broke(self, error: HansaError) -> Broke:
         logging.error("%s", error)
-        parties = {party.identity: party.name for party in self.contract.parties}
+        parties = {member.identity: member.name for member in self.contract.members}
         verdict = failure.judge(error, me=self.start.me, parties=parties, step=self.reporter.current, job=self.name)
         return Broke(int(verdict.priority), verdict.culprit or b"", verdict.step, verdict.error)
 

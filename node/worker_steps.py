@@ -23,7 +23,8 @@ from hansa.node.progress import Reporter
 from hansa.node.sealing import SealedCheckpoints, model_name, seal, unseal, write_whole
 from hansa.node.worker_messages import Finished, Start
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.engine import Engine
+from hansa.protocols.mpc.engines import start_engine
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.transcript import Transcript
 from hansa.protocols.wire.contract import Contract
@@ -55,7 +56,7 @@ async def run_steps(
 ) -> Finished:
     """Run the job's pipeline over an open session. Raises what the pipeline raises."""
     began = time.monotonic()
-    engine = await Replicated.start(session, contract.frac_bits)
+    engine = await start_engine(session, contract.engine, contract.frac_bits)
     terms = terms_of(contract)
     model = b""
     if contract.kind == "train" and table is not None:
@@ -76,7 +77,7 @@ async def run_steps(
 async def _train(
     start: Start,
     contract: Contract,
-    engine: Replicated,
+    engine: Engine,
     terms: Terms,
     table: PartyTable,
     reporter: Reporter,

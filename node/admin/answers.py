@@ -48,13 +48,15 @@ class JobGlance(TypedDict):
 
 
 class Approval(TypedDict):
-    """A job that waits for this node's operator."""
+    """A job that waits for this node's operator; ``role`` is what the node would be in it, ``trust`` who could collude."""
 
     job: str
     name: str
     kind: str
     proposer: str
     purpose: str
+    role: str
+    trust: list[str]
     expires_in_s: int
 
 

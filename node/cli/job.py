@@ -91,6 +91,8 @@ def _plan_lines(args: argparse.Namespace, plan: dict[str, Any]) -> list[str]:
         "",
         *job_lines.leakage_lines(plan["leakage"]),
         "",
+        *job_lines.trust_lines([f"{plan['engine']['name']}: {plan['engine']['why']}", *plan["trust"]]),
+        "",
         *job_lines.cost_lines(plan["cost"]),
         *(["", *warnings] if warnings else []),
         "",

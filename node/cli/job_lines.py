@@ -32,6 +32,7 @@ def contract_lines(contract: dict[str, Any]) -> list[str]:
                 ("purpose", contract.get("purpose")),
                 ("trains", f"{contract.get('algorithm')} ({params})" if params else contract.get("algorithm")),
                 ("engine", contract.get("engine")),
+                ("dealer", contract.get("dealer")),
                 ("held out", _share(contract.get("test_fraction"))),
                 ("model", (contract.get("model") or "")[:16] or None),
                 ("outputs", ", ".join(f"{key} to {value}" for key, value in outputs.items()) or None),
@@ -70,6 +71,14 @@ def leakage_lines(leakage: list[str]) -> list[str]:
     ]
 
 
+def trust_lines(trust: list[str]) -> list[str]:
+    """Who could read more, and together with whom."""
+    return [
+        style("who would have to work together to learn more", "bold"),
+        *(line for text in trust for line in _bullet(text)),
+    ]
+
+
 def cost_lines(cost: dict[str, Any]) -> list[str]:
     """What it will take, in words."""
     lines = _bullet(
@@ -91,6 +100,8 @@ def show_lines(args: argparse.Namespace, job: dict[str, Any]) -> list[str]:
     lines += ["", *contract_lines(contract)]
     if job.get("leakage"):
         lines += ["", *leakage_lines(job["leakage"])]
+    if job.get("trust"):
+        lines += ["", *trust_lines(job["trust"])]
     lines += end_lines(job)
     return [*lines, "", next_line(args, job)]
 

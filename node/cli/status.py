@@ -112,7 +112,8 @@ def _datasets(number: int) -> str:
 
 
 def _proposal(approval: dict[str, Any]) -> str:
-    return f"{shorten(approval['name'], 24)}, from {approval['proposer']}: {approval['purpose']}"
+    role = ", as its dealer" if approval["role"] == "dealer" else ""
+    return f"{shorten(approval['name'], 24)}{role}, from {approval['proposer']}: {approval['purpose']}"
 
 
 def _warning(text: str, remedy: str) -> str:

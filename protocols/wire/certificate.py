@@ -17,7 +17,7 @@ from hansa.protocols.wire.contract import Contract
 from hansa.protocols.wire.fields import Fields
 
 _TAG = "contract"
-_MAX_BYTES = 512 * limits.CONTRACT_MAX_PARTIES
+_MAX_BYTES = 512 * limits.CONTRACT_MAX_MEMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """One signature of every party, in rank order, for one attempt."""
+    """One signature of every member, in rank order, for one attempt."""
 
     job_id: bytes
     attempt: int
@@ -79,11 +79,11 @@ class Certificate:
 
     @classmethod
     def of(cls, contract: Contract, attempt: int, signatures: Iterable[Signature]) -> Certificate | None:
-        """The certificate, or None while a party's signature is missing."""
+        """The certificate, or None while a member's signature is missing."""
         by_identity = {s.identity: s for s in signatures if s.attempt == attempt and s.job_id == contract.job_id}
-        if any(party.identity not in by_identity for party in contract.parties):
+        if any(member.identity not in by_identity for member in contract.members):
             return None
-        return cls(contract.job_id, attempt, tuple(by_identity[party.identity] for party in contract.parties))
+        return cls(contract.job_id, attempt, tuple(by_identity[member.identity] for member in contract.members))
 
     def encode(self) -> bytes:
         """The canonical bytes, equal at every party."""
@@ -97,30 +97,30 @@ class Certificate:
         certificate = cls(
             job_id=fields.octets("job_id", 32),
             attempt=fields.number("attempt", 0, limits.MAX_ATTEMPT),
-            entries=fields.each("entries", limits.CONTRACT_MAX_PARTIES, Signature.from_untrusted, least=2),
+            entries=fields.each("entries", limits.CONTRACT_MAX_MEMBERS, Signature.from_untrusted, least=2),
         )
         fields.end()
         return certificate
 
     def verify(self, contract: Contract) -> None:
-        """Raise ``SecurityError``, naming the party, unless every party of ``contract`` signed this attempt."""
+        """Raise ``SecurityError``, naming the member, unless every member of ``contract`` signed this attempt."""
         signers = [entry.identity for entry in self.entries]
-        for rank, party in enumerate(contract.parties):
+        for rank, member in enumerate(contract.members):
             entry = self.entries[rank] if rank < len(self.entries) else None
             good = entry is not None and (entry.identity, entry.job_id, entry.nonce, entry.attempt) == (
-                party.identity,
+                member.identity,
                 contract.job_id,
                 contract.nonce,
                 self.attempt,
             )
             if entry is None or not good:
                 raise SecurityError(
-                    f"the certificate holds no valid signature of {party.name}",
+                    f"the certificate holds no valid signature of {member.name}",
                     remedy="submit the job anew",
-                    peer=party.name,
+                    peer=member.name,
                 )
             entry.verify()
-        if len(signers) != len(contract.parties) or self.job_id != contract.job_id:
+        if len(signers) != len(contract.members) or self.job_id != contract.job_id:
             raise SecurityError("the certificate is for another contract", remedy="submit the job anew")
 
 

@@ -87,7 +87,7 @@ Effect = Broadcast | Note | Committed | Ended
 
 
 class Consent:
-    """One node's consent to one contract. ``seed`` is the Ed25519 seed of ``me``, one of the parties."""
+    """One node's consent to one contract. ``seed`` is the Ed25519 seed of ``me``, one of the members."""
 
     def __init__(self, contract: Contract, *, me: bytes, seed: bytes) -> None:
         if contract.rank_of(me) is None:
@@ -127,8 +127,8 @@ class Consent:
 
     @property
     def waiting_for(self) -> tuple[bytes, ...]:
-        """The parties that have not signed."""
-        return tuple(p.identity for p in self.contract.parties if p.identity not in self._signatures)
+        """The members that have not signed."""
+        return tuple(m.identity for m in self.contract.members if m.identity not in self._signatures)
 
     @property
     def certificate(self) -> Certificate | None:
@@ -285,4 +285,4 @@ class Consent:
 
     def _name(self, identity: bytes) -> str:
         rank = self.contract.rank_of(identity)
-        return self.contract.parties[rank].name if rank is not None else "a stranger"
+        return self.contract.members[rank].name if rank is not None else "a stranger"

@@ -13,72 +13,49 @@ from typing import Any
 
 from hansa.config.vocabulary import (
     ALGORITHMS,
-    ENGINE_PARTIES,
+    COMPUTING_PARTIES,
     ENGINES,
     FRAC_BITS,
     KINDS,
+    LEAST_PARTIES,
     METRICS,
     NORMALISATIONS,
-    PARAMS,
     SCORES,
     WEIGHTS,
 )
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, limits
+from hansa.protocols.wire.contract_parts import (
+    Align,
+    Dealer,
+    Limits,
+    Opening,
+    Outputs,
+    Param,
+    Party,
+    dealer_untrusted,
+    opening_untrusted,
+    params_map,
+    params_untrusted,
+    party_map,
+    party_untrusted,
+)
 from hansa.protocols.wire.fields import Fields
 from hansa.protocols.wire.signing import tagged_hash
 
-VERSION = 1
-Param = int | float
+__all__ = ["VERSION", "Align", "Contract", "Dealer", "Limits", "Opening", "Outputs", "Party"]
 
-
-@dataclass(frozen=True, slots=True)
-class Align:
-    """How keys are compared: ``exact``, ``trim`` (outer blanks), ``trim-casefold``."""
-
-    normalise: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Who receives test scores, weights and metrics."""
-
-    scores: str
-    weights: str
-    metrics: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a party may be asked to handle."""
-
-    max_rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """One value that the job opens: its name in the protocols, the ranks that learn it, and words for people."""
-
-    what: str
-    to: tuple[int, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """What one institution brings: who, which dataset of which schema, which feature columns, the label or None."""
-
-    identity: bytes
-    name: str
-    dataset: str
-    schema_digest: bytes
-    columns: tuple[str, ...]
-    label: str | None
+VERSION = 2
+FIRST_VERSION = 1
+"""Contracts without a dealer, all of whose parties compute: their models are still to be used."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """A job, complete. Ranks are the places in ``parties``; times are unix seconds; ``model`` is a training job id."""
+    """A job, complete. Ranks are the places in ``parties``, the dealer's is the one after; times are unix seconds.
+
+    ``model`` is a training job id; ``computing`` the ranks that compute where not all do (empty: all do).
+    """
 
     version: int
     kind: str
@@ -99,19 +76,26 @@ class Contract:
     created: int
     expires: int
     nonce: bytes
+    computing: tuple[int, ...] = ()
+    dealer: Dealer | None = None
 
     def encode(self) -> bytes:
         """The canonical bytes."""
+        dealer = self.dealer
+        later = {
+            "computing": list(self.computing),
+            "dealer": None if dealer is None else {"identity": dealer.identity, "name": dealer.name},
+        }
         return canonical.encode(
             {
                 "version": self.version,
                 "kind": self.kind,
                 "name": self.name,
                 "purpose": self.purpose,
-                "parties": [_party_map(party) for party in self.parties],
+                "parties": [party_map(party) for party in self.parties],
                 "align": {"normalise": self.align.normalise},
                 "algorithm": self.algorithm,
-                "params": _params_map(self.algorithm, self.params),
+                "params": params_map(self.algorithm, self.params),
                 "test_fraction": float(self.test_fraction),
                 "seed": self.seed,
                 "frac_bits": self.frac_bits,
@@ -128,6 +112,7 @@ class Contract:
                 "expires": self.expires,
                 "nonce": self.nonce,
             }
+            | (later if self.version > FIRST_VERSION else {})
         )
 
     @cached_property
@@ -140,9 +125,18 @@ class Contract:
         """The rank whose party brings (or, for a model, brought) the label."""
         return next((rank for rank, party in enumerate(self.parties) if party.label is not None), None)
 
+    @property
+    def members(self) -> tuple[Party | Dealer, ...]:
+        """Everyone who signs and runs a worker, in rank order: the parties, then the dealer if there is one."""
+        return self.parties if self.dealer is None else (*self.parties, self.dealer)
+
     def rank_of(self, identity: bytes) -> int | None:
-        """The rank of an identity, or None for a stranger."""
-        return next((rank for rank, party in enumerate(self.parties) if party.identity == identity), None)
+        """A member's rank, or None for a stranger."""
+        return next((rank for rank, member in enumerate(self.members) if member.identity == identity), None)
+
+    def party(self, identity: bytes) -> Party | None:
+        """What this party brings; None for the dealer and for strangers."""
+        return next((party for party in self.parties if party.identity == identity), None)
 
     @classmethod
     def decode_untrusted(cls, data: bytes | memoryview) -> Contract:
@@ -152,15 +146,18 @@ class Contract:
         outputs = Fields(fields.map("outputs"), "a contract's outputs")
         align = Fields(fields.map("align"), "a contract's alignment")
         bounds = Fields(fields.map("limits"), "a contract's limits")
+        version = fields.number("version", FIRST_VERSION, VERSION)
+        everyone_computes = version == FIRST_VERSION
+        most = limits.CONTRACT_MAX_PARTIES
         contract = cls(
-            version=fields.number("version", VERSION, VERSION),
+            version=version,
             kind=fields.choice("kind", *KINDS),
             name=fields.text("name", limits.NAME_MAX * 2, least=1),
             purpose=fields.text("purpose", limits.TEXT_MAX, least=1),
-            parties=fields.each("parties", limits.CONTRACT_MAX_PARTIES, _party_untrusted, least=2),
+            parties=fields.each("parties", limits.CONTRACT_MAX_PARTIES, party_untrusted, least=2),
             align=Align(align.choice("normalise", *NORMALISATIONS)),
             algorithm=algorithm,
-            params=_params_untrusted(algorithm, fields.map("params")),
+            params=params_untrusted(algorithm, fields.map("params")),
             test_fraction=fields.real("test_fraction", 0.0, 0.9),
             seed=fields.octets("seed", 16),
             frac_bits=fields.number("frac_bits", FRAC_BITS, FRAC_BITS),
@@ -171,11 +168,13 @@ class Contract:
                 outputs.choice("metrics", *METRICS),
             ),
             model=fields.optional_octets("model", 32),
-            openings=fields.each("openings", limits.CONTRACT_MAX_OPENINGS, _opening_untrusted),
+            openings=fields.each("openings", limits.CONTRACT_MAX_OPENINGS, opening_untrusted),
             limits=Limits(bounds.number("max_rows", 1, limits.CONTRACT_MAX_ROWS)),
             created=fields.number("created", 0, 1 << 40),
             expires=fields.number("expires", 0, 1 << 40),
             nonce=fields.octets("nonce", 16),
+            computing=() if everyone_computes else fields.integers("computing", most, most - 1),
+            dealer=None if everyone_computes else fields.value("dealer", dealer_untrusted),
         )
         for part in (fields, outputs, align, bounds):
             part.end()
@@ -186,14 +185,26 @@ class Contract:
 
     def check(self) -> None:
         """Raise ``ConsentError`` where the fields, each valid, do not fit each other."""
-        identities = {party.identity for party in self.parties}
-        names = {party.name for party in self.parties}
+        identities = {member.identity for member in self.members}
+        names = {member.name for member in self.members}
         labels = [party.name for party in self.parties if party.label is not None]
-        need = ENGINE_PARTIES[self.engine]
+        least = LEAST_PARTIES[self.engine]
         problems = (
-            (len(identities) != len(self.parties), "names a party twice"),
-            (len(names) != len(self.parties), "gives two parties one name"),
-            (len(self.parties) != need, f"has {len(self.parties)} parties; the engine {self.engine} takes {need}"),
+            (len(identities) != len(self.members), "names a party twice"),
+            (len(names) != len(self.members), "gives two parties one name"),
+            (self.version == FIRST_VERSION and self.engine != "replicated", "is of a version without this engine"),
+            (
+                len(self.parties) < least,
+                f"has {len(self.parties)} parties; the engine {self.engine} takes {least} or more",
+            ),
+            (
+                self.dealer is not None and self.engine != "additive",
+                f"names a dealer; the engine {self.engine} has none",
+            ),
+            (
+                not self._computing_fits(),
+                f"does not name the parties that compute as the engine {self.engine} needs it",
+            ),
             (len(labels) != 1, "does not name exactly one label"),
             (not any(party.columns for party in self.parties), "names no feature column"),
             (any(party.label in party.columns for party in self.parties), "uses its label as a feature"),
@@ -210,6 +221,14 @@ class Contract:
                     f"the contract '{self.name}' {why}", remedy="correct the job file and submit it anew", job=self.name
                 )
 
+    def _computing_fits(self) -> bool:
+        """Exactly as many as the engine takes, in order, where these are not all; else none is named."""
+        need = COMPUTING_PARTIES.get(self.engine)
+        if need is None or len(self.parties) == need:
+            return not self.computing
+        ranks = sorted(set(self.computing))
+        return len(ranks) == need and list(self.computing) == ranks and ranks[-1] < len(self.parties)
+
     def describe(self) -> dict[str, Any]:
         """The contract for people and JSON: bytes in hex, parties by name."""
         return {
@@ -219,6 +238,8 @@ class Contract:
             "purpose": self.purpose,
             "algorithm": self.algorithm,
             "engine": self.engine,
+            "dealer": None if self.dealer is None else self.dealer.name,
+            "computing": [self.parties[rank].name for rank in self.computing or range(len(self.parties))],
             "params": dict(self.params),
             "test_fraction": self.test_fraction,
             "seed": self.seed.hex(),
@@ -256,54 +277,3 @@ _NEED_SCORES = (
     'keeps the test scores from everybody (outputs.scores = "none"), so nobody can compute the metrics of the test '
     "part; open them to the label's owner or set split.test = 0"
 )
-
-
-def _party_map(party: Party) -> dict[str, Any]:
-    return {
-        "identity": party.identity,
-        "name": party.name,
-        "dataset": party.dataset,
-        "schema_digest": party.schema_digest,
-        "columns": list(party.columns),
-        "label": party.label,
-    }
-
-
-def _party_untrusted(value: Any) -> Party:
-    fields = Fields(value, "a contract's party")
-    party = Party(
-        identity=fields.octets("identity", 32),
-        name=fields.text("name", limits.NAME_MAX, least=1),
-        dataset=fields.text("dataset", limits.NAME_MAX, least=1),
-        schema_digest=fields.octets("schema_digest", 32),
-        columns=fields.texts("columns", limits.CONTRACT_MAX_COLUMNS, limits.COLUMN_NAME_MAX),
-        label=fields.optional_text("label", limits.COLUMN_NAME_MAX),
-    )
-    fields.end()
-    return party
-
-
-def _opening_untrusted(value: Any) -> Opening:
-    fields = Fields(value, "a contract's opening")
-    opening = Opening(
-        what=fields.text("what", limits.NAME_MAX * 2, least=1),
-        to=fields.integers("to", limits.CONTRACT_MAX_PARTIES, limits.CONTRACT_MAX_PARTIES - 1),
-        text=fields.text("text", limits.TEXT_MAX),
-    )
-    fields.end()
-    return opening
-
-
-def _params_map(algorithm: str, params: Mapping[str, Param]) -> dict[str, Param]:
-    """Each number in the type its parameter has: 0 and 0.0 are one contract, so they must be one job id."""
-    known = PARAMS.get(algorithm, {})
-    return {name: float(value) if known.get(name, (int,))[0] is float else value for name, value in params.items()}
-
-
-def _params_untrusted(algorithm: str, value: dict[str, Any]) -> dict[str, Param]:
-    fields = Fields(value, f"the parameters of {algorithm}")
-    params: dict[str, Param] = {}
-    for name, (kind, least, most, _) in PARAMS[algorithm].items():
-        params[name] = fields.number(name, int(least), int(most)) if kind is int else fields.real(name, least, most)
-    fields.end()
-    return params

@@ -100,6 +100,10 @@ class Fields:
         """A list of at most ``count`` integers from 0 to ``most``."""
         return self.each(name, count, lambda item: Fields({name: item}, self.what).number(name, 0, most))
 
+    def value(self, name: str, read: Callable[[Any], T]) -> T:
+        """One value through ``read``."""
+        return read(self._take(name))
+
     def map(self, name: str) -> dict[str, Any]:
         """A nested map, as it is."""
         value = self._take(name)

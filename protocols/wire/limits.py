@@ -5,7 +5,7 @@ Specification constants come from the Noise specification (revision 34); impleme
 
 from __future__ import annotations
 
-from hansa.config.vocabulary import MOST_ADDRESSES
+from hansa.config.vocabulary import MOST_ADDRESSES, MOST_PARTIES
 
 # --- Noise specification -----------------------------------------------------------------------------------------
 NOISE_MAX_MESSAGE = 65_535
@@ -45,7 +45,9 @@ CANONICAL_MAX_VALUES = 1 << 19
 
 # --- contracts and consent ---------------------------------------------------------------------------------------
 CONTRACT_MAX_BYTES = 1 << 20
-CONTRACT_MAX_PARTIES = 16
+CONTRACT_MAX_PARTIES = MOST_PARTIES
+CONTRACT_MAX_MEMBERS = CONTRACT_MAX_PARTIES + 1
+"""The parties and a dealer."""
 CONTRACT_MAX_COLUMNS = 10_000
 CONTRACT_MAX_OPENINGS = 256
 CONTRACT_MAX_LIFETIME_S = 30 * 24 * 3600

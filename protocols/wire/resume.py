@@ -2,8 +2,9 @@
 
 Every party offers: its signature for one attempt number (with a fresh job key) and the checkpoints it holds. An offer
 for a higher attempt than ours makes us offer anew for that one. When the offers of all parties for one attempt are
-there, the attempt is agreed; it begins at the greatest checkpoint that all hold (0: after alignment; -1: from the
-start). Attempts enter every key, so nothing of an earlier attempt can be replayed into a later one.
+there, the attempt is agreed; it begins at the greatest checkpoint that all parties hold (0: after alignment; -1: from
+the start); a dealer holds none and has no say in that. Attempts enter every key, so nothing of an earlier attempt can
+be replayed into a later one.
 
     WAITING --offer of every party for one attempt--> AGREED
     WAITING --a higher attempt seen--> WAITING (offer anew)
@@ -50,9 +51,9 @@ class Resume:
     def waiting_for(self) -> tuple[bytes, ...]:
         """Parties without an offer for the present attempt."""
         return tuple(
-            p.identity
-            for p in self.contract.parties
-            if p.identity not in self._offers or self._offers[p.identity].signature.attempt != self.attempt
+            m.identity
+            for m in self.contract.members
+            if m.identity not in self._offers or self._offers[m.identity].signature.attempt != self.attempt
         )
 
     @property
@@ -92,5 +93,5 @@ class Resume:
         certificate = Certificate.of(self.contract, self.attempt, (o.signature for o in self._offers.values()))
         if certificate is None:
             return None
-        common = set.intersection(*(set(offer.checkpoints) for offer in self._offers.values()))
+        common = set.intersection(*(set(self._offers[p.identity].checkpoints) for p in self.contract.parties))
         return Agreed(certificate, max(common, default=FROM_START))

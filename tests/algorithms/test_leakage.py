@@ -36,6 +36,30 @@ def test_the_default_contract_opens_exactly_this():
     )
 
 
+ASSUMED = "all are taken to follow the protocol and to be no more than curious (semi-honest)"
+
+
+def test_whom_each_engine_trusts():
+    assert leakage.trust("additive", NAMES, (), None) == (
+        "each of bank, bureau and telecom keeps its inputs even from all the others together; nobody deals",
+        ASSUMED,
+    )
+    assert leakage.trust("additive", NAMES[:2], (), "exchange") == (
+        "exchange deals random numbers: it sees no data and no opened value, only sizes",
+        "exchange together with any one of bank and bureau could read all inputs; without exchange, each keeps its "
+        "inputs even from all the others together",
+        ASSUMED,
+    )
+    assert leakage.trust("replicated", NAMES, (), None) == (
+        "any two of bank, bureau and telecom together could read all inputs; no other group of institutions can",
+        ASSUMED,
+    )
+    assert leakage.trust("replicated", (*NAMES, "lab", "shop"), (0, 1, 3), None)[:2] == (
+        "any two of bank, bureau and lab together could read all inputs; no other group of institutions can",
+        "telecom and shop only share their inputs in and receive",
+    )
+
+
 def test_the_label_owner_may_be_anybody():
     assert ("test scores", (2,)) in stated("train", outputs(), 2)
     assert leakage.openings("train", "lr", outputs(), NAMES, 2)[3][2].endswith("and the intercept")

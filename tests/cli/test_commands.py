@@ -232,6 +232,7 @@ def test_status_says_what_comes_next(changed, following, hansa, daemon, samples)
 def test_status_of_a_busy_node_fits_the_screen(hansa, daemon, samples):
     long = "a purpose that goes on and on " * 5
     approval = {"name": "n" * 60, "kind": "train", "proposer": "lab", "purpose": long, "expires_in_s": 99}
+    approval |= {"role": "dealer", "trust": []}
     daemon.answers["node.status"] = samples.status(
         peers=[samples.peer(f"peer-{n:02}", online=n % 2 == 0) for n in range(30)],
         jobs=[samples.glance(n, waiting_for=["bureau", "lab"], name="j" * 60) for n in range(40)],

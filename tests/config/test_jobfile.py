@@ -20,11 +20,19 @@ PARTY = '[[party]]\nname = "bank"\ndataset = "clients"\nlabel = "default"\n'
 
 def test_the_least_job_file_has_the_defaults():
     job = parse(HEAD + PARTY, "job.toml")
-    assert (job.engine, job.expires_in_s, job.seed) == ("replicated", 3600, None)
+    assert (job.engine, job.expires_in_s, job.seed) == ("auto", 3600, None)
     assert job.params == {"epochs": 10, "batch_size": 1024, "learning_rate": 0.5, "l2": 0.0}
     assert (job.align.normalise, job.split.test) == ("trim", 0.2)
     assert (job.outputs.scores, job.outputs.weights, job.outputs.metrics) == ("label-owner", "owner", "all")
     assert job.parties[0].columns == ("*",)
+
+
+def test_a_dealer_and_the_parties_that_compute():
+    job = parse(HEAD + 'engine = "additive"\ndealer = "exchange"\n' + PARTY, "job.toml")
+    assert (job.engine, job.dealer, job.computing) == ("additive", "exchange", ())
+    guests = "".join(f'[[party]]\nname = "{name}"\ndataset = "d"\n' for name in "abc")
+    job = parse(HEAD + 'engine = "replicated"\ncomputing = ["c", "bank", "a"]\n' + PARTY + guests, "job.toml")
+    assert (job.dealer, job.computing) == (None, ("c", "bank", "a"))
 
 
 def test_the_example_in_the_docs():
@@ -42,10 +50,8 @@ def test_the_examples_shipped():
 
 def test_every_key_is_in_the_docs():
     text = (DOCS / "job.md").read_text()
-    keys = (
-        "name purpose algorithm engine expires_in seed normalise test epochs batch_size learning_rate l2 scores weights"
-    )
-    for key in [*keys.split(), "metrics", "dataset", "label", "columns"]:
+    keys = "name purpose algorithm engine dealer computing expires_in seed normalise test epochs batch_size"
+    for key in [*keys.split(), "learning_rate", "l2", "scores", "weights", "metrics", "dataset", "label", "columns"]:
         assert f"`{key}`" in text
 
 
@@ -57,7 +63,13 @@ def test_every_key_is_in_the_docs():
         (f'name = "{"n" * 129}"\n' + PARTY, 1, "name cannot be"),
         ('name = "n"\npurpose = "\\u202ep"\n' + PARTY, 2, "purpose cannot be"),
         ('name = "n"\npurpose = "p"\nalgorithm = "gbdt"\n' + PARTY, 3, "algorithm must be one of lr"),
-        (HEAD + 'engine = "enclave"\n' + PARTY, 4, "engine must be one of replicated"),
+        (HEAD + 'engine = "enclave"\n' + PARTY, 4, "engine must be one of auto, additive, replicated"),
+        (HEAD + 'engine = "replicated"\ndealer = "x"\n' + PARTY, 5, "dealer goes with the engine additive only"),
+        (HEAD + 'dealer = "bank"\n' + PARTY, 4, "dealer is 'bank', a party of the job"),
+        (HEAD + 'dealer = ""\n' + PARTY, 4, "dealer cannot be ''"),
+        (HEAD + 'computing = ["bank"]\n' + PARTY, 4, "computing goes with the engine replicated only"),
+        (HEAD + 'engine = "replicated"\ncomputing = ["bank"]\n' + PARTY, 5, "computing must name 3 different parties"),
+        (HEAD + 'engine = "replicated"\ncomputing = ["a", "b", "c"]\n' + PARTY, 5, "names 'a', which is no party"),
         (HEAD + 'expires_in = "soon"\n' + PARTY, 4, "expires_in cannot be 'soon': write 90s, 15m, 2h or 7d"),
         (HEAD + 'expires_in = "31d"\n' + PARTY, 4, "at most 30d"),
         (HEAD + 'seed = "12"\n' + PARTY, 4, "seed cannot be '12'"),

@@ -31,6 +31,14 @@ def test_its_commented_example_is_good(tmp_path):
     policy = load(tmp_path, text)
     assert policy.rules[0].action == "approve"
     assert policy.rules[0].max_rows == 1_000_000
+    assert policy.rules[0].roles == ("party",)
+    assert policy.rules[0].dealers == ("exchange",)
+
+
+def test_a_rule_is_about_a_party_unless_it_says_otherwise(tmp_path):
+    rules = load(tmp_path, '[[rule]]\naction = "ask"\n[[rule]]\naction = "ask"\nroles = ["dealer"]\n').rules
+    assert [rule.roles for rule in rules] == [("party",), ("dealer",)]
+    assert load(tmp_path, '[[rule]]\naction = "approve"\nroles = []\n').rules[0].roles == ("party",)
 
 
 def test_rules_keep_their_order(tmp_path):
@@ -47,6 +55,8 @@ def test_rules_keep_their_order(tmp_path):
         ('[[rule]]\naction = "ask"\n[[rule]]\naction = "ask"\npeer = ["a"]\n', 5, r"rule\.peer .*did you mean 'peers'"),
         ('[[rule]]\naction = "ask"\nkinds = ["training"]\n', 3, "holds 'training'; known: train, predict, release"),
         ('[[rule]]\naction = "ask"\nweights = ["none"]\n', 3, "holds 'none'; known: owner, all"),
+        ('[[rule]]\naction = "ask"\nengines = ["auto"]\n', 3, "holds 'auto'; known: additive, replicated"),
+        ('[[rule]]\naction = "ask"\nroles = ["guest"]\n', 3, "holds 'guest'; known: party, dealer"),
         ('[[rule]]\naction = "ask"\npeers = "a"\n', 3, r"rule\.peers must be a list of strings"),
         ('[[rule]]\naction = "ask"\nmax_rows = 0\n', 3, r"rule\.max_rows must be an integer from 1"),
         ('[rule]\naction = "ask"\n', 1, r"must be written as \[\[rule\]\] sections"),

@@ -55,7 +55,7 @@ async def test_watch_show_logs_and_what_is_refused(league_of, job_text):
 
         predicted = (await league.call("bureau", "model.predict", model=job, data="clients"))["job"]
         await league.settled(predicted, "done")
-        with pytest.raises(UsageError, match="has made no model: it is a predict job"):
+        with pytest.raises(UsageError, match="has made no model here: it is a predict job"):
             await league.call("bank", "model.show", model=predicted)
         assert (await league.call("bank", "model.scores", job=predicted))["rows"] == 300
         assert [len(await league.call(name, "model.list")) for name in league.daemons] == [1, 1, 1]

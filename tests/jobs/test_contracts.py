@@ -3,9 +3,18 @@ import dataclasses
 import pytest
 
 from hansa.config.jobfile import parse
-from hansa.node.contracts import Offer, contract_from, contract_on_model, nearest, openings_of
+from hansa.node.contracts import (
+    Offer,
+    contract_from,
+    contract_on_model,
+    engine_of,
+    nearest,
+    openings_of,
+    trust_of,
+    why_engine,
+)
 from hansa.node.errors import UsageError
-from hansa.protocols.wire.contract import Contract, Outputs
+from hansa.protocols.wire.contract import Contract, Dealer, Outputs
 from hansa.protocols.wire.messages import DatasetInfo
 
 NOW = 1_800_000_000
@@ -92,9 +101,66 @@ def test_what_does_not_exist_is_named_with_what_does(before, after, match):
         build(TEXT.replace(before, after))
 
 
-def test_the_engine_takes_exactly_three_parties():
-    with pytest.raises(UsageError, match="exactly 3 parties, the job file has 2"):
-        build(TEXT[: TEXT.rindex("[[party]]")])
+TWO = TEXT[: TEXT.rindex("[[party]]")]
+
+
+def known_with(*names):
+    more = {name: Offer(name, name[0].encode() * 32, (info(),)) for name in names}
+    return offers() | more
+
+
+def test_replicated_takes_three_parties_or_more():
+    with pytest.raises(UsageError, match="'replicated' takes 3 to 16 parties, the job file has 2"):
+        build('engine = "replicated"\n' + TWO)
+    with pytest.raises(UsageError, match="'additive' takes 2 to 16 parties, the job file has 1"):
+        build(TWO[: TWO.rindex("[[party]]")])
+
+
+def test_auto_is_additive_and_says_why():
+    for text in (TWO, TEXT):
+        contract = build(text)
+        assert (contract.engine, contract.dealer, contract.computing) == ("additive", None, ())
+        assert "nobody deals" in trust_of(contract)[0]
+    job = parse(TEXT, "job.toml")
+    assert engine_of(job) == "additive"
+    assert why_engine(job) == "auto: the safest that fits, as any group of the others may collude, and nobody deals"
+    dealt = parse('dealer = "exchange"\n' + TEXT, "job.toml")
+    assert why_engine(dealt).startswith("auto: the job file names a dealer")
+    assert why_engine(parse('engine = "replicated"\n' + TEXT, "job.toml")) == "the job file names it"
+
+
+def test_a_dealer_is_a_peer_without_data():
+    known = known_with("exchange")
+    text = 'dealer = "exchange"\n' + TEXT
+    contract = build(text, known)
+    assert contract.dealer == Dealer(b"e" * 32, "exchange")
+    assert Contract.decode_untrusted(contract.encode()) == contract
+    assert trust_of(contract)[0].startswith("exchange deals random numbers")
+    with pytest.raises(UsageError, match=r"the dealer 'exchange' is neither this node nor one of its peers"):
+        build(text)
+    known["exchange"] = Offer("exchange", b"b" * 32, None)
+    with pytest.raises(UsageError, match="the dealer 'exchange' is a party of the job too"):
+        build(text, known)
+
+
+def test_a_model_made_with_a_dealer_is_used_with_it():
+    known = known_with("exchange")
+    trained = build('dealer = "exchange"\n' + TEXT, known)
+    contract = contract_on_model(trained, "release", {}, known, now=NOW, expires_in_s=60)
+    assert (contract.dealer, contract.engine) == (trained.dealer, "additive")
+    with pytest.raises(UsageError, match="exchange, who trained this model with you, is no longer"):
+        contract_on_model(trained, "release", {}, offers(), now=NOW, expires_in_s=60)
+
+
+def test_three_of_more_parties_compute():
+    more = '[[party]]\nname = "lab"\ndataset = "clients"\n'
+    known = known_with("lab")
+    assert build('engine = "replicated"\n' + TEXT + more, known).computing == (0, 1, 2)
+    chosen = 'engine = "replicated"\ncomputing = ["lab", "telecom", "bank"]\n' + TEXT + more
+    contract = build(chosen, known)
+    assert contract.computing == (0, 2, 3)
+    assert trust_of(contract)[0].startswith("any two of bank, telecom and lab together could read")
+    assert build('engine = "replicated"\n' + TEXT).computing == ()
 
 
 def test_one_institution_under_two_names_is_refused():

@@ -5,7 +5,7 @@ import pytest
 from hansa.config.policy import Policy, Rule
 from hansa.node.contracts import openings_of
 from hansa.node.policy_check import decide
-from hansa.protocols.wire.contract import Align, Contract, Limits, Outputs, Party
+from hansa.protocols.wire.contract import Align, Contract, Dealer, Limits, Outputs, Party
 
 ME, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 NAMES = {B: "bureau", C: "telecom"}
@@ -74,6 +74,11 @@ def test_the_default_decides_where_none_matches():
         ({"scores": ("all",)}, False),
         ({"weights": ("owner",)}, True),
         ({"weights": ("all",)}, False),
+        ({"engines": ("replicated",)}, True),
+        ({"engines": ("additive",)}, False),
+        ({"roles": ("party", "dealer")}, True),
+        ({"roles": ("dealer",)}, False),
+        ({"dealers": ("exchange",)}, True),
         ({"max_rows": 1000}, True),
         ({"max_rows": 999}, False),
     ],
@@ -90,3 +95,56 @@ def test_a_release_gives_weights_to_all_and_asks_for_no_dataset():
     released = dataclasses.replace(CONTRACT, kind="release", model=b"m" * 32)
     assert action(Rule("approve", weights=("owner",)), released) == "ask"
     assert action(Rule("approve", weights=("all",), datasets=("other",)), released) == "approve"
+
+
+D = b"d" * 32
+DEALT = dataclasses.replace(CONTRACT, version=2, engine="additive", dealer=Dealer(D, "called-d"))
+WITH_DEALER = {**NAMES, D: "exchange"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "matches"),
+    [
+        ({}, False),
+        ({"peers": ("bureau", "telecom")}, False),
+        ({"peers": ("bureau", "telecom", "exchange")}, True),
+        ({"peers": ("*",)}, True),
+        ({"dealers": ("exchange",)}, True),
+        ({"dealers": ("exch*",)}, True),
+        ({"dealers": ("called-d",)}, False),
+        ({"dealers": ("market",), "peers": ("*",)}, False),
+        ({"dealers": ("exchange",), "peers": ("bureau",)}, False),
+        ({"dealers": ("exchange",), "engines": ("replicated",)}, False),
+        ({"dealers": ("exchange",), "roles": ("dealer",)}, False),
+    ],
+)
+def test_an_approval_must_name_the_dealer(fields, matches):
+    assert action(Rule("approve", **fields), DEALT, WITH_DEALER) == ("approve" if matches else "ask")
+
+
+def test_an_unknown_dealer_is_approved_by_no_rule():
+    assert action(Rule("approve", dealers=("*",)), DEALT, NAMES) == "ask"
+
+
+@pytest.mark.parametrize("forbidden", ["refuse", "ask"])
+def test_naming_a_dealer_is_no_way_around_a_rule(forbidden):
+    policy = Policy("approve", (Rule(forbidden, scores=("label-owner",)), Rule("approve", dealers=("exchange",))))
+    assert decide(policy, DEALT, ME, WITH_DEALER).action == forbidden
+
+
+def test_a_dealer_can_be_refused_by_name():
+    policy = Policy("approve", (Rule("refuse", dealers=("exchange",)),))
+    assert decide(policy, DEALT, ME, WITH_DEALER).action == "refuse"
+    assert decide(policy, CONTRACT, ME, WITH_DEALER).action == "approve"
+    assert decide(policy, DEALT, ME, {**NAMES, D: "market"}).action == "approve"
+
+
+def test_nobody_becomes_a_dealer_unasked():
+    names = {ME: "bank", **NAMES}
+    rules = (Rule("approve", peers=("*",)), Rule("refuse", kinds=("train",)))
+    assert decide(Policy("approve", rules), DEALT, D, names).action == "ask"
+    assert decide(Policy("refuse", rules), DEALT, D, names).action == "refuse"
+    willing = Rule("approve", roles=("dealer",), peers=("bank", "bureau", "telecom"))
+    assert decide(Policy("refuse", (willing,)), DEALT, D, names).action == "approve"
+    assert decide(Policy("refuse", (willing,)), DEALT, D, {**names, C: "other"}).action == "refuse"
+    assert decide(Policy("ask", (willing,)), CONTRACT, ME, NAMES).action == "ask"

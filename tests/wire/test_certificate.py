@@ -86,7 +86,7 @@ def test_more_or_other_than_the_contracts_parties_is_refused(trio_of, contract, 
 def test_decoding_is_bounded(contract, signatures):
     certificate = Certificate.of(contract, 0, signatures)
     value = canonical.decode_untrusted(certificate.encode(), 1 << 16)
-    for entries in ([value["entries"][0]], [value["entries"][0]] * (limits.CONTRACT_MAX_PARTIES + 1)):
+    for entries in ([value["entries"][0]], [value["entries"][0]] * (limits.CONTRACT_MAX_MEMBERS + 1)):
         with pytest.raises(PeerMisbehaved, match="'entries'"):
             Certificate.decode_untrusted(canonical.encode({**value, "entries": entries}))
     with pytest.raises(PeerMisbehaved, match="unknown fields: extra"):

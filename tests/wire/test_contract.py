@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import ConsentError, PeerMisbehaved
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.contract import Contract, Limits, Opening, Outputs
+from hansa.protocols.wire.contract import VERSION, Contract, Dealer, Limits, Opening, Outputs
 
 
 def plain(contract):
@@ -109,7 +109,7 @@ def test_a_second_encoding_of_one_contract_is_refused(trio_of):
         (("seed",), b"s" * 16, b"s" * 17),
         (("nonce",), b"s" * 16, b"s" * 15),
         (("parties", 0, "identity"), b"i" * 32, b"i" * 33),
-        (("version",), 1, 2),
+        (("version",), 1, 0),
     ],
 )
 def test_each_bound_holds_and_one_more_does_not(trio_of, path, most, too_much):
@@ -192,7 +192,7 @@ def test_fields_that_do_not_fit_each_other_are_refused_by_name(trio_of):
     cases = [
         ({"parties": (one, two, replace(three, identity=two.identity))}, "names a party twice"),
         ({"parties": (one, two, replace(three, name=two.name))}, "gives two parties one name"),
-        ({"parties": (one, two)}, "has 2 parties; the engine replicated takes 3"),
+        ({"parties": (one, two)}, "has 2 parties; the engine replicated takes 3 or more"),
         ({"parties": (one, two, replace(three, label="y"))}, "exactly one label"),
         ({"parties": (replace(one, label=None), two, three)}, "exactly one label"),
         ({"parties": tuple(replace(p, columns=()) for p in base.parties)}, "names no feature column"),
@@ -227,6 +227,90 @@ def test_the_edge_of_what_fits_is_accepted(trio_of, change):
         change["expires"] = base.created + change.pop("expires_in")
     contract = replace(base, **change)
     assert Contract.decode_untrusted(contract.encode()) == contract
+
+
+def with_dealer(trio_of, **changes):
+    fields = {"version": VERSION, "engine": "additive", "dealer": Dealer(trio_of.stranger, "exchange")}
+    return trio_of.contract(**(fields | changes))
+
+
+def parties_of(trio_of, count):
+    """As many parties, the first ones with the keys of ``trio_of``."""
+    one = trio_of.base.parties[1]
+    more = [replace(one, identity=bytes([n]) * 32, name=f"party-{n}") for n in range(3, count)]
+    return (*trio_of.base.parties[: min(3, count)], *more)
+
+
+def test_version_1_is_read_still_and_has_no_later_fields(trio_of):
+    old, new = trio_of.contract(), trio_of.contract(version=VERSION)
+    assert "dealer" not in plain(old)
+    assert plain(new)["dealer"] is None
+    assert Contract.decode_untrusted(new.encode()) == new
+    assert old.job_id != new.job_id
+    with pytest.raises(PeerMisbehaved, match="lacks 'computing'"):
+        Contract.decode_untrusted(changed(old, ("version",), VERSION))
+    with pytest.raises(PeerMisbehaved, match="unknown fields: computing, dealer"):
+        Contract.decode_untrusted(changed(new, ("version",), 1))
+    with pytest.raises(PeerMisbehaved, match="'version'"):
+        Contract.decode_untrusted(changed(new, ("version",), VERSION + 1))
+    with pytest.raises(ConsentError, match="of a version without this engine"):
+        Contract.decode_untrusted(trio_of.contract(engine="additive").encode())
+
+
+def test_a_dealer_is_a_member_after_the_parties(trio_of):
+    contract = Contract.decode_untrusted(with_dealer(trio_of).encode())
+    assert contract.dealer == Dealer(trio_of.stranger, "exchange")
+    assert [member.name for member in contract.members] == [*trio_of.names, "exchange"]
+    assert [contract.rank_of(identity) for identity in trio_of.identities] == [0, 1, 2, 3]
+    assert contract.party(trio_of.identities[1]) is contract.parties[1]
+    assert contract.party(trio_of.stranger) is None
+    assert contract.describe()["dealer"] == "exchange"
+    others = (
+        with_dealer(trio_of, dealer=Dealer(trio_of.stranger, "market")),
+        with_dealer(trio_of, dealer=Dealer(bytes(32), "exchange")),
+        with_dealer(trio_of, dealer=None),
+    )
+    assert len({contract.job_id, *(other.job_id for other in others)}) == 4
+
+
+@pytest.mark.parametrize(("engine", "count"), [("additive", 2), ("additive", 5), ("additive", 16), ("replicated", 3)])
+def test_how_many_parties_an_engine_takes(trio_of, engine, count):
+    contract = trio_of.contract(version=VERSION, engine=engine, parties=parties_of(trio_of, count))
+    assert Contract.decode_untrusted(contract.encode()) == contract
+    assert len(contract.describe()["computing"]) == count
+
+
+def test_three_of_more_parties_compute_replicated(trio_of):
+    five = {"version": VERSION, "parties": parties_of(trio_of, 5)}
+    contract = Contract.decode_untrusted(trio_of.contract(**five, computing=(0, 2, 4)).encode())
+    assert contract.describe()["computing"] == ["bank", "telecom", "party-4"]
+    for computing in ((), (0, 1), (0, 1, 2, 3), (2, 1, 0), (0, 0, 1), (1, 2, 5)):
+        with pytest.raises(ConsentError, match="does not name the parties that compute"):
+            Contract.decode_untrusted(trio_of.contract(**five, computing=computing).encode())
+    with pytest.raises(ConsentError, match="does not name the parties that compute"):
+        Contract.decode_untrusted(trio_of.contract(version=VERSION, computing=(0, 1, 2)).encode())
+    with pytest.raises(ConsentError, match="does not name the parties that compute"):
+        Contract.decode_untrusted(with_dealer(trio_of, computing=(0, 1)).encode())
+    with pytest.raises(PeerMisbehaved, match="'computing'"):
+        Contract.decode_untrusted(changed(contract, ("computing",), [0] * 17))
+
+
+def test_what_a_dealer_cannot_be(trio_of):
+    one = trio_of.base.parties[0]
+    cases = [
+        ({"engine": "replicated"}, "names a dealer; the engine replicated has none"),
+        ({"dealer": Dealer(one.identity, "exchange")}, "names a party twice"),
+        ({"dealer": Dealer(trio_of.stranger, one.name)}, "gives two parties one name"),
+        ({"parties": (one,)}, None),
+    ]
+    for change, match in cases:
+        with pytest.raises((ConsentError, PeerMisbehaved), match=match or "'parties'"):
+            Contract.decode_untrusted(with_dealer(trio_of, **change).encode())
+    for dealer in ({}, {"identity": bytes(32)}, {"identity": bytes(31), "name": "x"}, "exchange", 0):
+        with pytest.raises(PeerMisbehaved, match="dealer"):
+            Contract.decode_untrusted(changed(with_dealer(trio_of), ("dealer",), dealer))
+    with pytest.raises(PeerMisbehaved, match="unknown fields: dataset"):
+        Contract.decode_untrusted(changed(with_dealer(trio_of), ("dealer", "dataset"), "clients"))
 
 
 def test_a_party_without_columns_may_bring_the_label_alone(trio_of):
