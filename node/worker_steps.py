@@ -1,7 +1,8 @@
 """What a worker does between its links and its result: the contract's pipeline, and the files it leaves.
 
 The result, told to the daemon as JSON-like data: rows, test_rows, metrics (or None), weights (own columns opened to this
-party, by name), released (or None), scores (a file's path or ""), rounds, bytes_sent, seconds, steps.
+party, by name), released (or None), scores (a file's path or ""), rounds, bytes_sent, preprocessing (of these: rounds
+and bytes_sent for correlations), seconds, steps. A dealer's has costs only.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from hansa.node.progress import Reporter
 from hansa.node.sealing import SealedCheckpoints, model_name, seal, unseal, write_whole
 from hansa.node.worker_messages import Finished, Start
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.additive import dealer
 from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.engines import start_engine
+from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.session import Session
-from hansa.protocols.mpc.transcript import Transcript
+from hansa.protocols.mpc.transcript import Kind, Transcript
 from hansa.protocols.wire.contract import Contract
 
 
@@ -54,9 +56,35 @@ async def run_steps(
     reporter: Reporter,
     checkpoints: SealedCheckpoints,
 ) -> Finished:
-    """Run the job's pipeline over an open session. Raises what the pipeline raises."""
+    """Run the job's pipeline over an open session, or deal to those who do. Raises what the pipeline raises."""
     began = time.monotonic()
-    engine = await start_engine(session, contract.engine, contract.frac_bits)
+    n_parties = len(contract.parties)
+    if session.rank == n_parties:
+        reporter.step("deal")
+        await dealer.serve(session)
+        result, model = _facts(), b""
+    else:
+        async with open_engine(
+            session,
+            contract.engine,
+            parties=n_parties,
+            computing=contract.computing,
+            frac_bits=contract.frac_bits,
+        ) as engine:
+            result, model = await _compute(start, contract, engine, table, reporter, checkpoints)
+    result |= costs_of(session.transcript) | {"seconds": round(time.monotonic() - began, 3)}
+    return Finished(result, model)
+
+
+async def _compute(
+    start: Start,
+    contract: Contract,
+    engine: Engine,
+    table: PartyTable | None,
+    reporter: Reporter,
+    checkpoints: SealedCheckpoints,
+) -> tuple[dict[str, Any], bytes]:
+    """A party's part: its result, and its sealed part of the model if one was made."""
     terms = terms_of(contract)
     model = b""
     if contract.kind == "train" and table is not None:
@@ -70,8 +98,7 @@ async def run_steps(
         result = _facts(released=_write_released(start, released.to_json()))
     else:
         raise ProtocolError(f"a job '{contract.kind}' came without its table", remedy="report this as a bug")
-    result |= costs_of(session.transcript) | {"seconds": round(time.monotonic() - began, 3)}
-    return Finished(result, model)
+    return result, model
 
 
 async def _train(
@@ -121,14 +148,19 @@ def _facts(
 
 
 def costs_of(transcript: Transcript) -> dict[str, Any]:
-    """Rounds, bytes and seconds, in all and by step."""
+    """Rounds, bytes and seconds, in all and by step, and what of them went into preprocessing."""
     steps: dict[str, dict[str, float]] = {}
-    for (step, _), cost in transcript.steps.items():
+    before = {"rounds": 0, "bytes_sent": 0}
+    for (step, kind), cost in transcript.steps.items():
         found = steps.setdefault(step, {"rounds": 0, "bytes_sent": 0, "seconds": 0.0})
         found["rounds"] += cost.rounds
         found["bytes_sent"] += cost.total_bytes
         found["seconds"] = round(found["seconds"] + cost.seconds, 4)
-    return {"rounds": transcript.rounds, "bytes_sent": transcript.bytes_sent, "steps": steps}
+        if kind is Kind.PREPROCESSING:
+            before["rounds"] += cost.rounds
+            before["bytes_sent"] += cost.total_bytes
+    total = {"rounds": transcript.rounds, "bytes_sent": transcript.bytes_sent}
+    return total | {"preprocessing": before, "steps": steps}
 
 
 def _write_scores(start: Start, name: str, table: PartyTable, scores: Scores | None) -> str:

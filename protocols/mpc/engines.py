@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.additive.correlations import Correlations
+from hansa.protocols.mpc.additive.dealt import Dealt
+from hansa.protocols.mpc.additive.engine import Additive
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.replicated.engine import Replicated
 from hansa.protocols.mpc.session import Session
 
 
-async def start_engine(session: Session, name: str, frac_bits: int) -> Engine:
-    """The engine ``name`` over ``session``, in which every rank computes.
+@asynccontextmanager
+async def open_engine(
+    session: Session, name: str, *, parties: int, computing: Sequence[int], frac_bits: int
+) -> AsyncIterator[Engine]:
+    """The engine ``name`` among the first ``parties`` ranks of the session; a rank after them is the dealer.
 
-    Raises ``ProtocolError`` where the engine cannot be had.
+    ``computing``: the ranks that compute where not all parties do, else empty. When the block ends well, the source of
+    correlations is told that no more are needed. Raises ``ProtocolError`` for an engine that cannot be had.
     """
+    dealt = session.n_parties > parties
+    institutions = session.among(range(parties)) if dealt else session
     if name == "replicated":
-        return await Replicated.start(session, frac_bits)
-    raise ProtocolError(f"the engine {name} is not there", remedy="name another engine in the job file", what=name)
+        if computing:
+            raise _missing("replicated among more than three parties")
+        yield await Replicated.start(institutions, frac_bits)
+        return
+    correlations: Correlations
+    if dealt:
+        correlations = await Dealt.start(session)
+    else:
+        raise _missing("additive without a dealer")
+    yield await Additive.start(institutions, correlations, frac_bits)
+    await correlations.finish()
+
+
+def _missing(what: str) -> ProtocolError:
+    return ProtocolError(
+        f"the engine {what} cannot compute yet",
+        remedy='name a dealer in the job file, or engine = "replicated" with three parties',
+        what=what,
+    )

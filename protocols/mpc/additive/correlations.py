@@ -62,8 +62,15 @@ HARMONIC_COUNT = len(HARMONICS)
 class Pad(Protocol):
     """A random matrix fixed for the job, known to one party and to no other."""
 
-    owner: int
-    shape: tuple[int, int]
+    @property
+    def owner(self) -> int:
+        """The rank that knows it."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ...
 
     def rows(self, rows: slice) -> Ring:
         """Some of its rows; only its owner can ask."""
