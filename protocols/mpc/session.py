@@ -199,7 +199,6 @@ class Session:
         return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
 
     async def _send(self, to: int, dtype: int, parts: list[memoryview]) -> None:
-        self._failure.check()
         size = sum(len(part) for part in parts)
         sequence = self._sent[to]
         assert sequence < frames.MAX_SEQUENCE
@@ -212,11 +211,11 @@ class Session:
         header = frames.pack_header(FrameKind.DATA, dtype, len(self._tag), sequence, self._channel, size)
         inbox = self._inboxes[to]
         try:
+            self._failure.check()
             with self._failure.interrupting():
                 await inbox.link.send(header, *parts, self._tag)
         except (HansaError, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            why = await inbox.why_it_ended()
-            raise (why if "step" in why.fields else again(why, step=self._step)) from error
+            raise self._here(await inbox.why_it_ended()) from error
 
     def _count_receive(self) -> None:
         """A bare receive ends a round if something was sent since the last one (or nothing was yet received)."""
@@ -230,10 +229,13 @@ class Session:
         try:
             frame = await self._inboxes[frm].claim(self._channel, sequence)
         except HansaError as error:
-            raise error if "step" in error.fields else again(error, step=self._step) from None
+            raise self._here(error) from None
         if frame.label != self._tag or frame.dtype != dtype or (size is not None and len(frame.payload) != size):
             raise self._desync(frm, frame, dtype, size)
         return frame
+
+    def _here(self, error: HansaError) -> HansaError:
+        return error if "step" in error.fields else again(error, step=self._step)
 
     def _desync(self, frm: int, frame: Frame, dtype: int, size: int | None) -> DesyncError:
         any_size = "any number of" if size is None else str(size)

@@ -74,12 +74,12 @@ class Dealer:
         if ware == Ware.PAD_PRODUCT:
             return self._product(number, first, second, third, fourth)
         if ware not in Ware.__members__.values() or third or fourth or not allowed(Ware(ware), second):
-            raise ValueError
+            raise ValueError("no honest party asks this")
         if not 0 < first <= MAX_WORDS:
-            raise ValueError
+            raise ValueError("no honest party asks this")
         asked = recipe(Ware(ware), first, second)
         if sum(part.size for part in asked.parts) > MAX_WORDS:
-            raise ValueError
+            raise ValueError("no honest party asks this")
         return self._derive(number, asked)
 
     def _derive(self, number: int, asked: Recipe) -> Ring:
@@ -100,18 +100,18 @@ class Dealer:
 
     def _register(self, number: int, owner: int, rows: int, columns: int, unused: int) -> None:
         if unused or owner >= len(self._seeds) or len(self._pads) >= MAX_PADS:
-            raise ValueError
+            raise ValueError("no honest party asks this")
         if rows > MAX_PAD_ROWS or columns > MAX_PAD_COLUMNS:
-            raise ValueError
+            raise ValueError("no honest party asks this")
         self._pads.append(_Pad(owner, number, rows, columns))
 
     def _product(self, number: int, place: int, start: int, stop: int, transposed: int) -> Ring:
         if place >= len(self._pads) or transposed not in (0, 1):
-            raise ValueError
+            raise ValueError("no honest party asks this")
         pad = self._pads[place]
         count = stop - start
         if not 0 <= start <= stop <= pad.rows or count + pad.columns > MAX_VECTOR:
-            raise ValueError
+            raise ValueError("no honest party asks this")
         size, results = (count, pad.columns) if transposed else (pad.columns, count)
         streams = [stream_of(seed, self._context, number) for seed in self._seeds]
         b = np.zeros(size, dtype=np.uint64)
@@ -157,7 +157,7 @@ async def serve(session: Session) -> None:
                 answer = await trio.to_thread.run_sync(dealer.answer, number, request)
             except ValueError:
                 raise PeerMisbehaved(
-                    f"party {last} asked the dealer for {request.tolist()}, which no honest party asks, step {STEP}",
+                    f"party {last} asked the dealer for {request.tolist()}, which is beyond its bounds, step {STEP}",
                     remedy="check that all parties run the same version of hansa (`hansa --version`)",
                     peer=last,
                     step=STEP,

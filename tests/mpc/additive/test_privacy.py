@@ -1,0 +1,165 @@
+"""What a party receives, and what is opened under masks, tells it nothing of the inputs; and the tests can fail.
+
+Both are bytes. One-sample: against uniform bytes (255 degrees of freedom: mean 255, deviation 22.6). Two-sample: the
+bytes for one input against those for another, the same distribution under every input. 500 is eleven deviations away.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from mpc.engines import dealt_party
+
+from hansa.protocols.mpc.additive.dealt import Dealt
+from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.matrices import OwnedMatrix
+from hansa.protocols.mpc.fixed_point import encode
+from hansa.protocols.mpc.memory import network, parties, run_parties
+
+SIZE = 4096
+UNIFORM = 500.0
+PARTIES = 3
+HEADER = 24
+
+
+class Tap:
+    """A link that keeps the payloads it receives."""
+
+    def __init__(self, link: Any, heard: list[bytes]) -> None:
+        self._link, self._heard = link, heard
+
+    async def send(self, *parts: Any) -> None:
+        await self._link.send(*parts)
+
+    async def receive(self) -> memoryview:
+        data = await self._link.receive()
+        size = int.from_bytes(data[16:24], "little")
+        if size > 600:
+            self._heard.append(bytes(data[HEADER : HEADER + size]))
+        return data
+
+
+class Watched(Additive):
+    """Keeps what is opened under masks."""
+
+    opened: list[bytes]
+
+    async def _merged(self, operations: Any, parts: Any) -> Any:
+        merged = await super()._merged(operations, parts)
+        self.opened += [part.tobytes() for part in merged]
+        return merged
+
+
+async def insecure_zero_masks(self: Dealt, n: int, *_: Any) -> Any:
+    zero = np.zeros(n, dtype=np.uint64)
+    return zero, zero, zero
+
+
+async def insecure_zero_comparison_masks(self: Dealt, n: int) -> Any:
+    return np.zeros(n, dtype=np.uint64), np.zeros((241, (n + 63) // 64), dtype=np.uint64)
+
+
+async def insecure_private_matrix(e: Additive, owner: int, values: Any, shape: Any) -> OwnedMatrix:
+    pad = await e.correlations.pad(owner, shape)
+    if e.rank == owner:
+        await e.session.exchange(dict.fromkeys(e.session.peers, [values]), {})
+        return OwnedMatrix(owner, shape, pad, values)
+    return OwnedMatrix(owner, shape, pad, (await e.session.exchange({}, {owner: [shape]}))[owner][0])
+
+
+def work(operation: str, values: np.ndarray) -> Any:
+    async def protocol(e: Additive) -> list[bytes]:
+        e.__class__ = Watched
+        assert isinstance(e, Watched)
+        e.opened = []
+        x = await e.input(0, encode(values, 18) if e.rank == 0 else None, values.shape)
+        match operation:
+            case "mul":
+                await e.mul(x, x)
+            case "truncate":
+                await e.truncate(x, 9)
+            case "less":
+                await e.b2a(await e.less(x, x.times(2)))
+            case "sigmoid":
+                await e.sigmoid(x, 18)
+            case "matrix":
+                table = encode(values, 18).reshape(-1, 8)
+                matrix = await e.private_matrix(0, table if e.rank == 0 else None, table.shape)
+                await e.private_linear_t(matrix, x[: len(table)], slice(0, len(table)))
+            case "bins":
+                bins = np.abs(values).astype(np.uint8).reshape(-1, 4) % 4
+                prepared = await e.private_bins(1, bins if e.rank == 1 else None, bins.shape, 4)
+                await e.select_sum(prepared, x[: len(bins)])
+        return e.opened
+
+    return protocol
+
+
+async def views(operation: str, values: np.ndarray) -> tuple[list[bytes], bytes]:
+    """All payload that each party receives, and what is opened under masks."""
+    heard: list[list[bytes]] = [[] for _ in range(PARTIES + 1)]
+    ends = [
+        {peer: Tap(link, heard[rank]) for peer, link in links.items()}
+        for rank, links in enumerate(network(PARTIES + 1))
+    ]
+    async with parties(PARTIES + 1, links=ends) as sessions:
+        opened = await run_parties(sessions, lambda s: dealt_party(s, work(operation, values)))
+    return [b"".join(messages) for messages in heard], b"".join(opened[0])
+
+
+def chi_square(data: bytes) -> float:
+    """Pearson's statistic of byte values against the uniform distribution."""
+    counts = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256)
+    expected = len(data) / 256
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+def chi_square_of_two(one: bytes, other: bytes) -> float:
+    """Pearson's statistic of two samples of byte values having one distribution."""
+    a, b = (np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256) for data in (one, other))
+    total, seen = len(one) + len(other), np.maximum(a + b, 1)
+    return float(
+        sum(((c - seen * len(d) / total) ** 2 / (seen * len(d) / total)).sum() for c, d in ((a, one), (b, other)))
+    )
+
+
+INPUTS = {"zeros": np.zeros(SIZE), "equal": np.full(SIZE, 3.0), "wide": np.linspace(-8000, 8000, SIZE)}
+OPERATIONS = ["mul", "truncate", "less", "sigmoid", "matrix", "bins"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_what_is_received_and_opened_is_uniform_whatever_the_inputs(operation: str) -> None:
+    samples: list[list[bytes]] = []
+    for values in INPUTS.values():
+        received, opened = await views(operation, values)
+        assert received[PARTIES] == b""  # the dealer hears no data
+        samples.append([data for data in [*received, opened] if data])
+        assert all(chi_square(data) < UNIFORM for data in samples[-1])
+    for other in samples[1:]:
+        for one, two in zip(samples[0], other, strict=True):
+            assert len(one) == len(two)
+            assert chi_square_of_two(one, two) < UNIFORM
+
+
+@pytest.mark.parametrize("operation", ["mul", "truncate", "less", "matrix"])
+async def test_a_leaky_engine_is_caught(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without masks what is opened is the input; each summand alone still looks uniform, so openings are watched too."""
+    monkeypatch.setattr(Dealt, "triples", insecure_zero_masks)
+    monkeypatch.setattr(Dealt, "truncation_masks", insecure_zero_masks)
+    monkeypatch.setattr(Dealt, "comparison_masks", insecure_zero_comparison_masks)
+    monkeypatch.setattr(Additive, "private_matrix", insecure_private_matrix)
+    (heard, opened), (heard_of_zeros, opened_of_zeros) = [
+        await views(operation, INPUTS[name]) for name in ("equal", "zeros")
+    ]
+    caught = heard[1] if operation == "matrix" else opened
+    reference = heard_of_zeros[1] if operation == "matrix" else opened_of_zeros
+    assert chi_square(caught) > UNIFORM
+    assert chi_square_of_two(caught, reference) > UNIFORM
+
+
+async def test_two_runs_draw_fresh_randomness() -> None:
+    (first, opened), (second, reopened) = [await views("mul", INPUTS["equal"]) for _ in range(2)]
+    assert all(a != b for a, b in zip(first, second, strict=True) if a)
+    assert opened != reopened
