@@ -245,14 +245,18 @@ def done_message(record: JobRecord) -> JobDone:
 def other_result(record: JobRecord, attempt: int, me: bytes) -> bytes | None:
     """A party whose result of this attempt is not of the same rows as ours, or a dealer with a result of its own.
 
-    A dealer has no rows to compare: the parties look at one another's.
+    A dealer has no rows to compare with: it compares those of the parties.
     """
     contract = record.contract
-    if record.result_attempt != attempt or contract.party(me) is None:
+    if record.result_attempt != attempt:
         return None
-    mine, none = done_digest(contract, record.result or {}), done_digest(contract, {})
-    wanted = {member.identity: mine if contract.party(member.identity) else none for member in contract.members}
-    return next((identity for identity, digest in record.done_by.items() if digest != wanted[identity]), None)
+    known = {**record.done_by, me: done_digest(contract, record.result or {})}
+    first = me if contract.party(me) else next((p.identity for p in contract.parties if p.identity in known), me)
+    for member in contract.members:
+        wanted = known[first] if contract.party(member.identity) else done_digest(contract, {})
+        if known.get(member.identity, wanted) != wanted:
+            return member.identity
+    return None
 
 
 def done_digest(contract: Contract, result: dict[str, object]) -> bytes:

@@ -1,9 +1,9 @@
 """What this node's policy says of a contract: the first rule that matches, else the default.
 
-Nobody becomes a dealer unasked: a rule is about the role of a party unless its ``roles`` say otherwise, and a default
-of "approve" asks where this node would be the dealer. Nor does anybody trust one unasked: a rule that approves matches
-a contract with a dealer only if it names the dealer, in ``dealers`` or, without that line, in ``peers``. Rules that ask
-or refuse match with whatever dealer, so that naming one is no way around them.
+Nobody becomes a dealer unasked: a rule is about the role of a party unless its ``roles`` say otherwise. Nor does
+anybody trust one unasked: a rule that approves matches a contract with a dealer only if it names the dealer, in
+``dealers`` or, without that line, in ``peers``. A default of "approve" asks about either. Rules that ask or refuse match
+with whatever dealer, so that naming one is no way around them.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ def decide(policy: Policy, contract: Contract, me: bytes, names: Mapping[bytes, 
     for number, rule in enumerate(policy.rules, 1):
         if _matches(rule, contract, me, names):
             return Decision(rule.action, f"rule {number} of policy.toml says {rule.action}")
-    if policy.default == "approve" and contract.party(me) is None:
-        return Decision("ask", "no rule of policy.toml lets this node be a dealer")
+    if policy.default == "approve" and contract.dealer is not None:
+        what = "lets this node deal" if contract.party(me) is None else "approves of the dealer"
+        return Decision("ask", f"no rule of policy.toml {what}")
     return Decision(policy.default, f"no rule of policy.toml matches, and its default says {policy.default}")
 
 

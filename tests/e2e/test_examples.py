@@ -20,6 +20,13 @@ def test_job_files(name: str) -> None:
     assert len(job.parties) == 3
 
 
+@pytest.mark.parametrize(("name", "dealer"), [("two-banks.toml", None), ("dealer.toml", "exchange")])
+def test_two_banks(name: str, dealer: str | None) -> None:
+    job = jobfile.parse((EXAMPLES / name).read_text(), name)
+    assert (job.engine, job.dealer) == ("additive", dealer)
+    assert [party.name for party in job.parties] == ["bank", "lender"]
+
+
 def test_the_policy() -> None:
     policy = load_policy(EXAMPLES / "by-hand" / "policy.toml")
     assert [rule.action for rule in policy.rules] == ["refuse", "approve"]

@@ -136,13 +136,15 @@ def test_a_dealer_can_be_refused_by_name():
     policy = Policy("approve", (Rule("refuse", dealers=("exchange",)),))
     assert decide(policy, DEALT, ME, WITH_DEALER).action == "refuse"
     assert decide(policy, CONTRACT, ME, WITH_DEALER).action == "approve"
-    assert decide(policy, DEALT, ME, {**NAMES, D: "market"}).action == "approve"
+    other = decide(policy, DEALT, ME, {**NAMES, D: "market"})
+    assert (other.action, other.reason) == ("ask", "no rule of policy.toml approves of the dealer")
 
 
 def test_nobody_becomes_a_dealer_unasked():
     names = {ME: "bank", **NAMES}
     rules = (Rule("approve", peers=("*",)), Rule("refuse", kinds=("train",)))
-    assert decide(Policy("approve", rules), DEALT, D, names).action == "ask"
+    asked = decide(Policy("approve", rules), DEALT, D, names)
+    assert (asked.action, asked.reason) == ("ask", "no rule of policy.toml lets this node deal")
     assert decide(Policy("refuse", rules), DEALT, D, names).action == "refuse"
     willing = Rule("approve", roles=("dealer",), peers=("bank", "bureau", "telecom"))
     assert decide(Policy("refuse", (willing,)), DEALT, D, names).action == "approve"

@@ -7,6 +7,8 @@ import pytest
 
 from hansa.protocols.errors import ProtocolError, SecurityError
 from hansa.protocols.wire import limits, messages
+from hansa.protocols.wire.certificate import Signature
+from hansa.protocols.wire.contract import Dealer
 from hansa.protocols.wire.messages import ResumeOffer
 from hansa.protocols.wire.resume import FROM_START, Agreed, OfferAnew, Resume
 
@@ -92,6 +94,22 @@ def test_the_common_checkpoint_is_one_that_all_hold(trio_of, checkpoints, common
         league.offer(rank, 1)
     league.run()
     assert {found[0].checkpoint for found in league.agreed} == {common}
+
+
+def test_a_dealer_must_agree_but_has_no_checkpoints(trio_of):
+    """It deals anew in each attempt: were it asked for checkpoints, every job with a dealer would begin anew."""
+    dealer = Dealer(trio_of.identities[2], "telecom")
+    contract = trio_of.contract(version=2, engine="additive", parties=trio_of.base.parties[:2], dealer=dealer)
+    resume = Resume(contract, me=trio_of.identities[0], seed=trio_of.seeds[0], last_attempt=0)
+    resume.offer(1, trio_of.job_key(0), [0, 1, 2])
+    for rank, held in ((1, (0, 1)), (2, ())):
+        assert resume.waiting_for == tuple(trio_of.identities[rank:3])
+        signature = Signature.make(trio_of.seeds[rank], trio_of.identities[rank], contract, 1, trio_of.job_key(rank))
+        agreed = resume.receive_untrusted(trio_of.identities[rank], ResumeOffer(signature, held))
+    assert isinstance(agreed, Agreed)
+    assert agreed.checkpoint == 1
+    assert [entry.identity for entry in agreed.certificate.entries] == trio_of.identities[:3]
+    agreed.certificate.verify(contract)
 
 
 def test_one_that_is_behind_follows_the_highest_attempt(trio_of):
