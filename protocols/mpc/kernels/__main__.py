@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hansa.protocols.mpc.kernels import additive, bits, ring
+from hansa.protocols.mpc.kernels import additive, bits, ot, ot_code, ring
 
 
 def warm() -> None:
@@ -20,6 +20,28 @@ def warm() -> None:
     additive.block_less(masked, additive.monomials(masked, 16), True)
     additive.block_less(planes, additive.monomials(planes, 8), False)
     bits.unpack_bits(bits.slice_bits(vector, 0, 64)[0], 2)
+    _warm_ot()
+
+
+def _warm_ot() -> None:
+    planes, rows = np.zeros((1, 8 * 240 + 8), dtype=np.uint64), np.zeros((512, 2), dtype=np.uint64)
+    words, tables, choices = np.zeros(8, dtype=np.uint64), np.zeros(512, dtype=np.uint32), np.zeros(512, dtype=np.uint8)
+    ot.fold(np.zeros((2, 16), dtype=np.uint64), planes, 0, words)
+    ot.correct(planes, 0, 1, 1, words)
+    ot.hash_inputs(planes, 0, rows)
+    ot.shift_rows(rows, words, rows)
+    ot.pad_planes(rows, rows, 0, np.zeros((1, 8), dtype=np.uint64))
+    ot.pad_words(rows, rows, 0, np.zeros(512, dtype=np.uint64))
+    ot.pad_keys(rows, rows, 0, np.zeros((512, 2), dtype=np.uint64))
+    ot.add_chosen(np.zeros(512, dtype=np.uint64), words, np.zeros(512, dtype=np.uint64))
+    ot.join_bits(np.zeros((1, 8), dtype=np.uint64), 512)
+    all_rows, starts = np.zeros((16, 512, 2), dtype=np.uint64), np.zeros(1, dtype=np.int64)
+    ot_code.codeword_planes(choices, np.zeros((16, 8), dtype=np.uint64))
+    ot_code.combine(planes, starts, starts, planes)
+    ot_code.spread(rows, all_rows[:, 0].copy(), all_rows)
+    ot_code.mask_tables(all_rows, all_rows, tables, 0, tables)
+    ot_code.entry_pads(rows, rows, 0, choices)
+    ot_code.choose_entries(tables, np.zeros(512, dtype=np.uint8), choices)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,94 @@
+"""1-of-16 oblivious transfer: code words on planes, 240 planes to 128, sixteen pads a row (layout: kernels/ot.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.protocols.mpc.kernels.jit import kernel
+
+Ring = NDArray[np.uint64]
+Bytes = NDArray[np.uint8]
+Tables = NDArray[np.uint32]
+Indices = NDArray[np.int64]
+
+
+@kernel
+def codeword_planes(choices: Bytes, out: Ring) -> None:
+    """Plane p of ``out`` (16, words): the parity of ``choice & p``, for 4-bit choices (n,); row 0 is zero."""
+    out[:] = 0
+    for i in range(choices.size):
+        word, bit = i >> 6, np.uint64(i & 63)
+        for b in range(4):
+            out[1 << b, word] |= np.uint64((choices[i] >> b) & 1) << bit
+    for p in range(3, 16):
+        if p & (p - 1):
+            for word in range(out.shape[1]):
+                out[p, word] = out[p & (p - 1), word] ^ out[p & -p, word]
+
+
+@kernel
+def combine(planes: Ring, starts: Indices, terms: Indices, out: Ring) -> None:
+    """Four planes at a time: quadruple i of ``out`` is the XOR of the quadruples ``terms[starts[i] : starts[i + 1]]``."""
+    total = np.empty(32, dtype=np.uint64)
+    for block in range(planes.shape[0]):
+        for i in range(starts.size - 1):
+            total[:] = 0
+            for at in range(starts[i], starts[i + 1]):
+                base = 32 * terms[at]
+                for k in range(32):
+                    total[k] ^= planes[block, base + k]
+            for k in range(32):
+                out[block, 32 * i + k] = total[k]
+
+
+@kernel
+def spread(rows: Ring, offsets: Ring, out: Ring) -> None:
+    """``out[x, i] = rows[i] ^ offsets[x]``: the hash inputs of all 16 entries; ``out`` is (16, rows, 2)."""
+    for x in range(16):
+        low, high = offsets[x, 0], offsets[x, 1]
+        for i in range(rows.shape[0]):
+            out[x, i, 0] = rows[i, 0] ^ low
+            out[x, i, 1] = rows[i, 1] ^ high
+
+
+@kernel
+def mask_tables(before: Ring, after: Ring, tables: Tables, first: int, out: Tables) -> None:
+    """Mask each table with its pads; ``out`` is in the order of rows, from row ``first``.
+
+    ``before`` and ``after``: (16, rows, 2). Bits 2x and 2x + 1 of a pad are the low bits of hash x.
+    """
+    rows = before.shape[1]
+    pads = np.zeros(rows, dtype=np.uint32)
+    for x in range(16):
+        for i in range(rows):
+            pads[i] |= np.uint32((before[x, i, 0] ^ after[x, i, 0]) & np.uint64(3)) << np.uint32(2 * x)
+    for block in range(rows // 512):
+        for j in range(64):
+            for lane in range(8):
+                row = 512 * block + 8 * j + lane
+                element = first + 512 * block + 64 * lane + j
+                table = tables[element] if element < tables.size else np.uint32(0)
+                out[first + row] = pads[row] ^ table
+
+
+@kernel
+def entry_pads(before: Ring, after: Ring, first: int, out: Bytes) -> None:
+    """The low two bits of each hash, in the order of elements, into ``out`` (n,) from ``first``."""
+    for block in range(before.shape[0] // 512):
+        for j in range(64):
+            for lane in range(8):
+                element = first + 512 * block + 64 * lane + j
+                if element < out.size:
+                    row = 512 * block + 8 * j + lane
+                    out[element] = np.uint8((before[row, 0] ^ after[row, 0]) & np.uint64(3))
+
+
+@kernel
+def choose_entries(masked: Tables, choices: Bytes, pads: Bytes) -> None:
+    """Turn ``pads`` (n,) into the chosen entries of the masked tables, which are in the order of rows."""
+    for element in range(choices.size):
+        inside = element & 511
+        row = (element - inside) + 8 * (inside & 63) + (inside >> 6)
+        entry = (masked[row] >> np.uint32(2 * choices[element])) & np.uint32(3)
+        pads[element] ^= np.uint8(entry)

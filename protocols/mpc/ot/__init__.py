@@ -1,0 +1,7 @@
+"""Oblivious transfers between two parties: base transfers, SoftSpokenOT, random, correlated and 1-of-16."""
+
+from hansa.protocols.mpc.ot.pair import start_pair
+from hansa.protocols.mpc.ot.receiver import OtReceiver
+from hansa.protocols.mpc.ot.sender import OtSender
+
+__all__ = ["OtReceiver", "OtSender", "start_pair"]

@@ -1,0 +1,133 @@
+"""The sender's end of oblivious transfers with one peer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from hansa.protocols.mpc.kernels import bits as bit_kernels
+from hansa.protocols.mpc.kernels import ot as kernels
+from hansa.protocols.mpc.kernels import ot_code
+from hansa.protocols.mpc.ot.extension import BitSender, CodeSender
+from hansa.protocols.mpc.ot.softspoken import CHUNK, padded
+from hansa.protocols.mpc.session import Session
+
+Ring = NDArray[np.uint64]
+ACK_CHUNKS = 32
+"""Chunks after which the sender of one-way transfers says that it keeps up; the receiver is at most twice that ahead."""
+LAG_CHUNKS = 8
+"""Chunks that the receiver of answered transfers is ahead of the answers."""
+NOTHING = np.empty(0, dtype=np.uint64)
+
+
+def chunks(n: int) -> Iterator[tuple[int, int]]:
+    """(first, size) of the pieces in which ``n`` transfers are made."""
+    for first in range(0, n, CHUNK):
+        yield first, min(CHUNK, n - first)
+
+
+def acknowledged(chunk: int, n: int) -> bool:
+    """Whether the sender answers this chunk of one-way transfers: if the receiver will wait for it."""
+    return (chunk + 1) % ACK_CHUNKS == 0 and (chunk + 1 + ACK_CHUNKS) * CHUNK < n
+
+
+class OtSender:
+    """Offers messages to one peer, who gets those it chooses; made by ``start_pair``. One call at a time.
+
+    Costs are counted in ``session``, a fork of its own: enter ``session.step`` around a call to name them. T and T16 are
+    the numbers of trees (``trees``, ``code_trees``), N is n rounded up to 512. Rounds are those of the transcript, which
+    counts each of the c = ceil(n / 65,536) chunks; chunks are on their way at once, so one or two are waited for.
+    """
+
+    def __init__(self, session: Session, peer: int, bits: BitSender, code: CodeSender) -> None:
+        self.session = session
+        self.peer = peer
+        self.trees, self.code_trees = bits.trees, code.trees
+        self._bits, self._code = bits, code
+
+    async def random_bits(self, n: int, width: int) -> tuple[Ring, Ring]:
+        """Both random messages of ``n`` transfers, ``width`` <= 64 bits each: two (width, ceil(n / 64)) arrays of planes.
+
+        Bits beyond the n-th are random too. Rounds: c. Bytes sent: 0 (the receiver sends (T - 1)·N / 8). Raises
+        ``DesyncError`` for a message of another size, and the session's errors.
+        """
+        assert 0 < width <= 64
+        words = -(-n // 64)
+        zero, one = (np.empty((width, words), dtype=np.uint64) for _ in range(2))
+        for chunk, (first, size) in enumerate(chunks(n)):
+            corrections = await self._receive(self.trees - 1, size)
+
+            def work(first: int = first, size: int = size, corrections: Ring = corrections) -> None:
+                for row, pad0, pad1 in self._bits.pads(padded(size), corrections):
+                    kernels.pad_planes(*pad0, (first + row) // 64, zero)
+                    kernels.pad_planes(*pad1, (first + row) // 64, one)
+
+            await trio.to_thread.run_sync(work)
+            if acknowledged(chunk, n):
+                await self.session.send(self.peer, NOTHING)
+        return zero, one
+
+    async def correlated(self, delta: Ring, bits: int = 64) -> Ring:
+        """Additive shares of choice · ``delta`` mod 2^bits, (n,) uint64, for the receiver's choice bits.
+
+        Rounds: 2·c. Bytes sent: 8·n for 64 bits, else 8·bits·ceil(n / 64); the receiver sends T·N / 8. Raises as
+        ``random_bits``.
+        """
+        assert 0 < bits <= 64
+        share = np.empty(delta.size, dtype=np.uint64)
+        for first, size in chunks(delta.size):
+            corrections = await self._receive(self.trees, size)
+            answer = await trio.to_thread.run_sync(
+                _correlate, self._bits, corrections, delta[first : first + size], bits, share[first : first + size]
+            )
+            await self._answer(answer)
+        return share
+
+    async def one_of_16(self, tables: NDArray[np.uint32]) -> None:
+        """Offer tables (n,) uint32 of 16 entries of 2 bits (entry k at bits 2k and 2k + 1); the peer gets one of each.
+
+        Rounds: 2·c. Bytes sent: 4·N; the receiver sends T16·N / 8. Raises as ``random_bits``.
+        """
+        for first, size in chunks(tables.size):
+            corrections = await self._receive(self.code_trees, size)
+            answer = await trio.to_thread.run_sync(_mask, self._code, corrections, tables[first : first + size])
+            await self._answer(answer)
+
+    async def _receive(self, rows: int, size: int) -> Ring:
+        shape = (rows, padded(size) // 64)
+        received = await self.session.exchange({}, {self.peer: [shape]})
+        return received[self.peer][0]
+
+    async def _answer(self, answer: NDArray[np.uint64] | NDArray[np.uint32]) -> None:
+        await self.session.exchange({self.peer: [answer]}, {})
+
+
+def sender_keys(sender: BitSender, n: int, corrections: Ring) -> NDArray[np.uint64]:
+    """Both 128-bit messages of ``n`` <= ``CHUNK`` random transfers, (n, 2, 2) words."""
+    zero, one = (np.empty((n, 2), dtype=np.uint64) for _ in range(2))
+    for row, pad0, pad1 in sender.pads(padded(n), corrections):
+        kernels.pad_keys(*pad0, row, zero)
+        kernels.pad_keys(*pad1, row, one)
+    return np.stack([zero, one], axis=1)
+
+
+def _correlate(sender: BitSender, corrections: Ring, delta: Ring, bits: int, share: Ring) -> Ring:
+    """The answer pad0 + pad1 + delta; ``share`` becomes -pad0."""
+    zero, one = (np.empty(delta.size, dtype=np.uint64) for _ in range(2))
+    for row, pad0, pad1 in sender.pads(padded(delta.size), corrections):
+        kernels.pad_words(*pad0, row, zero)
+        kernels.pad_words(*pad1, row, one)
+    np.negative(zero, out=share)
+    share &= np.uint64(2**bits - 1)
+    answer = zero + one + delta
+    return answer if bits == 64 else bit_kernels.slice_bits(answer, 0, bits)
+
+
+def _mask(sender: CodeSender, corrections: Ring, tables: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    masked = np.empty(padded(tables.size), dtype=np.uint32)
+    for row, (before, after) in sender.pads(masked.size, corrections):
+        ot_code.mask_tables(before, after, tables, row, masked)
+    return masked

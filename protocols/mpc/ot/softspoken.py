@@ -1,0 +1,108 @@
+"""SoftSpokenOT's correlation (Roy, CRYPTO 2022, sections 3 and 5): trees of keys stretched into planes of bits.
+
+For one tree of depth w the grower expands each leaf x to a row r_x of bits and has u = sum r_x and the planes
+t_b = sum over the leaves with bit b of r_x. The other party lacks leaf D: summing over x ^ D instead it gets the planes
+q_b = t_b ^ D_b u, without a message. To make u a bit vector of the grower's choice (the same for all trees, or a plane of a
+code word), the grower sends u ^ choice, and the other adds D_b times that: q_b = t_b ^ D_b choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from numpy.typing import NDArray
+
+from hansa.protocols.mpc.kernels import ot as kernels
+
+Ring = NDArray[np.uint64]
+BLOCK = 512
+"""Transfers in a block of 8 words: every batch is padded to whole blocks."""
+CHUNK = 1 << 16
+"""Transfers stretched at once: with w = 4 the working set is 3 MB a direction."""
+_WORDS = CHUNK // 64
+_ZEROS = memoryview(bytes(CHUNK // 8))
+_PAD = 8  # words between rows and between blocks, so that they do not fall on one cache set
+
+
+def padded(n: int) -> int:
+    """``n`` transfers as whole blocks."""
+    return -(-n // BLOCK) * BLOCK
+
+
+class _Trees:
+    """The leaves of all trees as AES-CTR streams, and the buffers they are stretched into."""
+
+    def __init__(self, trees: Sequence[Sequence[bytes]], holes: Sequence[int], widths: Sequence[int]) -> None:
+        self.widths = tuple(widths)
+        self.planes = sum(widths)
+        # leaf x goes to row x ^ hole, so that the missing leaf is row 0 and folding yields q; with no leaf missing, hole 0
+        self._streams = [
+            [_stream(tree[row ^ hole]) for row in range(len(tree))] for tree, hole in zip(trees, holes, strict=True)
+        ]
+        self._leaves = np.zeros(2 ** max(widths) * (_WORDS + _PAD) + 2, dtype=np.uint64)
+        self._planes = np.empty(_WORDS // 8 * (8 * self.planes + _PAD), dtype=np.uint64)
+        self._sums = np.empty(len(widths) * _WORDS, dtype=np.uint64)
+
+    def _stretch(self, words: int) -> tuple[Ring, Ring]:
+        """The next ``words`` words of all planes, (words / 8, stride), and of each tree's sum, (trees, words)."""
+        stride = 8 * self.planes + _PAD
+        planes = self._planes[: words // 8 * stride].reshape(words // 8, stride)
+        sums = self._sums[: len(self.widths) * words].reshape(-1, words)
+        first = 0
+        for tree, (width, streams) in enumerate(zip(self.widths, self._streams, strict=True)):
+            kernels.fold(self._fill(streams, words), planes, first, sums[tree])
+            first += width
+        return planes, sums
+
+    def _fill(self, streams: Sequence[CipherContext | None], words: int) -> Ring:
+        row = words + _PAD
+        leaves = self._leaves[: len(streams) * row].reshape(-1, row)
+        out, zeros = self._leaves.data.cast("B"), _ZEROS[: 8 * words]
+        for index, stream in enumerate(streams):
+            if stream is None:
+                leaves[index] = 0
+            else:
+                stream.update_into(zeros, out[8 * row * index :])
+        return leaves
+
+
+class FullTrees(_Trees):
+    """The grower's side: it knows all leaves, and becomes the receiver of the transfers."""
+
+    def __init__(self, trees: Sequence[Sequence[bytes]], widths: Sequence[int]) -> None:
+        super().__init__(trees, [0] * len(trees), widths)
+
+    def stretch(self, n: int) -> tuple[Ring, Ring]:
+        """The next ``n`` (whole blocks, at most ``CHUNK``) columns of t and u, valid until the next call."""
+        return self._stretch(n // 64)
+
+
+class PuncturedTrees(_Trees):
+    """The side that lacks a leaf of each tree: it becomes the sender. ``delta`` are the indices of these leaves."""
+
+    def __init__(self, trees: Sequence[Sequence[bytes]], missing: Sequence[int], widths: Sequence[int]) -> None:
+        super().__init__(trees, missing, widths)
+        self.delta = tuple(missing)
+
+    def stretch(self, n: int, corrections: Ring) -> Ring:
+        """The next ``n`` columns of q, given u ^ choice for the last trees, (trees or trees - 1, words)."""
+        planes, _ = self._stretch(n // 64)
+        without = len(self.widths) - len(corrections)
+        first = sum(self.widths[:without])
+        for width, delta, correction in zip(self.widths[without:], self.delta[without:], corrections, strict=True):
+            kernels.correct(planes, first, width, delta, correction)
+            first += width
+        return planes
+
+    def delta_bits(self) -> NDArray[np.bool_]:
+        """The missing leaves as bits, one a plane."""
+        bits = [(delta >> b) & 1 for delta, width in zip(self.delta, self.widths, strict=True) for b in range(width)]
+        return np.array(bits, dtype=np.bool_)
+
+
+def _stream(leaf: bytes) -> CipherContext | None:
+    return Cipher(AES(leaf), CTR(bytes(16))).encryptor() if leaf else None
