@@ -84,6 +84,10 @@ class Correlations(Protocol):
         """Beaver triples: a, b, c = a·b, each (n,) ring."""
         ...
 
+    async def matmul_triples(self, n: int, k: int, m: int) -> tuple[Ring, Ring, Ring]:
+        """a (n, k), b (k, m), c = a @ b (n, m), all ring; none of the three is zero."""
+        ...
+
     async def bit_triples(self, words: int, width: int) -> tuple[Ring, Ring, Ring]:
         """a (words,), b (width, words), c[k] = a & b[k], all bits; width 1 or 2."""
         ...

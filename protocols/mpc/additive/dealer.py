@@ -18,7 +18,7 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive.recipes import Recipe, Ware, allowed, recipe
+from hansa.protocols.mpc.additive.recipes import Recipe, Ware, allowed, matmul_recipe, recipe
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session import Session
@@ -73,16 +73,19 @@ class Dealer:
             return None
         if ware == Ware.PAD_PRODUCT:
             return self._product(number, first, second, third, fourth)
+        if ware == Ware.MATMUL:
+            if fourth or not 0 < max(first, second, third) <= MAX_WORDS or not min(first, second, third):
+                raise ValueError("no honest party asks this")
+            return self._derive(number, matmul_recipe(first, second, third))
         if ware not in Ware.__members__.values() or third or fourth or not allowed(Ware(ware), second):
             raise ValueError("no honest party asks this")
         if not 0 < first <= MAX_WORDS:
             raise ValueError("no honest party asks this")
-        asked = recipe(Ware(ware), first, second)
-        if sum(part.size for part in asked.parts) > MAX_WORDS:
-            raise ValueError("no honest party asks this")
-        return self._derive(number, asked)
+        return self._derive(number, recipe(Ware(ware), first, second))
 
     def _derive(self, number: int, asked: Recipe) -> Ring:
+        if sum(part.size for part in asked.parts) > MAX_WORDS:
+            raise ValueError("no honest party asks this")
         streams = [stream_of(seed, self._context, number) for seed in self._seeds]
         free = [
             reduce(np.bitwise_xor if part.xor else np.add, [stream.words(*part.shape) for stream in streams])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import Pad, TrigMasks, words_of
 from hansa.protocols.mpc.additive.dealer import FORK, REQUEST, SEED, STEP, stream_of
-from hansa.protocols.mpc.additive.recipes import Part, Recipe, Ware, recipe
+from hansa.protocols.mpc.additive.recipes import Part, Recipe, Ware, matmul_recipe, recipe
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.transcript import Kind
@@ -116,6 +116,12 @@ class Dealt:
         """Beaver triples. Bytes sent by the dealer: 8·n."""
         a, b, c = await self._draw(Ware.TRIPLES, words_of(n), 0)
         return a[:n], b[:n], c[:n]
+
+    async def matmul_triples(self, n: int, k: int, m: int) -> tuple[Ring, Ring, Ring]:
+        """One matrix triple, asked for when it is needed. Bytes sent by the dealer: 8·n·m."""
+        order = await self._ask_for(matmul_recipe(n, k, m), 1, Ware.MATMUL, n, k, m)
+        a, b, c = await self._expand(order)
+        return a, b, c
 
     async def bit_triples(self, words: int, width: int) -> tuple[Ring, Ring, Ring]:
         """Bit triples. Bytes sent by the dealer: 8·width·words."""

@@ -15,7 +15,7 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive import comparison, matrices
+from hansa.protocols.mpc.additive import comparison, matrices, products
 from hansa.protocols.mpc.additive import sigmoid as logistic
 from hansa.protocols.mpc.additive.correlations import Correlations
 from hansa.protocols.mpc.additive.matrices import OwnedBins, OwnedMatrix
@@ -169,6 +169,10 @@ class Additive:
         a, b, c = await self.correlations.triples(x.size)
         d, f = await self.sums(x.parts[0].reshape(-1) - a, y.parts[0].reshape(-1) - b)
         return Product(((await self.run(x.size, beaver, d, f, a, b, c, self.first)).reshape(x.shape),))
+
+    async def matmul(self, x: Share, y: Share) -> Product:
+        """``x @ y`` of shared matrices; see ``products.matmul``."""
+        return await products.matmul(self, x, y)
 
     def as_product(self, x: Linear) -> Product:
         """A share as a Product; local, here they are the same."""

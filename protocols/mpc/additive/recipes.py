@@ -18,6 +18,7 @@ from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT, TOP_BITS, 
 from hansa.protocols.mpc.fourier import sines_and_cosines
 from hansa.protocols.mpc.kernels.additive import monomials
 from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
+from hansa.protocols.mpc.kernels.ring import matmul
 from hansa.protocols.mpc.masked import mask_parts
 
 Ring = NDArray[np.uint64]
@@ -36,6 +37,7 @@ class Ware(IntEnum):
     TRIG = 6
     PAD = 7
     PAD_PRODUCT = 8
+    MATMUL = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,11 @@ class Recipe:
         return sum(part.size for part in self.dependent)
 
 
-def recipe(kind: Ware, units: int, parameter: int) -> Recipe:
+def recipe(ware: Ware, units: int, parameter: int) -> Recipe:
     """The recipe of ``units`` of a kind; ``parameter``: width, bits or scale."""
     n = 64 * units
     ring, bits = Part((n,)), Part((units,), xor=True)
-    match kind:
+    match ware:
         case Ware.TRIPLES:
             return Recipe((ring, ring), (ring,), lambda a, b: (a * b,))
         case Ware.BIT_TRIPLES:
@@ -95,12 +97,17 @@ def recipe(kind: Ware, units: int, parameter: int) -> Recipe:
             trig, planes = Part((2, HARMONIC_COUNT, n)), Part((planes_of(below), units), xor=True)
             return Recipe((ring,), (trig, planes), lambda r: (sines_and_cosines(r, parameter), planes_under(r, below)))
         case _:
-            raise ValueError(f"no recipe for {kind.name}")
+            raise ValueError(f"no recipe for {ware.name}")
 
 
-def allowed(kind: Ware, parameter: int) -> bool:
+def matmul_recipe(n: int, k: int, m: int) -> Recipe:
+    """The recipe of one matrix triple."""
+    return Recipe((Part((n, k)), Part((k, m))), (Part((n, m)),), lambda a, b: (matmul(a, b),))
+
+
+def allowed(ware: Ware, parameter: int) -> bool:
     """Whether a request's parameter is one the engine uses."""
-    match kind:
+    match ware:
         case Ware.BIT_TRIPLES:
             return parameter in (1, 2)
         case Ware.TRUNCATION:

@@ -12,6 +12,7 @@ def warm() -> None:
     matrix, vector = np.ones((2, 2), dtype=np.uint64), np.ones(2, dtype=np.uint64)
     ring.matvec(matrix, vector)
     ring.matvec_transposed(matrix, vector)
+    ring.matmul(matrix, matrix)
     ring.cross_product(vector, vector, vector, vector)
     ring.cross_and(vector, vector, vector, vector, vector)
     ring.bin_sums(np.zeros((2, 2), dtype=np.uint8), vector, 2)

@@ -36,6 +36,20 @@ def matvec_transposed(x: Ring, r: Ring) -> Ring:
 
 
 @kernel
+def matmul(x: Ring, y: Ring) -> Ring:
+    """``x @ y`` mod 2^64 for (n, k) and (k, m)."""
+    n, k = x.shape
+    m = y.shape[1]
+    out = np.zeros((n, m), dtype=np.uint64)
+    for i in range(n):
+        for inner in range(k):
+            factor = x[i, inner]
+            for j in range(m):
+                out[i, j] += factor * y[inner, j]
+    return out
+
+
+@kernel
 def cross_product(x0: Ring, x1: Ring, y0: Ring, y1: Ring) -> Ring:
     """The local part of a replicated product: x0·(y0 + y1) + x1·y0, elementwise on flat arrays."""
     out = np.empty(x0.size, dtype=np.uint64)

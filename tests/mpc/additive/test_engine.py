@@ -64,6 +64,29 @@ async def test_products(n: int, size: int) -> None:
         np.testing.assert_array_equal(opened, x * y + x * x + y)
 
 
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("shape", [(3, 5, 4), (1, 1, 1), (2, 0, 3), (0, 2, 1), (1030, 2, 3), (2, 1025, 1)])
+async def test_matrix_products(n: int, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(n)
+    x, y = (rng.integers(0, 2**64, size, dtype=np.uint64) for size in (shape[:2], shape[1:]))
+
+    async def protocol(e: Additive) -> Any:
+        a, b = await share(e, 0, x), await share(e, 1, y)
+        sent, rounds = e.session.transcript.bytes_sent, e.session.transcript.rounds
+        product = await e.matmul(a, b)
+        costs = e.session.transcript.bytes_sent - sent, e.session.transcript.rounds - rounds
+        with pytest.raises(ProtocolError, match="do not fit"):
+            await e.matmul(a, a.reshape(-1))
+        return await reveal(e, product), costs
+
+    tiles = [-(-extent // 1024) for extent in shape]
+    opened = 8 * (x.size * tiles[2] + y.size * tiles[0]) * (n - 1)
+    for rank, (product, (sent, rounds)) in enumerate(await additive_dealt(n)(protocol)):
+        np.testing.assert_array_equal(product, x @ y)
+        if rank == 0 and x.size and y.size:  # the last party sends requests and waits for the dealer as well
+            assert (sent, rounds) == (opened, 1)
+
+
 @pytest.mark.parametrize("n", PARTIES)
 async def test_truncation_is_floor_or_one_more_up_to_the_very_bounds(n: int) -> None:
     rng = np.random.default_rng(1)

@@ -1,0 +1,48 @@
+"""Products of two shared matrices, by triples of matrices: a product of (n, k) and (k, m) opens n·k + k·m elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.kernels.ring import matmul as multiply
+from hansa.protocols.mpc.shares import Product, Share
+
+if TYPE_CHECKING:
+    from hansa.protocols.mpc.additive.engine import Additive
+
+TILE: Final = 1024
+"""Rows and columns of one triple's matrices, at most (so that its three fit the dealer's bound)."""
+
+
+async def matmul(e: Additive, x: Share, y: Share) -> Product:
+    """``x @ y`` for shares of shapes (n, k) and (k, m): Beaver's product with a matrix triple for each tile.
+
+    Rounds: 1. Bytes sent per party: 8·(n·k·ceil(m/1024) + k·m·ceil(n/1024))·(n_parties - 1).
+    Preprocessing: a matrix triple a tile. Memory: as what is sent, besides the result.
+    """
+    if len(x.shape) != 2 or len(y.shape) != 2 or x.shape[1] != y.shape[0]:
+        raise ProtocolError("matrices that do not fit each other", remedy="report this as a bug")
+    n, k, m = x.shape[0], x.shape[1], y.shape[1]
+    tiles = [(r, i, c) for r in _tiles(n) for i in _tiles(k) for c in _tiles(m)]
+    out = np.zeros((n, m), dtype=np.uint64)
+    if not tiles:
+        return Product((out,))
+    triples = [await e.correlations.matmul_triples(*(s.stop - s.start for s in tile)) for tile in tiles]
+    masked = [x.parts[0][r, i] - a for (r, i, _), (a, _, _) in zip(tiles, triples, strict=True)]
+    masked += [y.parts[0][i, c] - b for (_, i, c), (_, b, _) in zip(tiles, triples, strict=True)]
+    opened = await e.sums(*masked)
+    for (rows, _, columns), (a, b, c), d, f in zip(
+        tiles, triples, opened[: len(tiles)], opened[len(tiles) :], strict=True
+    ):
+        work = 2 * d.size * f.shape[1]
+        left = await e.run(work, multiply, d, b)
+        right = await e.run(work, multiply, a + d if e.first else a, f)
+        out[rows, columns] += c + left + right
+    return Product((out,))
+
+
+def _tiles(extent: int) -> list[slice]:
+    return [slice(low, min(low + TILE, extent)) for low in range(0, extent, TILE)]
