@@ -1,4 +1,7 @@
-"""What a job will cost: rounds, bytes, memory and seconds, from public numbers. Light: the daemon imports it."""
+"""What a job will cost: rounds, bytes, memory and seconds, from public numbers. Light: the daemon imports it.
+
+Rounds and bytes are those of the party that waits, or sends, most; the formulas are those of docs/protocols.md.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,68 @@ POINT_SECONDS = 110e-6
 ROUND_SECONDS = 0.4e-3
 """Work of a party in a round, beside the link."""
 MULTIPLICATIONS_PER_SECOND = 2e9
-SIGMOID_ROUNDS = 12
+SIGMOID_ROUNDS = {"replicated": 12, "additive": 6}
 SIGMOID_BYTES = 168
-"""Bytes an element for the party that sends most (docs/protocols.md), with room for words that are not full."""
-PER_BATCH_ROUNDS = SIGMOID_ROUNDS + 2
-PER_COLUMN_BYTES = 16
+"""Replicated: bytes an element for the party that sends most, with room for words that are not full."""
+PADDED_WORDS = 1 << 18
+"""Additive: words of a padded matrix that travel in one message."""
+DEALT_WORD = 9848
+"""Bytes dealt for the sigmoid of 64 elements: trigonometry and planes 7112, daBits 1024, truncation 1024, triples 688."""
+STOCK_BYTES = 8 << 20
+"""What a dealer has sent ahead in the end, at most."""
+WORKER_MB = 150
+DEALT_MB = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Per party: rounds (messages that wait for one another), bytes sent, megabytes held, seconds."""
+    """Per party: rounds (messages that wait for one another), bytes sent, megabytes held, seconds.
+
+    ``preprocessing_bytes`` are what a dealer sends beside; None where the parties make their correlations themselves,
+    which neither these bytes nor the seconds hold.
+    """
 
     rounds: int
     bytes_per_party: int
+    preprocessing_bytes: int | None
     memory_mb: int
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """LR on at most ``rows`` common rows, ``train`` of them to train on; ``widths`` are the parties' weights."""
+
+    rows: int
+    train: int
+    widths: list[int]
+    epochs: int
+    batch_size: int
+
+    @property
+    def n_parties(self) -> int:
+        return len(self.widths)
+
+    @property
+    def batches(self) -> int:
+        return math.ceil(self.train / self.batch_size) * self.epochs
+
+    @property
+    def test(self) -> int:
+        return self.rows - self.train
+
+    @property
+    def words(self) -> int:
+        """64 elements each, of all sigmoids."""
+        whole, rest = divmod(self.train, self.batch_size)
+        an_epoch = whole * math.ceil(self.batch_size / 64) + math.ceil(rest / 64)
+        return self.epochs * an_epoch + math.ceil(self.test / 64)
+
+
 def estimate(
     *,
+    engine: str,
+    dealer: bool,
     rows: int,
     columns: list[int],
     epochs: int,
@@ -37,21 +83,54 @@ def estimate(
     latency_s: float,
     bytes_per_s: float,
 ) -> Estimate:
-    """Of training LR on at most ``rows`` common rows, with each party's number of columns.
+    """Of training LR on at most ``rows`` common rows, with each party's number of columns, the label's owner first.
 
-    Rounds, for N parties: 4 to begin, 3N - 1 to align, N + 1 to prepare, 14 a batch, 14 to evaluate, N for the weights
-    (fewer if all learn all). Bytes are those of the party that sends most.
+    Rounds, for N parties: 4 to begin, 3N - 1 to align, N for the weights (fewer if all learn all), and the engine's to
+    prepare, for each batch and to evaluate.
     """
-    n_parties, width = len(columns), sum(columns) + 1
-    train = rows - math.ceil(test_fraction * rows)
-    batches = math.ceil(train / batch_size) * epochs
-    evaluation = SIGMOID_ROUNDS + 2 if train < rows else 0
-    rounds = 4 + (3 * n_parties - 1) + (n_parties + 1) + batches * PER_BATCH_ROUNDS + evaluation + n_parties
-    alignment = 32 * rows * 3 * (n_parties - 1)
-    training = (epochs * train + rows - train) * SIGMOID_BYTES + batches * width * PER_COLUMN_BYTES
-    matrix = 8 * rows * (max(columns) + 1) + 8 * train
-    sent = alignment + training + matrix
-    points = rows * (2 * n_parties - 1)
-    work = points * POINT_SECONDS + epochs * train * width * 2 / MULTIPLICATIONS_PER_SECOND + rounds * ROUND_SECONDS
-    memory = 150 + (8 * rows * width * 3 + 200 * rows * n_parties) // 1_000_000
-    return Estimate(rounds, sent, memory, work + rounds * latency_s + sent / bytes_per_s)
+    widths = [columns[0] + 1, *columns[1:]]
+    job = _Training(rows, rows - math.ceil(test_fraction * rows), widths, epochs, batch_size)
+    n, width = job.n_parties, sum(widths)
+    rounds, sent = _additive(job) if engine == "additive" else _replicated(job)
+    rounds += 4 + (3 * n - 1) + n
+    sent += 32 * rows * 3 * (n - 1)
+    dealt = None if engine == "additive" else 0
+    if dealer:
+        dealt = _dealt(job)
+    work = rows * (2 * n - 1) * POINT_SECONDS + epochs * job.train * width * 2 / MULTIPLICATIONS_PER_SECOND
+    seconds = work + rounds * (latency_s + ROUND_SECONDS) + (sent + (dealt or 0)) / bytes_per_s
+    memory = WORKER_MB + (DEALT_MB if dealer else 0) + (8 * rows * width * 3 + 200 * rows * n) // 1_000_000
+    return Estimate(rounds, sent, dealt, memory, seconds)
+
+
+def _replicated(job: _Training) -> tuple[int, int]:
+    """Rounds: N + 1 to prepare, 14 a batch, 14 to evaluate. The label's owner sends its matrix and label."""
+    each = SIGMOID_ROUNDS["replicated"] + 2
+    rounds = job.n_parties + 1 + job.batches * each + (each if job.test else 0)
+    elements = job.epochs * job.train + job.test
+    sent = elements * SIGMOID_BYTES + job.batches * sum(job.widths) * 16
+    return rounds, sent + 8 * job.rows * max(job.widths) + 8 * job.train
+
+
+def _additive(job: _Training) -> tuple[int, int]:
+    """Rounds: one for each 2 MiB of a matrix to prepare, 7 + 2N a batch, 8 + N to evaluate.
+
+    Bytes: a padded matrix to each other; for a batch of B and W weights (N - 1)·(8B + 32B + 8·38·B/64 + 8W) and the
+    weights of the others' columns.
+    """
+    n, width = job.n_parties, sum(job.widths)
+    each, peers = SIGMOID_ROUNDS["additive"] + 1 + 2 * n, n - 1
+    prepare = sum(math.ceil(job.rows / max(1, PADDED_WORDS // max(w, 1))) for w in job.widths)
+    rounds = prepare + job.batches * each + (each - n + 1 if job.test else 0)
+    elements = job.epochs * job.train + job.test
+    sent = peers * (8 * job.rows * max(job.widths) + 40 * elements + 8 * 38 * job.words + 8 * width * job.batches)
+    return rounds, sent + 8 * (width - min(job.widths)) * (job.batches + 1)
+
+
+def _dealt(job: _Training) -> int:
+    """What the dealer sends to the last party: for the sigmoids, for each product with a matrix, for the gradients; and
+    at most what is ordered ahead of need and not used: up to twice what is sent."""
+    width = sum(job.widths)
+    products = 8 * job.n_parties * (job.epochs * job.train + job.test) + 8 * width * job.batches
+    needed = job.words * DEALT_WORD + products + job.batches * 16 * 64 * math.ceil(width / 64)
+    return needed + min(needed, STOCK_BYTES)

@@ -58,9 +58,12 @@ class Proposals:
         rows, known = self._rows(contract)
         latency = self._latency(contract)
         params = contract.params
+        owner_first = sorted(contract.parties, key=lambda party: party.label is None)
         estimate = cost.estimate(
+            engine=contract.engine,
+            dealer=contract.dealer is not None,
             rows=rows,
-            columns=[len(party.columns) for party in contract.parties],
+            columns=[len(party.columns) for party in owner_first],
             epochs=int(params["epochs"]),
             batch_size=int(params["batch_size"]),
             test_fraction=contract.test_fraction,
@@ -73,6 +76,7 @@ class Proposals:
             if latency is not None
             else f"a round trip of {1000 * ASSUMED_LATENCY_S:.0f} ms, assumed: nobody could be measured",
             f"{ASSUMED_BYTES_PER_S / 1e6:.0f} MB/s assumed",
+            *_correlations(contract, estimate.preprocessing_bytes),
         ]
         return {
             "contract": contract.describe(),
@@ -81,6 +85,7 @@ class Proposals:
             "cost": {
                 "rounds": estimate.rounds,
                 "bytes_per_party": estimate.bytes_per_party,
+                "preprocessing_bytes": estimate.preprocessing_bytes,
                 "memory_mb": estimate.memory_mb,
                 "seconds": round(estimate.seconds, 1),
                 "notes": notes,
@@ -140,3 +145,12 @@ class Proposals:
             if not party.columns:
                 warnings.append(f"{party.name} brings no feature column")
         return warnings
+
+
+def _correlations(contract: Contract, dealt: int | None) -> list[str]:
+    """What the correlations cost, where the engine needs some."""
+    if dealt is None:
+        return ["making correlated random numbers without a dealer comes on top, in traffic and time"]
+    return (
+        [f"{dealt / 1e6:.1f} MB more sent by {contract.dealer.name}, who deals"] if contract.dealer is not None else []
+    )

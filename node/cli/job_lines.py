@@ -53,7 +53,7 @@ def party_lines(parties: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             party["name"],
-            party["dataset"],
+            "deals" if party.get("role") == "dealer" else party["dataset"],
             len(party["columns"]),
             party["label"],
             *((party.get("consent"),) if consents else ()),
@@ -128,7 +128,7 @@ def result_lines(job: dict[str, Any]) -> list[str]:
         (
             "took",
             f"{duration(result.get('seconds'))}, {count(result.get('rounds'))} round trips, "
-            f"{size(result.get('bytes_sent'))} sent by this node",
+            f"{size(result.get('bytes_sent'))} sent by this node{_before(result)}",
         )
     )
     if result.get("scores"):
@@ -163,6 +163,8 @@ def next_line(args: argparse.Namespace, job: dict[str, Any]) -> str:
     name, state = job["job"], job["state"]
     if job.get("approval_needed"):
         return hint(args, f"job approve {name}", f"or: {again(args, f'job refuse {name} --reason WHY')}")
+    if state == "done" and not job["model"]:  # a dealer has no part of it
+        return hint(args, "audit show")
     if state == "done":
         if job["kind"] == "train":
             return hint(
@@ -172,6 +174,12 @@ def next_line(args: argparse.Namespace, job: dict[str, Any]) -> str:
     if state in _TROUBLE:
         return hint(args, f"job logs {name}")
     return hint(args, f"job watch {name}")
+
+
+def _before(result: dict[str, Any]) -> str:
+    """What of it went into correlations, where some were needed."""
+    sent = (result.get("preprocessing") or {}).get("bytes_sent")
+    return f", {size(sent)} of it for correlated random numbers" if sent else ""
 
 
 def _bullet(text: str) -> list[str]:

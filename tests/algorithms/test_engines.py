@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import trio
 
-from hansa.algorithms import leakage, pipeline
+from hansa.algorithms import cost, leakage, pipeline
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.plaintext import train_and_test
 from hansa.algorithms.terms import Terms
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive import dealer
+from hansa.protocols.mpc.additive import dealer, matrices
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.transcript import Kind, Transcript
 
 ROWS, COLUMNS = 150, 2
 ENGINES = [("additive", True, 2), ("additive", True, 3), ("additive", True, 4), ("additive", True, 5)]
@@ -134,6 +136,52 @@ def standardised(league: League, rows: Any) -> Any:
     order, train = split_order(league.terms.seed, ROWS, league.terms.test_fraction)
     x = league.x[rows]
     return Standardisation.fit(x[order[:train]]).apply(x)
+
+
+def spent(transcript: Transcript, kind: Kind) -> tuple[int, int]:
+    costs = [cost for (_, found), cost in transcript.steps.items() if found is kind]
+    return sum(cost.rounds for cost in costs), sum(cost.total_bytes for cost in costs)
+
+
+@pytest.mark.parametrize(("n", "batch"), [(2, 40), (3, 64), (4, 7), (5, 40)])
+async def test_what_a_dealt_job_is_said_to_cost(n: int, batch: int) -> None:
+    """Rounds exactly; bytes of the party that sends most within a quarter, of the dealer (who sends ahead) up to twice."""
+    league = League("additive", True, n)
+    league.terms = replace(league.terms, weights="owner", params={**league.terms.params, "batch_size": batch})
+
+    async def train(e: Any, rank: int) -> Any:
+        return await pipeline.train(e, league.terms, league.tables[rank], Quiet(), Kept())
+
+    _, sessions = await league.run(train, "train")
+    expected = cost.estimate(
+        engine="additive",
+        dealer=True,
+        rows=ROWS,
+        columns=[COLUMNS] * n,
+        epochs=2,
+        batch_size=batch,
+        test_fraction=0.2,
+        latency_s=0.001,
+        bytes_per_s=1e8,
+    )
+    online = [spent(session.transcript, Kind.ONLINE) for session in sessions[:n]]
+    assert max(rounds for rounds, _ in online) == expected.rounds
+    most = max(sent for _, sent in online)
+    assert most <= 1.02 * expected.bytes_per_party <= 1.25 * most
+    dealt = spent(sessions[n].transcript, Kind.PREPROCESSING)[1]
+    assert dealt <= (expected.preprocessing_bytes or 0) <= 2 * dealt
+
+
+def test_the_size_of_a_message_is_that_of_the_protocol() -> None:
+    assert cost.PADDED_WORDS == matrices.BLOCK_WORDS
+
+
+def test_what_peers_make_themselves_is_not_guessed() -> None:
+    numbers: dict[str, Any] = {"rows": 1000, "columns": [3, 3], "epochs": 2, "batch_size": 64, "test_fraction": 0.2}
+    made = cost.estimate(engine="additive", dealer=False, latency_s=0.001, bytes_per_s=1e8, **numbers)
+    dealt = cost.estimate(engine="additive", dealer=True, latency_s=0.001, bytes_per_s=1e8, **numbers)
+    assert made.preprocessing_bytes is None
+    assert (made.rounds, made.bytes_per_party) == (dealt.rounds, dealt.bytes_per_party)
 
 
 async def test_an_interrupted_job_goes_on_with_other_correlations() -> None:

@@ -240,6 +240,8 @@ async def test_an_estimate_is_near_what_a_job_costs() -> None:
     t = terms(params=PARAMS | {"epochs": 2, "batch_size": 64})
     outcomes, transcripts = await train_all(t, data)
     expected = cost.estimate(
+        engine="replicated",
+        dealer=False,
         rows=outcomes[0].rows,
         columns=list(t.columns),
         epochs=2,
@@ -250,10 +252,11 @@ async def test_an_estimate_is_near_what_a_job_costs() -> None:
     )
     train_rows = outcomes[0].rows - outcomes[0].test_rows
     rounds = {step: c.rounds for (step, _), c in transcripts[0].steps.items()}
-    assert rounds["train"] == 2 * -(-train_rows // 64) * cost.PER_BATCH_ROUNDS
+    assert rounds["train"] == 2 * -(-train_rows // 64) * 14
     assert max(transcript.rounds for transcript in transcripts) == expected.rounds
     most = max(transcript.bytes_sent for transcript in transcripts)
     assert most <= expected.bytes_per_party <= 1.25 * most
+    assert expected.preprocessing_bytes == 0
     assert expected.seconds > expected.rounds * 0.001
 
 

@@ -188,6 +188,7 @@ def job(state: str = "done", **changed: Any) -> dict[str, Any]:
         "error": None,
         "result": result if state == "done" else None,
         "scores": None,
+        "model": "4f1c4f1c4f1c4f1c",
     } | changed
 
 
