@@ -48,9 +48,9 @@ async def start_pair(session: Session, peer: int, w: int = DEFAULT_W) -> tuple[O
     3. 240 transfers of that direction do it for the first direction's 1-of-16 transfers.
     4. Each direction is tried once on transfers that are then opened: a set-up that was damaged is found here.
 
-    Rounds: 10 or 11. Bytes sent: by the lower rank 18,224 + 128·T + 64·T16, by the higher 14,160 + 128·T + 64·T16, with T =
-    ceil(128 / w) and T16 = 15·ceil(16 / w) trees. Raises ``PeerMisbehaved`` for points outside the group and for a set-up
-    that does not work, ``DesyncError`` for another ``w``, and the session's errors.
+    Rounds: 11 at the lower rank, 10 at the higher. Bytes sent: 18,224 + 128·T + 64·T16 by the lower, 14,160 + 128·T + 64·T16
+    by the higher, with T = ceil(128 / w) and T16 = 15·ceil(16 / w) trees. Raises ``PeerMisbehaved`` for points outside the
+    group and for a set-up that does not work, ``DesyncError`` for another ``w``, and the session's errors.
     """
     assert 1 <= w <= MAX_W
     pair = session.among(sorted((session.rank, peer)))
