@@ -83,7 +83,8 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _plan_lines(args: argparse.Namespace, plan: dict[str, Any]) -> list[str]:
-    contract = plan["contract"]
+    engine = plan["engine"]
+    contract = {**plan["contract"], "engine": f"{engine['name']} ({engine['why']})"}
     warnings = [style(f"! {warning}", "yellow") for warning in plan["warnings"]]
     return [
         style(contract["name"], "bold"),
@@ -91,7 +92,7 @@ def _plan_lines(args: argparse.Namespace, plan: dict[str, Any]) -> list[str]:
         "",
         *job_lines.leakage_lines(plan["leakage"]),
         "",
-        *job_lines.trust_lines([f"{plan['engine']['name']}: {plan['engine']['why']}", *plan["trust"]]),
+        *job_lines.trust_lines(plan["trust"]),
         "",
         *job_lines.cost_lines(plan["cost"]),
         *(["", *warnings] if warnings else []),

@@ -53,7 +53,8 @@ def test_plan_says_it_in_words(hansa, daemon, job_file):
     assert "trains    lr (epochs 10, learning_rate 0.5)" in out
     assert "held out  20 % of the rows in common" in out
     assert "  - each party learns which rows are in common" in out
-    assert "  - replicated: the job file names it\n  - any two of bank, lab and shop together could read" in out
+    assert "engine    replicated (the job file names it)" in out
+    assert "to learn more\n  - any two of bank, lab and shop together could read" in out
     assert "  - about 42 s: 5,200 round trips, 3.0 MiB sent by each party, 210 MB of memory at each" in out
     assert "! 500 rows are few" in out
     assert out.splitlines()[-1] == f"next: hansa job submit {job_file}   (nobody has been asked yet)"

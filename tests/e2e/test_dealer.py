@@ -42,7 +42,7 @@ def job_text(parties, dealer, *, name="dealt", epochs=3, seed="00" * 16):
 TWO = job_text(NAMES[:2], "telecom")
 
 
-async def test_two_parties_and_a_dealer_train_score_and_release(league_of):
+async def test_two_parties_and_a_dealer_train_and_score(league_of):
     async with league_of(policy=POLICY) as league:
         plan = await league.call("bank", "job.plan", file_text=TWO, file_name="job.toml")
         assert plan["engine"]["name"] == "additive"
@@ -73,14 +73,11 @@ async def test_two_parties_and_a_dealer_train_score_and_release(league_of):
         scores = await league.call("bank", "model.scores", job=predicted)
         assert scores["rows"] == 300
         assert Path(scores["path"]).read_text().count("\n") == 301
-        released = (await league.call("bank", "model.release", model=job))["job"]
-        await league.settled(released, "done")
-        assert (await league.call("bureau", "model.show", model=job))["released"] is not None
 
         audits = {name: await league.call(name, "audit.show") for name in NAMES}
         dealt = [entry["body"] for entry in audits["telecom"] if entry["kind"] == "dealt"]
         assert dealt[0] == {"job": job, "attempt": 0, "to": ["bank", "bureau"]}
-        assert [entry["job"] for entry in dealt] == [job, predicted, released]
+        assert [entry["job"] for entry in dealt] == [job, predicted]
         assert "opening" not in {entry["kind"] for entry in audits["telecom"]}
         for name in NAMES:
             contract = next(entry["body"] for entry in audits[name] if entry["kind"] == "contract")
