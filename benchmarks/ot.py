@@ -1,7 +1,8 @@
 """Oblivious transfers a second between two processes over loopback TCP: python benchmarks/ot.py [--n 4000000] [--w 1 2 3 4 5]
 
 Prints, for each w and kind of transfer, the median of five runs in one direction and in both at once (transfers of both
-directions added up), and the bytes that both parties send for one transfer.
+directions added up), the bytes that both parties send for one transfer, and the processor time it takes of the sender's and
+of the receiver's process: on a machine with other work, the larger of the two says what an idle one would do.
 """
 
 from __future__ import annotations
@@ -72,18 +73,21 @@ async def _measure(session: Session, w: int, kinds: list[str], n: int) -> None:
     for kind in kinds:
         one, both = [], []
         await _one_way(kind, session, pair, 1 << 17)  # compiled, and its buffers touched
-        before = session.transcript.bytes_sent
+        before, cpu_before = session.transcript.bytes_sent, time.process_time_ns()
         for _ in range(RUNS):
             one.append(await _one_way(kind, session, pair, n))
-        sent = np.array([session.transcript.bytes_sent - before], dtype=np.uint64)
-        theirs = (await session.exchange({1 - session.rank: [sent]}, {1 - session.rank: [1]}))[1 - session.rank][0]
+        sent, cpu = session.transcript.bytes_sent - before, time.process_time_ns() - cpu_before
+        spent = np.array([sent, cpu], dtype=np.uint64)
+        theirs = (await session.exchange({1 - session.rank: [spent]}, {1 - session.rank: [2]}))[1 - session.rank][0]
         for _ in range(RUNS):
             both.append(await _both_ways(kind, session, pair, n))
         if session.rank == 0:
             rates = [n / statistics.median(times) / 1e6 for times in (one, both)]
-            size = int(sent[0] + theirs[0]) / RUNS / n
+            size, mine, other = (value / RUNS / n for value in (sent + int(theirs[0]), cpu, int(theirs[1])))
             print(
-                f"w={w} {kind:10} {rates[0]:6.1f} M/s   both ways {rates[1]:6.1f} M/s   {size:6.2f} bytes", flush=True
+                f"w={w} {kind:10} {rates[0]:6.1f} M/s   both ways {rates[1]:6.1f} M/s   {size:6.2f} bytes"
+                f"   processor {mine:5.1f} + {other:5.1f} ns",
+                flush=True,
             )
 
 

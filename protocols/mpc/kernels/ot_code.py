@@ -10,7 +10,6 @@ from hansa.protocols.mpc.kernels.jit import kernel
 Ring = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]
 Tables = NDArray[np.uint32]
-Indices = NDArray[np.int64]
 
 
 @kernel
@@ -28,18 +27,19 @@ def codeword_planes(choices: Bytes, out: Ring) -> None:
 
 
 @kernel
-def combine(planes: Ring, starts: Indices, terms: Indices, out: Ring) -> None:
-    """Four planes at a time: quadruple i of ``out`` is the XOR of the quadruples ``terms[starts[i] : starts[i + 1]]``."""
-    total = np.empty(32, dtype=np.uint64)
+def combine(planes: Ring, columns: Bytes, out: Ring) -> None:
+    """Sixteen planes at a time: group r of ``out`` is the XOR of the groups p of ``planes`` where bit r of ``columns[p]`` is 1."""
+    total = np.empty(128, dtype=np.uint64)
     for block in range(planes.shape[0]):
-        for i in range(starts.size - 1):
+        source, target = planes[block], out[block]
+        for r in range(8):
             total[:] = 0
-            for at in range(starts[i], starts[i + 1]):
-                base = 32 * terms[at]
-                for k in range(32):
-                    total[k] ^= planes[block, base + k]
-            for k in range(32):
-                out[block, 32 * i + k] = total[k]
+            for p in range(columns.size):
+                if (columns[p] >> r) & 1:
+                    group = source[128 * p : 128 * p + 128]
+                    for k in range(128):
+                        total[k] ^= group[k]
+            target[128 * r : 128 * r + 128] = total
 
 
 @kernel

@@ -37,7 +37,7 @@ def bit_widths(w: int) -> list[int]:
 
 def code_widths(w: int) -> list[int]:
     """The depths of the trees for 1-of-16 transfers; no tree crosses from one position of the code to the next."""
-    return widths_of(code.COLUMNS // code.POSITIONS, w) * code.POSITIONS
+    return widths_of(code.COLUMNS_EACH, w) * code.POSITIONS
 
 
 class _Rows:
@@ -108,7 +108,7 @@ class _Combined:
 
     def of(self, planes: Ring) -> Ring:
         out = self._planes[: len(planes)]
-        ot_code.combine(planes, *code.combination(), out)
+        ot_code.combine(planes, code.MAP, out)
         return out
 
 
@@ -159,5 +159,4 @@ class CodeReceiver:
 
 def _positions(widths: Sequence[int]) -> NDArray[np.int64]:
     """The code's position, 1 to 15, that each tree's columns belong to."""
-    columns = code.COLUMNS // code.POSITIONS
-    return np.array([end // columns for end in np.cumsum(widths) + columns - 1], dtype=np.int64)
+    return (np.cumsum(widths) + code.COLUMNS_EACH - 1) // code.COLUMNS_EACH

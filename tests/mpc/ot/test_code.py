@@ -25,7 +25,7 @@ def test_two_words_differ_in_128_columns() -> None:
         for b in range(a):
             distance = int((code_words[a] ^ code_words[b]).sum())
             assert distance == 8
-            assert distance * (code.COLUMNS // code.POSITIONS) == 128
+            assert distance * (code.COLUMNS_EACH) == 128
 
 
 def image_rows() -> np.ndarray:
@@ -59,7 +59,7 @@ def rank(matrix: np.ndarray) -> int:
 @pytest.mark.parametrize("word", range(1, 16))
 def test_d_masked_by_a_word_keeps_128_bits_of_secrecy(word: int, contributions: np.ndarray) -> None:
     """On the 128 columns where the word is 1 the map is invertible; elsewhere it is not moved at all."""
-    inside = np.repeat(words()[word].astype(bool), code.COLUMNS // code.POSITIONS)
+    inside = np.repeat(words()[word].astype(bool), code.COLUMNS_EACH)
     assert int(inside.sum()) == 128
     assert not contributions[~inside, word].any()
     assert rank(contributions[inside, word]) == 128
