@@ -141,18 +141,24 @@ class Job:
 
     async def _attempt(self, run: Run) -> None:
         record, context = self.record, self.context
-        body = {"job": record.short, "attempt": record.attempt, "role": record.role(context.me)}
-        context.audit.append("job-started", body)
-        await context.share_head(self._others)
         with trio.CancelScope() as self._scope:
             try:
-                verdict = await run.execute()
+                body = {"job": record.short, "attempt": record.attempt, "role": record.role(context.me)}
+                context.audit.append("job-started", body)
+                await context.share_head(self._others)
+                verdict = await self._executed(run)
+                self.run = None
+                await (self._done() if verdict is None else self._conclude(verdict))
             except Exception:  # the border of a job: whatever it was, the daemon and its other jobs go on
-                log.exception("job %s", record.short)
-                verdict = await self._internal(run)
-            self.run = None
-            await (self._done() if verdict is None else self._conclude(verdict))
+                log.exception("the end of job %s", record.short)
         self.run = None
+
+    async def _executed(self, run: Run) -> Verdict | None:
+        try:
+            return await run.execute()
+        except Exception:
+            log.exception("job %s", self.record.short)
+            return await self._internal(run)
 
     async def _internal(self, run: Run) -> Verdict:
         record, me = self.record, self.context.me
@@ -189,8 +195,6 @@ class Job:
         self.publish("state", text=record.state.value)
         if record.state is not State.INTERRUPTED:
             self._tidy()
-        elif record.attempt + 1 >= MAX_ATTEMPTS:
-            await self._give_up(f"{MAX_ATTEMPTS} attempts were interrupted")
         elif not known:
             await self._begin_resume()
 
@@ -223,9 +227,14 @@ class Job:
             return
         if self.run is not None:
             await self.run.heard(verdict)
-        elif record.verdict is not None and verdict.order < record.verdict.order:
+        elif self._open_to(verdict):
             await self._conclude(verdict)
             await self.context.mesh.broadcast(self._others, failed_message(record, verdict))
+
+    def _open_to(self, verdict: Verdict) -> bool:
+        """Whether a late verdict changes why the last attempt ended: not once the job was cancelled or given up."""
+        known, state = self.record.verdict, self.record.state
+        return known is not None and state.value == known.state and verdict.order < known.order
 
     async def done_heard(self, identity: bytes, done: JobDone) -> None:
         """A peer has its result; when all have, an interrupted end is a good one after all."""
@@ -264,7 +273,9 @@ class Job:
             await self._take_up(await self.resumption.take_in(identity, offer))
 
     async def _begin_resume(self) -> None:
-        if self.record.state is State.INTERRUPTED:
+        if self.record.state is State.INTERRUPTED and self.record.attempt + 1 >= MAX_ATTEMPTS:
+            await self._give_up(f"{MAX_ATTEMPTS} attempts were interrupted")
+        elif self.record.state is State.INTERRUPTED:
             await self._take_up(await self.resumption.begin())
 
     async def _take_up(self, agreed: Agreed | None) -> None:

@@ -13,8 +13,12 @@ from nacl.bindings import crypto_scalarmult_base
 from hansa.node.job_context import JobContext
 from hansa.node.job_record import JobRecord
 from hansa.node.sealing import checkpoint_files
+from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.messages import ResumeOffer
 from hansa.protocols.wire.resume import Agreed, OfferAnew, Resume
+
+FURTHEST_AHEAD = 100
+"""Attempts that an offer may skip: restarts skip some, but nobody may lead a job to the last number there is."""
 
 
 class Resumption:
@@ -37,12 +41,15 @@ class Resumption:
         return self._machine.waiting_for if self._machine is not None else ()
 
     def keep_untrusted(self, identity: bytes, offer: ResumeOffer) -> bool:
-        """Keep a party's offer for when we are ready; False if it is for an attempt that is over.
+        """Keep a party's offer for when we are ready; False if it is for an attempt that is over, or far too late.
 
         Raises SecurityError unless its sender signed it for this job.
         """
         signature, record = offer.signature, self._record
-        if signature.attempt <= record.attempt or signature.job_id != record.job_id or signature.identity != identity:
+        ours = (identity, record.job_id, record.contract.nonce)
+        if (signature.identity, signature.job_id, signature.nonce) != ours:
+            raise SecurityError("an offer to resume is not the sender's", remedy="nothing: it was ignored")
+        if not 0 < signature.attempt - record.attempt <= FURTHEST_AHEAD:
             return False
         signature.verify()
         self._early[identity] = offer

@@ -45,7 +45,10 @@ class Jobs:
             while True:
                 await trio.sleep(TICK_S)
                 for job in list(self._jobs.values()):
-                    await job.tick()
+                    try:
+                        await job.tick()
+                    except Exception:  # one job's fault must not end the daemon
+                        log.exception("job %s", job.record.short)
 
     # --- what this node's people ask for ---------------------------------------------------------------------------
 
