@@ -136,6 +136,8 @@ def measure(operation: str, options: argparse.Namespace) -> dict[str, Any]:
     ]
     for each in processes:
         each.start()
+    for _, there in pipes:
+        there.close()  # so that a process that ends early is noticed
     ports = [here.recv() for here, _ in pipes]
     for here, _ in pipes:
         here.send(ports)

@@ -182,13 +182,15 @@ class Dealt:
         return b, await self._answer(order) if self._last else stream.words(results)
 
     async def finish(self) -> None:
-        """Compare the books of all computing parties, and let the dealer go.
+        """Compare the books of all computing parties, take what is still on its way, and let the dealer go.
 
         Rounds: 1. Bytes sent per party: 32·(n_parties - 1), without the dealer; 40 to it by the last.
         """
         computing = self._link.among(range(self._dealer))
         with computing.step(STEP, Kind.PREPROCESSING):
             await computing.check_public("record of what the dealer was asked for", self._books.digest())
+        if self._due:
+            await self._answer(self._due[-1])
         await self._ask(Ware.FINISH)
 
     # --- orders --------------------------------------------------------------------------------------------------

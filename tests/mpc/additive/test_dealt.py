@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from hansa.protocols.mpc.additive.recipes import Ware, planes_under
 from hansa.protocols.mpc.fourier import TRIG_BITS, angles
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.memory import network, outcomes_of_parties, parties
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session import Session, open_session
 from hansa.protocols.mpc.transcript import Kind
 
 xor = np.bitwise_xor.reduce
@@ -251,6 +252,27 @@ async def test_parties_that_drew_differently_find_out() -> None:
 
     with pytest.raises(DesyncError, match="another record of what the dealer was asked for"):
         await additive_dealt(2)(ask)
+
+
+async def test_leaving_while_the_dealer_still_answers_what_nobody_will_use(monkeypatch: Any) -> None:
+    answer = Dealer.answer
+
+    def slowly(self: Dealer, number: int, asked: Any) -> Any:
+        time.sleep(0.05)
+        return answer(self, number, asked)
+
+    monkeypatch.setattr(Dealer, "answer", slowly)
+    links = network(3)
+
+    async def run(rank: int) -> None:
+        async with open_session(rank, links[rank], context=b"x") as session:
+            await dealt_party(session, lambda e: e.correlations.triples(64))
+        for end in links[rank].values():
+            await end.aclose()
+
+    async with trio.open_nursery() as nursery:
+        for rank in range(3):
+            nursery.start_soon(run, rank)
 
 
 async def test_a_dealer_needs_two_others_and_deals_to_none_of_its_own() -> None:
