@@ -28,7 +28,7 @@ def codeword_planes(choices: Bytes, out: Ring) -> None:
 
 @kernel
 def combine(planes: Ring, columns: Bytes, out: Ring) -> None:
-    """Sixteen planes at a time: group r of ``out`` is the XOR of the groups p of ``planes`` where bit r of ``columns[p]`` is 1."""
+    """Sixteen planes at a time: group r of ``out`` is the XOR of those groups p of ``planes`` whose ``columns[p]`` has bit r."""
     total = np.empty(128, dtype=np.uint64)
     for block in range(planes.shape[0]):
         source, target = planes[block], out[block]

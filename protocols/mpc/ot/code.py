@@ -4,7 +4,7 @@ A choice y becomes the word of the simplex code [15, 4, 8]: position p = 1..15 i
 for 16 columns, so two different words differ in 8 * 16 = 128 columns, each of which the sender's secret D enters by a bit
 (Kolesnikov and Kumaresan, CRYPTO 2013, with this code in place of Walsh-Hadamard's 256 columns).
 
-To hash 128 bits a row and not 240, the 15 positions are mapped to 8 by ``COLUMNS``, the check matrix of the cyclic code of
+To hash 128 bits a row and not 240, the 15 positions are mapped to 8 by ``MAP``, the check matrix of the cyclic code of
 length 15 with generator (x^4 + x + 1)(x^4 + x^3 + 1), position x^i at the point z^i of F_16. On the 8 positions where any
 word other than 0 is 1, its columns are independent (a cyclic shift takes one such set to the next; tests/mpc/ot/test_code.py
 checks all 15). So there the map is a bijection of 128 bits: D masked by a word goes to a uniform 128-bit value.
