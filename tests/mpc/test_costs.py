@@ -76,10 +76,10 @@ async def test_the_cost_of_a_sigmoid_stands_in_the_plan(scale: int) -> None:
 
         found = await run_parties(sessions, party)
     if scale == 36:
-        assert [r for r, _ in found] == [SIGMOID_ROUNDS] * 3
+        assert [r for r, _ in found] == [SIGMOID_ROUNDS["replicated"]] * 3
         assert max(s for _, s in found) / N == pytest.approx(SIGMOID_BYTES, rel=0.1)
     else:
-        assert max(r for r, _ in found) == SIGMOID_ROUNDS + 1
+        assert max(r for r, _ in found) == SIGMOID_ROUNDS["replicated"] + 1
 
 
 async def test_everything_runs_over_links_without_buffers() -> None:
