@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hansa.protocols.mpc.kernels import additive, bits, ot, ot_code, ring
+from hansa.protocols.mpc.kernels import additive, bits, ntt, ot, ot_code, ring, rlwe
 
 
 def warm() -> None:
@@ -22,6 +22,7 @@ def warm() -> None:
     additive.block_less(planes, additive.monomials(planes, 8), False)
     bits.unpack_bits(bits.slice_bits(vector, 0, 64)[0], 2)
     _warm_ot()
+    _warm_rlwe()
 
 
 def _warm_ot() -> None:
@@ -43,6 +44,24 @@ def _warm_ot() -> None:
     ot_code.mask_tables(all_rows, all_rows, tables, 0, tables)
     ot_code.entry_pads(rows, rows, 0, choices)
     ot_code.choose_entries(tables, np.zeros(512, dtype=np.uint8), choices)
+
+
+def _warm_rlwe() -> None:
+    primes, row = np.array([1073643521, 1073479681], dtype=np.uint64), np.ones(8, dtype=np.uint64)
+    pair, table = np.ones((2, 8), dtype=np.uint64), np.ones((2, 2), dtype=np.uint64)
+    ntt.forward(pair, primes, pair, pair)
+    ntt.inverse(pair, primes, pair, pair, primes, primes)
+    rlwe.uniform(np.zeros(16, dtype=np.uint64), primes, 8)
+    rlwe.ternary(row, primes)
+    rlwe.errors(row, primes, primes)
+    rlwe.flood(np.zeros((8, 1), dtype=np.uint64), 20, primes, primes)
+    rlwe.signed_residues(row, primes)
+    rlwe.multiply(pair, pair, primes)
+    rlwe.combine(np.ones((1, 2, 2, 8), dtype=np.uint32), np.ones((1, 2, 8), dtype=np.uint64), primes)
+    rlwe.add_to(pair, pair.copy(), primes)
+    rlwe.subtract_from(pair, pair.copy(), primes)
+    rlwe.switch(pair, 1, primes, primes, primes, table)
+    rlwe.compose(pair, primes, table)
 
 
 if __name__ == "__main__":
