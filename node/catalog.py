@@ -99,10 +99,14 @@ class Catalog:
             Path(dataset["path"]).unlink(missing_ok=True)
         return dataset
 
-    def info(self, name: str) -> DatasetInfo | None:
-        """A dataset as a contract sees it."""
+    def info(self, name: str, schema_digest: bytes) -> DatasetInfo | None:
+        """A dataset as it is now, for a contract that knows it by this digest.
+
+        A private one is there only for who knows its schema, so that nobody finds out by guessing its name.
+        """
         dataset = self._row(name)
-        return None if dataset is None else info_of(dataset)
+        hidden = dataset is not None and dataset["private"] and dataset["schema_digest"] != schema_digest.hex()
+        return None if dataset is None or hidden else info_of(dataset)
 
     def table_spec(
         self, name: str, columns: tuple[str, ...], label: str | None, normalise: str, max_rows: int

@@ -45,8 +45,8 @@ class JobsAudit(Protocol):
 class OwnData(Protocol):
     """This node's own datasets."""
 
-    def info(self, name: str) -> DatasetInfo | None:
-        """A dataset as its schema says (private ones too)."""
+    def info(self, name: str, schema_digest: bytes) -> DatasetInfo | None:
+        """A dataset as it is now, for a contract that knows it by this digest; a private one of no other digest."""
 
     def table_spec(
         self, name: str, columns: tuple[str, ...], label: str | None, normalise: str, max_rows: int
@@ -61,6 +61,7 @@ class JobContext:
     listener's table of who takes connections for a job."""
 
     me: bytes
+    name: str
     seed: bytes
     sealing_key: Callable[[bytes], bytes]
     home: Path

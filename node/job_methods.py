@@ -84,6 +84,7 @@ class JobMethods:
                 remedy="see `hansa status` for pending approvals",
                 job=found.record.short,
             )
+        self._jobs.refuse_one_more()
         await found.approve()
         found.record.decision = "approved by the operator"
         found.save()

@@ -39,10 +39,15 @@ def _clock(contract: Contract, context: JobContext) -> str | None:
 
 
 def _strangers(contract: Contract, context: JobContext) -> str | None:
+    """Every member must be a peer, and none may bear the name that is another's here: operators read names."""
     known = context.peer_names()
+    called = {name: identity for identity, name in known.items()} | {context.name: context.me}
     for member in contract.members:
         if member.identity != context.me and member.identity not in known:
             return f"{member.name} is not a peer of this node"
+        if called.get(member.name, member.identity) != member.identity:
+            own = known.get(member.identity, "this node")
+            return f"it calls {own} '{member.name}', and here another node is called so"
     return None
 
 
@@ -57,7 +62,7 @@ def _statement(contract: Contract) -> str | None:
 
 
 def _data(contract: Contract, mine: Party, context: JobContext) -> str | None:
-    info = context.data.info(mine.dataset)
+    info = context.data.info(mine.dataset, mine.schema_digest)
     if info is None:
         return f"this node has no dataset '{mine.dataset}'"
     if info.schema_digest != mine.schema_digest:
@@ -69,6 +74,8 @@ def _data(contract: Contract, mine: Party, context: JobContext) -> str | None:
             return f"the dataset '{mine.dataset}' has no number column '{column}'"
     if set(info.key) & set(mine.columns):
         return f"the contract uses a key of the dataset '{mine.dataset}' as a feature"
+    if info.label in mine.columns:
+        return f"the contract uses the label of the dataset '{mine.dataset}' as a feature"
     return None
 
 

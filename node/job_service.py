@@ -43,6 +43,7 @@ def add_jobs(daemon: Daemon) -> Jobs:
     catalog = Catalog(daemon.store, daemon.home, mesh, settings.limits.max_rows)
     context = JobContext(
         me=identity.public,
+        name=settings.node.name,
         seed=identity.seed,
         sealing_key=identity.sealing_key,
         home=daemon.home.absolute(),

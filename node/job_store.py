@@ -31,6 +31,12 @@ class JobStore:
         rows = self._store.rows("SELECT record FROM jobs ORDER BY created, rowid")
         return [JobRecord.decode(bytes(record)) for (record,) in rows]
 
+    def delete_job(self, job_id: bytes) -> None:
+        """Forget a job and its events."""
+        with self._store.transaction():
+            self._store.write("DELETE FROM jobs WHERE job_id = ?", job_id)
+            self._store.write("DELETE FROM job_events WHERE job_id = ?", job_id)
+
     def append_event(self, job_id: bytes, event: Event) -> None:
         """Keep one event; the oldest give way beyond ``MAX_EVENTS`` a job."""
         with self._store.transaction():

@@ -10,19 +10,26 @@ import logging
 
 import trio
 
-from hansa.node import job_review, policy_check
+from hansa.node import job_pruning, job_review, policy_check
+from hansa.node.allowance import Allowance
 from hansa.node.contracts import trust_of
 from hansa.node.errors import UsageError
 from hansa.node.job import Job
 from hansa.node.job_context import JobContext
+from hansa.node.job_pruning import KEPT_BYTES, long_expired
 from hansa.node.job_record import JobRecord
 from hansa.node.job_run import progress_facts
+from hansa.protocols.wire.consent import Consent
 from hansa.protocols.wire.contract import Contract
 from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
 
 TICK_S = 1.0
 RETOLD_S = 7 * 24 * 3600  # how long an ended job is still told to a party that comes back
 MIN_PREFIX = 4
+NEW_AT_ONCE, NEW_PER_S = 256.0, 0.2
+"""Unknown contracts taken from one peer: each costs an entry of the audit log, which is never shortened."""
+MAX_WAITING = 64
+"""Proposals that may wait for the operator; further ones are refused."""
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +40,7 @@ class Jobs:
     def __init__(self, context: JobContext) -> None:
         self.context = context
         self._jobs: dict[bytes, Job] = {}
+        self._allowances: dict[bytes, Allowance] = {}
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take up what the store has, then let time pass, until cancelled."""
@@ -41,6 +49,7 @@ class Jobs:
             for record in self.context.store.load_jobs():
                 self._jobs[record.job_id] = Job(self.context, record)
                 self._jobs[record.job_id].restore()
+            self._prune()
             task_status.started()
             while True:
                 await trio.sleep(TICK_S)
@@ -64,11 +73,11 @@ class Jobs:
 
     def find(self, text: str) -> Job:
         """The job whose id begins with ``text``, or whose name it is. Raises UsageError unless there is one."""
-        named = [job for job in self._jobs.values() if job.record.contract.name == text]
-        wanted = text.lower()
         found = [
-            job for job in self._jobs.values() if len(text) >= MIN_PREFIX and _hex(job).startswith(wanted)
-        ] or named
+            job
+            for job in self._jobs.values()
+            if job.record.contract.name == text or (len(text) >= MIN_PREFIX and _hex(job).startswith(text.lower()))
+        ]
         if len(found) != 1:
             count = "no job is" if not found else f"{len(found)} jobs are"
             raise UsageError(f"{count} called '{text}'", remedy="see `hansa job list` for the ids", job=text)
@@ -84,8 +93,16 @@ class Jobs:
 
     @property
     def active(self) -> int:
-        """How many jobs are under way."""
-        return sum(not job.record.state.final for job in self._jobs.values())
+        """How many jobs this node has signed and not seen end."""
+        return sum(not job.record.state.final and job.consent.signed for job in self._jobs.values())
+
+    def refuse_one_more(self) -> None:
+        """Raise UsageError where another job would be more than this node runs at once."""
+        if self.active >= self.context.max_jobs:
+            raise UsageError(
+                f"this node has {self.active} jobs under way, its limit",
+                remedy="wait, cancel one (`hansa job list`), or raise limits.max_jobs in hansa.toml",
+            )
 
     # --- what peers say ----------------------------------------------------------------------------------------------
 
@@ -96,14 +113,29 @@ class Jobs:
         job = self._jobs.get(contract.job_id)
         fresh = job is None
         if job is None:
-            if contract.rank_of(self.context.me) is None or not offer.signatures:
-                log.warning("a proposal was ignored: it does not name this node, or nobody signed it")
+            if not self._proposed_untrusted(identity, contract, offer):
                 return
             job = self._add(contract, offer.signatures[0].identity)
         effects = job.consent.receive_signatures_untrusted(offer.signatures, self.context.now())
         await job.apply(effects)
         if fresh and not job.record.state.final:
             await self._consider(job)
+
+    def _proposed_untrusted(self, sender: bytes, contract: Contract, offer: Offer) -> bool:
+        """Whether an unknown contract is a proposal to this node; ``SecurityError`` if its signatures are not its own."""
+        why = ""
+        if contract.rank_of(self.context.me) is None or not offer.signatures:
+            why = "it does not name this node, or nobody signed it"
+        elif long_expired(contract.expires, self.context.now()):
+            why = "it expired long ago"
+        else:
+            Consent(contract, me=self.context.me, seed=self.context.seed).check_untrusted(offer.signatures)
+            allowance = self._allowances.setdefault(sender, Allowance(NEW_AT_ONCE, NEW_PER_S))
+            if not allowance.take_if_there():
+                why = f"{self.context.peer_names().get(sender, 'a peer')} passes on too many"
+        if why:
+            log.warning("a proposal was ignored: %s", why)
+        return not why
 
     async def on_end(self, identity: bytes, end: End) -> None:
         """A party refused, cancelled or let expire."""
@@ -165,7 +197,11 @@ class Jobs:
         context, record = self.context, job.record
         contract = record.contract
         self._audit_contract(record)
-        problem = self._rival(contract) or job_review.objection(contract, context, self._record, self.active - 1)
+        problem = (
+            self._rival(contract)
+            or job_review.objection(contract, context, self._record, self.active)
+            or self._too_many_wait(record)
+        )
         if problem is not None:
             record.decision = f"refused: {problem}"
             await job.refuse(problem)
@@ -190,6 +226,13 @@ class Jobs:
             return "its nonce is that of another contract known here"
         return None
 
+    def _too_many_wait(self, newest: JobRecord) -> str | None:
+        """What is not signed here waits for the operator, and must not fill the memory meanwhile."""
+        waiting = [r for job in self._jobs.values() if (r := job.record).awaits_operator or r is newest]
+        if len(waiting) > MAX_WAITING or sum(len(record.contract_bytes) for record in waiting) > KEPT_BYTES:
+            return f"{len(waiting) - 1} proposals wait for this node's operator already"
+        return None
+
     async def _rivals_untrusted(self, contract: Contract, offer: Offer) -> None:
         for job in list(self._jobs.values()):
             if job.record.contract.nonce == contract.nonce and job.record.job_id != contract.job_id:
@@ -198,12 +241,18 @@ class Jobs:
 
     def _add(self, contract: Contract, proposer: bytes) -> Job:
         record = JobRecord(contract.encode(), proposer, self.context.now())
+        self._prune()
         job = self._jobs[contract.job_id] = Job(self.context, record)
         job.save()
         job.publish("state", text=f"proposed by {record.name_of(proposer)}")
         if proposer == self.context.me:
             self._audit_contract(record)
         return job
+
+    def _prune(self) -> None:
+        for job_id in job_pruning.forgettable((job.record for job in self._jobs.values()), self.context.now()):
+            del self._jobs[job_id]
+            self.context.store.delete_job(job_id)
 
     def _audit_contract(self, record: JobRecord) -> None:
         contract = record.contract

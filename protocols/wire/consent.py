@@ -178,8 +178,7 @@ class Consent:
     def receive_signatures_untrusted(self, signatures: Iterable[Signature], now: int) -> list[Effect]:
         """Merge the signatures of an Offer of this very contract; ``SecurityError``, and no change, if one is wrong."""
         signatures = tuple(signatures)
-        for signature in signatures:
-            self._check_untrusted(signature)
+        self.check_untrusted(signatures)
         effects = self.tick(now)
         fresh: dict[bytes, Signature] = {}
         for signature in signatures:
@@ -218,12 +217,14 @@ class Consent:
         note = Note("evidence", {"signer": self._name(signer), "nonce": self.contract.nonce.hex()})
         return [Broadcast(evidence), note, *self._settle()]
 
-    def _check_untrusted(self, signature: Signature) -> None:
-        if self.contract.rank_of(signature.identity) is None:
-            raise SecurityError("a signature under the contract is a stranger's", remedy="submit the job anew")
-        if (signature.job_id, signature.nonce) != (self.contract.job_id, self.contract.nonce):
-            raise SecurityError("a signature is for another contract", remedy="submit the job anew")
-        signature.verify()
+    def check_untrusted(self, signatures: Iterable[Signature]) -> None:
+        """Raise ``SecurityError`` unless each of these is a member's, for this contract."""
+        for signature in signatures:
+            if self.contract.rank_of(signature.identity) is None:
+                raise SecurityError("a signature under the contract is a stranger's", remedy="submit the job anew")
+            if (signature.job_id, signature.nonce) != (self.contract.job_id, self.contract.nonce):
+                raise SecurityError("a signature is for another contract", remedy="submit the job anew")
+            signature.verify()
 
     # --- restoring and settling ----------------------------------------------------------------------------------
 

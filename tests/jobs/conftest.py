@@ -115,7 +115,7 @@ class Data:
             )
         }
 
-    def info(self, name):
+    def info(self, name, schema_digest):
         return self.infos.get(name)
 
     def table_spec(self, name, columns, label, normalise, max_rows):
@@ -168,6 +168,7 @@ class League:
         others = {identity: NAMES[i] for i, identity in enumerate(self.identities) if i != rank}
         return JobContext(
             me=self.identities[rank],
+            name=NAMES[rank],
             seed=self.seeds[rank],
             sealing_key=lambda job_id: b"k" * 32,
             home=self.homes[rank],

@@ -77,6 +77,10 @@ async def test_peers_see_no_path_no_rows_and_no_private_dataset(daemon, table):
     assert answer.datasets[0].key == ("id",)
     assert answer.datasets[0].label == "default"
     assert str(table) not in repr(answer)
+    digest = bytes.fromhex(shown.get("hidden")["schema_digest"])
+    assert shown.info("hidden", bytes(32)) is None  # as a name that does not exist: guessing finds nothing
+    assert shown.info("hidden", digest) is not None
+    assert shown.info("clients", bytes(32)) is not None
 
 
 @pytest.mark.parametrize(
