@@ -169,7 +169,7 @@ def _parts(size: int) -> list[slice]:
 def _masks(random: Keystream, chosen: Width) -> Words:
     """(words, n): uniform masks, lowest word first."""
     bits = mask_bits(chosen)
-    masks = random.words(chosen.mask_words, DEGREE)
+    masks: Words = random.words(chosen.mask_words, DEGREE)
     masks[-1] &= np.uint64((1 << (bits - 64 * (chosen.mask_words - 1))) - 1)
     return masks
 
@@ -216,7 +216,8 @@ def _answer(
 
 def _slots(key: KeyOwner, first: Small, second: Small) -> Words:
     values = key.decrypt(first, second, _EVERY)
-    return Transform.of(DEGREE, (key.constants.params.t,)).forward(values[None])[0]
+    slots: Words = Transform.of(DEGREE, (key.constants.params.t,)).forward(values[None])[0]
+    return slots
 
 
 def _joined(residues: Words, primes: tuple[int, ...]) -> Words:
