@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from hansa.config.errors import HansaError
+from hansa.node.allowance import Allowance
 from hansa.node.channel import Conn
 from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError
 from hansa.protocols.wire import messages
@@ -27,6 +28,8 @@ BURST = 4096
 RATE_PER_S = 512
 """Messages read at once and in the long run (one of n bytes counts 1 + n/4096); a faster peer is read more slowly."""
 _BYTES_PER_UNIT = 4096
+_UNITS_PER_SECOND = 4 * RATE_PER_S
+"""What a second of work for a peer counts: in the long run each may have a quarter of the time."""
 
 Receive = Callable[[Message], Awaitable[None]]
 
@@ -44,7 +47,7 @@ class ControlLink:
         self.end: HansaError | None = None
         self._send, self._receive = trio.open_memory_channel[bytes](OUTGOING_MESSAGES)
         self._waiting_bytes = 0
-        self._allowance, self._allowed_at = float(BURST), trio.current_time()
+        self._allowance = Allowance(BURST, RATE_PER_S)
 
     async def greet(self, own: Hello) -> None:
         """Exchange Hellos; raises ``PeerTimeout`` or ``PeerMisbehaved``."""
@@ -108,26 +111,23 @@ class ControlLink:
     async def _read(self, receive: Receive) -> None:
         while True:
             data = await self.conn.receive()
-            await self._pace(len(data))
+            await trio.sleep(self._allowance.take(1 + len(data) / _BYTES_PER_UNIT))
+            began = trio.current_time()
             message = messages.decode_untrusted(data)
             if isinstance(message, Hello):
                 raise PeerMisbehaved("a peer said Hello twice", remedy="update both nodes to the same version")
-            try:
-                await receive(message)
-            except PeerMisbehaved:
-                raise
-            except HansaError as error:
-                logger.warning("a %s from a peer was refused: %s", type(message).__name__, error.message)
-            except Exception:
-                logger.exception("handling a %s from a peer failed", type(message).__name__)
+            await self._heard(message, receive)
+            self._allowance.take((trio.current_time() - began) * _UNITS_PER_SECOND)
 
-    async def _pace(self, size: int) -> None:
-        now = trio.current_time()
-        self._allowance = min(BURST, self._allowance + (now - self._allowed_at) * RATE_PER_S)
-        self._allowed_at = now
-        self._allowance -= 1 + size / _BYTES_PER_UNIT
-        if self._allowance < 0:
-            await trio.sleep(-self._allowance / RATE_PER_S)
+    async def _heard(self, message: Message, receive: Receive) -> None:
+        try:
+            await receive(message)
+        except PeerMisbehaved:
+            raise
+        except HansaError as error:
+            logger.warning("a %s from a peer was refused: %s", type(message).__name__, error.message)
+        except Exception:
+            logger.exception("handling a %s from a peer failed", type(message).__name__)
 
 
 def _first(error: BaseException) -> HansaError | None:

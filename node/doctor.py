@@ -26,7 +26,7 @@ class Doctor:
 
     def __init__(self, mesh: Mesh, book: PeerBook, own_name: str) -> None:
         self._mesh, self._book, self._own_name = mesh, book, own_name
-        self._waiting: dict[int, Callable[[ProbeResult], None]] = {}
+        self._waiting: dict[tuple[bytes, int], Callable[[ProbeResult], None]] = {}
         self._request = 0
         mesh.handle(Probe, self._probed)
         mesh.handle(ProbeResult, self._answered)
@@ -75,7 +75,7 @@ class Doctor:
             answer.append(result)
             done.set()
 
-        self._waiting[request] = answered
+        self._waiting[peer.identity, request] = answered
         try:
             with trio.move_on_after(ANSWER_WITHIN_S):
                 await self._mesh.send(peer.identity, Probe(request, target.identity))
@@ -83,7 +83,7 @@ class Doctor:
         except PeerLost:
             return
         finally:
-            del self._waiting[request]
+            del self._waiting[peer.identity, request]
         leg: Leg = {"from": peer.name, "to": target.name, "ok": False, "latency_ms": None, "remedy": ""}
         if not answer:
             leg["detail"], leg["remedy"] = f"{peer.name} did not say", f"run `hansa doctor` at {peer.name}"
@@ -108,8 +108,7 @@ class Doctor:
         await self._mesh.send(sender, result)
 
     async def _answered(self, sender: bytes, result: ProbeResult) -> None:
-        del sender  # the request number was sent to one peer only
-        waiting = self._waiting.get(result.request)
+        waiting = self._waiting.get((sender, result.request))
         if waiting is not None:
             waiting(result)
 

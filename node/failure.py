@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Any
 
 from hansa.config.errors import HansaError
+from hansa.config.vocabulary import PRINTABLE
 from hansa.node.channel import ChannelClosed
 from hansa.node.errors import JobError
 from hansa.protocols.errors import (
@@ -154,7 +155,7 @@ def other_result(culprit: bytes, name: str, *, job: str) -> Verdict:
 
 
 def verdict_from_untrusted(priority: int, culprit: bytes | None, step: str, error: object) -> Verdict:
-    """A peer's report as a verdict, its texts cut to bounds. Raises PeerMisbehaved when it is none."""
+    """A peer's report as a verdict, its texts cut to bounds and to one line. Raises PeerMisbehaved when it is none."""
     if priority not in set(Priority) or not isinstance(error, dict):
         raise PeerMisbehaved("a report of failure is malformed", remedy="update the peer's hansa", step=step)
     fields = error.get("fields")
@@ -162,16 +163,21 @@ def verdict_from_untrusted(priority: int, culprit: bytes | None, step: str, erro
     if isinstance(fields, dict):
         for key, value in list(fields.items())[:MAX_FIELDS]:
             if isinstance(key, str) and isinstance(value, str | int | float | None):
-                kept[key[:64]] = value[:MAX_TEXT] if isinstance(value, str) else value
+                kept[_printable(key, 64)] = _printable(value, MAX_TEXT) if isinstance(value, str) else value
     exit_code = error.get("exit_code")
     data = {
-        "code": str(error.get("code", "job-failed"))[:64],
+        "code": _printable(error.get("code", "job-failed"), 64),
         "exit_code": exit_code if isinstance(exit_code, int) and 0 < exit_code < 128 else JobError.exit_code,
-        "message": str(error.get("message", "the party gave no reason"))[:MAX_TEXT],
-        "remedy": str(error.get("remedy", "see `hansa job logs`"))[:MAX_TEXT],
+        "message": _printable(error.get("message", "the party gave no reason"), MAX_TEXT),
+        "remedy": _printable(error.get("remedy", "see `hansa job logs`"), MAX_TEXT),
         "fields": kept,
     }
     return Verdict(Priority(priority), culprit, step[:64], data)
+
+
+def _printable(said: object, most: int) -> str:
+    """A peer's words on one line, so that they look like nobody else's."""
+    return "".join(char if re.match(PRINTABLE, char) else " " for char in str(said)[:most])
 
 
 def _culprit(error: HansaError, parties: Mapping[bytes, str]) -> bytes | None:

@@ -92,6 +92,7 @@ class Invites:
             raise PeerLost("too many newcomers at once", remedy="nothing: it was closed") from None
         try:
             conn = await accept(sock, preamble, params=self._params(invitation))
+            conn.limit_messages(CONTROL_MAX_BYTES)
             await self._meet(conn, preamble.token)
         finally:
             self._meetings.release_on_behalf_of(sock)

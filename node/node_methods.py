@@ -33,7 +33,7 @@ class NodeMethods:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._request = 0
-        self._waiting: dict[int, Callable[[Heads], None]] = {}
+        self._waiting: dict[tuple[bytes, int], Callable[[Heads], None]] = {}
         daemon.mesh.handle(HeadsRequest, self._heads_asked)
         daemon.mesh.handle(Heads, self._heads_told)
 
@@ -223,7 +223,7 @@ class NodeMethods:
             told.append(heads)
             done.set()
 
-        self._waiting[request] = note
+        self._waiting[peer.identity, request] = note
         try:
             with trio.move_on_after(HEADS_WITHIN_S):
                 await self._daemon.mesh.send(peer.identity, HeadsRequest(request))
@@ -231,7 +231,7 @@ class NodeMethods:
         except PeerLost:
             pass
         finally:
-            del self._waiting[request]
+            del self._waiting[peer.identity, request]
         if told:
             checks.append(self._daemon.audit.check_heads_untrusted(peer.name, told[0].heads))
         else:
@@ -241,8 +241,7 @@ class NodeMethods:
         await self._daemon.mesh.send(sender, Heads(message.request, self._daemon.audit.heads_of(sender)))
 
     async def _heads_told(self, sender: bytes, message: Heads) -> None:
-        del sender  # the request number was told to one peer only
-        waiting = self._waiting.get(message.request)
+        waiting = self._waiting.get((sender, message.request))
         if waiting is not None:
             waiting(message)
 

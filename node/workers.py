@@ -21,6 +21,7 @@ from hansa.node.worker_messages import Broke, Finished, FromWorker, Route, Start
 
 MAX_LOG = 1 << 20
 STOP_GRACE_S = 2.0
+MAX_EARLY = 64
 MODULE = "hansa.node.worker"
 
 Heard = Callable[[FromWorker], Awaitable[None]]
@@ -34,6 +35,7 @@ class Worker:
         self._log = log
         self._pipe: FramePipe | None = None
         self._early: list[tuple[socket.socket, bytes]] = []
+        self._begun = False  # whether it has its Start, which must be the first it reads
         self.pid = 0
 
     async def run(self, heard: Heard) -> str | None:
@@ -57,12 +59,21 @@ class Worker:
             self.close()
 
     async def route(self, sock: socket.socket, preamble: bytes) -> None:
-        """Hand a connection over (ours is closed); kept until the process is there."""
-        if self._pipe is None:
+        """Hand a connection over (ours is closed); kept until the process is there, up to ``MAX_EARLY`` of them."""
+        if self._begun:
+            await self._hand_over(sock, preamble)
+        elif len(self._early) < MAX_EARLY:
             self._early.append((sock, preamble))
+        else:
+            sock.close()
+
+    async def _hand_over(self, sock: socket.socket, preamble: bytes) -> None:
+        pipe = self._pipe
+        if pipe is None:
+            sock.close()
             return
         with sock, suppress(PipeClosed):  # if so, the dialing worker sees it close, and `run` reports this one's end
-            await self._pipe.send(encode(Route(preamble)), (sock.fileno(),))
+            await pipe.send(encode(Route(preamble)), (sock.fileno(),))
 
     def close(self) -> None:
         """Let go of the pipe and of sockets not handed over."""
@@ -94,7 +105,8 @@ class Worker:
         try:
             await pipe.send(encode(self._start))
             while self._early:
-                await self.route(*self._early.pop(0))
+                await self._hand_over(*self._early.pop(0))
+            self._begun = True
             while True:
                 body, _ = await pipe.receive()
                 message = decode(body)

@@ -114,7 +114,7 @@ class Fields:
     def end(self) -> None:
         """Refuse fields that nobody has read."""
         if self._left:
-            raise self.refused(f"has unknown fields: {', '.join(sorted(self._left))[:100]}")
+            raise self.refused(f"has unknown fields: {ascii(', '.join(sorted(self._left))[:100])[1:-1]}")
 
     def _take(self, name: str) -> Any:
         if name not in self._left:

@@ -69,7 +69,7 @@ class Offer:
 
     contract: bytes = _read(lambda f, n: f.blob(n, limits.CONTRACT_MAX_BYTES))
     signatures: tuple[Signature, ...] = _read(
-        lambda f, n: f.each(n, limits.CONTRACT_MAX_PARTIES, Signature.from_untrusted)
+        lambda f, n: f.each(n, limits.CONTRACT_MAX_MEMBERS, Signature.from_untrusted)
     )
 
 

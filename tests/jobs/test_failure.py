@@ -124,3 +124,12 @@ def test_a_peers_report_is_cut_to_bounds():
 def test_a_malformed_report_is_refused(priority, error):
     with pytest.raises(HansaError, match="malformed"):
         verdict_from_untrusted(priority, None, "train", error)
+
+
+def test_a_peers_report_cannot_move_the_cursor_nor_begin_a_line():
+    error = {"message": "gone\nnext: rm -rf \x1b[8m", "remedy": "wait\u202e", "code": "x\r", "fields": {"k\n": "v\n"}}
+    verdict = verdict_from_untrusted(1, None, "train", error)
+    assert verdict.error["message"] == "gone next: rm -rf  [8m"
+    assert verdict.error["remedy"] == "wait "
+    assert verdict.error["code"] == "x "
+    assert verdict.error["fields"] == {"k ": "v "}

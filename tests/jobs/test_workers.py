@@ -140,3 +140,32 @@ async def test_its_stderr_is_the_jobs_log_and_is_bounded(play, monkeypatch, tmp_
     assert log.stat().st_mode & 0o777 == 0o600
     assert read_log(log, max_bytes=5) == "y" * 5
     assert read_log(tmp_path / "none") == ""
+
+
+async def test_a_socket_that_comes_while_the_process_starts_waits_for_it(play):
+    """The first frame that a worker reads must be its Start, whoever dials however early."""
+    worker = play("""
+        body, (fd,) = await pipe.receive()
+        with socket.socket(fileno=fd) as sock:
+            sock.sendall(decode(body).preamble)
+        await tell(Finished({}, b""))
+    """)
+    mine, theirs = socket.socketpair()
+    with mine, trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(worker.run, Heard())
+            while not worker._pipe:
+                await trio.lowlevel.checkpoint()
+            await worker.route(theirs, b"early")
+            assert await trio.to_thread.run_sync(mine.recv, 10) == b"early"
+
+
+async def test_sockets_that_wait_for_a_process_are_bounded(play):
+    worker = play("return")
+    pairs = [socket.socketpair() for _ in range(workers.MAX_EARLY + 1)]
+    for _, theirs in pairs:
+        await worker.route(theirs, b"early")
+    assert [theirs.fileno() == -1 for _, theirs in pairs] == [False] * workers.MAX_EARLY + [True]
+    worker.close()
+    for mine, _ in pairs:
+        mine.close()

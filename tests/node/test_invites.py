@@ -23,6 +23,7 @@ from hansa.node.peers import Peer, PeerBook
 from hansa.node.store import Store
 from hansa.protocols.errors import ConsentError, PeerError, PeerTimeout, SecurityError
 from hansa.protocols.wire.invitation import Invitation
+from hansa.protocols.wire.limits import CONTROL_MAX_BYTES
 from hansa.protocols.wire.record import PeerRecord
 
 
@@ -216,3 +217,21 @@ async def test_a_node_without_an_address_cannot_invite(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"(?s)does not say where.*listen\.advertise"):
         node.invites.create(60)
     node.store.close()
+
+
+async def test_a_newcomer_cannot_make_the_inviter_hold_a_long_message(tmp_path: Path) -> None:
+    async with nodes(tmp_path, "bank", "bureau") as (bank, bureau):
+        invitation = bank.invites.create(60)
+        params = HandshakeParams(
+            "XXpsk0",
+            bureau.identity.static.secret,
+            SUITES,
+            payload=bureau.record().encode(),
+            psk=invitation.psk,
+        )
+        conn = await dial("127.0.0.1", bank.listener.port, purpose=Purpose.MEET, token=invitation.token, params=params)
+        await conn.receive()  # the introductions
+        with trio.fail_after(5), pytest.raises(PeerError):
+            await conn.send(bytes(CONTROL_MAX_BYTES * 16))
+        await conn.close()
+        assert bank.listener.refused == 1  # as what no honest newcomer sends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -331,14 +332,21 @@ async def test_a_peer_that_talks_without_end_is_read_slowly(autojump_clock: trio
 
         def limit_messages(self, most: int) -> None: ...
 
+        async def receive(self) -> bytes:
+            return messages.encode(Probe(1, bytes(32)))
+
     link = ControlLink(Talker(), by_lower=True, address="")  # type: ignore[arg-type]
-    began = trio.current_time()
-    for _ in range(control_link.BURST):
-        await link._pace(0)
-    assert trio.current_time() == began
-    for _ in range(control_link.RATE_PER_S * 10):
-        await link._pace(0)
-    assert trio.current_time() - began == pytest.approx(10, rel=0.05)
+    began, heard_at = trio.current_time(), []
+
+    async def hear(message: object) -> None:
+        heard_at.append(trio.current_time() - began)
+        if len(heard_at) == control_link.BURST + control_link.RATE_PER_S * 10:
+            raise PeerMisbehaved("enough", remedy="stop")
+
+    with pytest.raises(PeerMisbehaved):
+        await link._read(hear)
+    assert heard_at[control_link.BURST // 2] == 0
+    assert heard_at[-1] == pytest.approx(10, rel=0.1)
 
 
 async def test_a_callback_that_fails_ends_nothing(tmp_path: Path) -> None:
@@ -353,3 +361,22 @@ async def test_a_callback_that_fails_ends_nothing(tmp_path: Path) -> None:
         await until(lambda: lower.mesh.online(higher.key) and higher.mesh.online(lower.key))
         higher.mesh.link(lower.key).scope.cancel()  # type: ignore[union-attr]
         await until(lambda: lower.events == ["up", "down", "up"])
+
+
+async def test_a_peer_whose_messages_take_long_is_heard_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signatures and the disk cost more than the bytes they came in: no peer may have all of the daemon's time."""
+    monkeypatch.setattr(control_link, "BURST", 20.0)
+    async with rude(tmp_path) as (m, _, conn):
+        heard = []
+
+        async def slow(sender: bytes, message: Probe) -> None:
+            time.sleep(0.02)  # noqa: ASYNC251  # as work does that leaves no room for others
+            heard.append(message.request)
+
+        m.mesh.handle(Probe, slow)
+        await conn.send(messages.encode(hello("rude")))
+        for number in range(100):
+            await conn.send(messages.encode(Probe(number, bytes(32))))
+        await trio.sleep(1)
+        assert 5 <= len(heard) <= 25  # of the 50 that there is time for
+        await conn.close()

@@ -61,3 +61,10 @@ def test_reading_leaves_the_callers_map_alone():
     value = {"x": 1}
     Fields(value, "a thing").number("x", 0, 1)
     assert value == {"x": 1}
+
+
+def test_names_that_nobody_knows_are_told_without_their_control_characters():
+    fields = Fields({"a\n\x1b[2J": 1}, "a thing")
+    with pytest.raises(PeerMisbehaved) as caught:
+        fields.end()
+    assert caught.value.message.isprintable()

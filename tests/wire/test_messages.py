@@ -160,7 +160,7 @@ def test_each_bound_holds_and_one_more_does_not(samples, name, field, most, too_
 @pytest.mark.parametrize(
     ("name", "field", "bound"),
     [
-        ("Offer", "signatures", limits.CONTRACT_MAX_PARTIES),
+        ("Offer", "signatures", limits.CONTRACT_MAX_MEMBERS),
         ("Heads", "heads", limits.MAX_HEADS),
         ("Catalog", "datasets", limits.CATALOG_MAX_DATASETS),
     ],
