@@ -11,6 +11,7 @@ from hansa.protocols.mpc.additive.dealt import Dealt
 from hansa.protocols.mpc.additive.engine import Additive
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.guests import WithGuests
 from hansa.protocols.mpc.session import Session
 
 
@@ -27,8 +28,9 @@ async def open_engine(
     institutions = session.among(range(parties)) if dealt else session
     if name == "replicated":
         if computing:
-            raise _missing("replicated among more than three parties")
-        yield await Replicated.start(institutions, frac_bits)
+            yield await WithGuests.start(institutions, computing, frac_bits)
+        else:
+            yield await Replicated.start(institutions, frac_bits)
         return
     correlations: Correlations
     if dealt:

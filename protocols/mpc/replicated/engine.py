@@ -194,11 +194,11 @@ class Replicated:
     async def private_linear(self, x: OwnedMatrix, w: Share, rows: slice) -> Product:
         """``x[rows] @ w``: the owner multiplies the two components of w that it holds, the others the third, which
         both know, by their halves of the pad. Local."""
-        return Product((await self._run(matvec, x.piece[rows], self._component_for(x.owner, w)),))
+        return Product((await self.run(matvec, x.piece[rows], self._component_for(x.owner, w)),))
 
     async def private_linear_t(self, x: OwnedMatrix, r: Share, rows: slice) -> Product:
         """``x[rows].T @ r``, likewise. Local."""
-        return Product((await self._run(matvec_transposed, x.piece[rows], self._component_for(x.owner, r)),))
+        return Product((await self.run(matvec_transposed, x.piece[rows], self._component_for(x.owner, r)),))
 
     async def private_bins(
         self, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
@@ -223,7 +223,7 @@ class Replicated:
             return Product((bin_sums(x.bins, component, x.n_bins),))
         if x.indicators is None:
             raise ProtocolError("bins without indicators", remedy="report this as a bug")
-        sums = await self._run(matvec_transposed, x.indicators.piece, component)
+        sums = await self.run(matvec_transposed, x.indicators.piece, component)
         return Product((sums.reshape(x.shape[1], x.n_bins),))
 
     def _component_for(self, owner: int, v: Share) -> Ring:
@@ -232,7 +232,8 @@ class Replicated:
             return v.parts[0] + v.parts[1]
         return v.parts[1] if self.rank == (owner + 1) % PARTIES else v.parts[0]
 
-    async def _run(self, multiply: truncation.MatVec, x: Ring, v: Ring) -> Ring:
+    async def run(self, multiply: truncation.MatVec, x: Ring, v: Ring) -> Ring:
+        """A matrix times a vector, off the event loop where it takes more than about a millisecond."""
         x, v = np.ascontiguousarray(x), np.ascontiguousarray(v)
         if x.size < _LONG_WORK:
             return multiply(x, v)
