@@ -88,6 +88,9 @@ async def train(
 
     Per batch: the margins (local), a sigmoid, the gradient (local) and one truncation, which also divides by the batch.
     Rounds per batch: 14 on the replicated engine, 7 + 2·n_parties on the additive one.
+
+    Right while weights stay below ``step_size.MOST_WEIGHT`` = 2^9 and margins below 2^26, which standardised columns and
+    the bounds of the learning rate see to (docs/protocols.md); a model beyond is refused when its owners see its weights.
     """
     epochs, size, train_rows = int(terms.params["epochs"]), int(terms.params["batch_size"]), label.size
     first = 0 if start is None else start[0]

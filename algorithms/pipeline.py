@@ -25,6 +25,7 @@ from hansa.algorithms.model import PartyModel, ReleasedModel
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.split import split_order
+from hansa.algorithms.step_size import refuse_diverged
 from hansa.algorithms.terms import Terms
 from hansa.config.vocabulary import FRAC_BITS
 from hansa.protocols.errors import PeerMisbehaved
@@ -133,6 +134,7 @@ async def train(
     with _step(e, progress, "outputs"):
         weights = await _open_weights(e, terms, blocks, w)
     opened_by_name = _by_name(e.session.rank, terms, blocks, table.columns, weights)
+    refuse_diverged(opened_by_name)
     model = PartyModel(e.name, table.columns, e.share_state(w), standardisation, opened_by_name)
     return TrainOutcome(len(rows), len(rows) - train_rows, model, weights, metrics, scores)
 

@@ -3,14 +3,15 @@
 A step takes c/2^e times the batch's summed gradient off the weights. The gradient's sum over a batch of B rows has
 absolute value at most min(B·CLIP, sqrt(B·n))·(1 + sigmoid's error) in standardised units (Cauchy-Schwarz: the squares
 of a standardised column over the n training rows sum to at most n), times 2^36; with c of at most
-``60 - 36 - log2(that)`` bits the product stays below 2^60. The decay d/2^e of a weight below 2^9 (in standardised units,
-where more than a few tens is unheard of) stays below 2^61 as d stays below 2^16. So their sum is below 2^62, where
-truncation is never grossly wrong.
+``60 - 36 - log2(that)`` bits the product stays below 2^60. The decay d/2^e of a weight below ``MOST_WEIGHT`` (in
+standardised units) stays below 2^61 as d stays below 2^16. So their sum is below 2^62, where truncation is never grossly
+wrong. docs/protocols.md says why weights stay below it, and what happens beyond.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hansa.algorithms.errors import DataError
@@ -18,6 +19,7 @@ from hansa.algorithms.prepare import CLIP
 from hansa.config.vocabulary import FRAC_BITS
 
 PRODUCT_BITS = 2 * FRAC_BITS
+MOST_WEIGHT = 2.0**9
 _ROOM = 60
 _MOST_BITS = 12
 _MOST_SHIFT = 40
@@ -66,3 +68,14 @@ def step_size(learning_rate: float, l2: float, batch: int, train: int) -> StepSi
             field="learning_rate",
         )
     return StepSize(factor, round(learning_rate * l2 * 2.0**shift), shift)
+
+
+def refuse_diverged(weights: Mapping[str, float]) -> None:
+    """``DataError`` where weights (by column, in standardised units) are beyond what the arithmetic is right for."""
+    for column, weight in weights.items():
+        if abs(weight) >= MOST_WEIGHT:
+            raise DataError(
+                f"the training diverged: the weight of '{column}' came to {weight:.0f} standard deviations",
+                remedy="use a smaller learning rate, or larger batches",
+                column=column,
+            )

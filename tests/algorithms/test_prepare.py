@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.prepare import CLIP, Standardisation
 from hansa.algorithms.split import batches, permutation, split_order
-from hansa.algorithms.step_size import PRODUCT_BITS, step_size
+from hansa.algorithms.step_size import MOST_WEIGHT, PRODUCT_BITS, refuse_diverged, step_size
 
 SEED = bytes(range(16))
 GOLDEN = [0, 3, 6, 2, 5, 1, 7, 4]
@@ -103,3 +103,9 @@ def test_the_usual_step_is_close_to_what_was_asked():
 def test_steps_that_cannot_be(rate, l2, batch, message):
     with pytest.raises(DataError, match=message):
         step_size(rate, l2, batch, 10**9)
+
+
+def test_weights_for_which_the_arithmetic_does_not_hold_are_refused():
+    refuse_diverged({"age": MOST_WEIGHT - 1, "income": 1 - MOST_WEIGHT})
+    with pytest.raises(DataError, match="diverged: the weight of 'income' came to -512"):
+        refuse_diverged({"age": 0.5, "income": -MOST_WEIGHT})
