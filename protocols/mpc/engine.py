@@ -76,8 +76,8 @@ class Engine(Protocol):
         """``x[rows].T @ r`` for a shared vector r."""
         ...
 
-    async def select_sum(self, x: Any, v: Share) -> Product:
-        """Per-bin sums of a shared vector over the owner's bins (``private_bins``)."""
+    async def select_sum(self, x: Any, v: Share, bits: int) -> Product:
+        """Per-bin sums of a shared vector over the owner's bins (``private_bins``), or one more; |v_i| < 2^bits."""
         ...
 
     async def private_bins(

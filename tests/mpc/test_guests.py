@@ -68,7 +68,7 @@ async def test_every_operation(owner: int) -> None:
         shares = [
             await e.reshare(await e.private_linear(matrix, ws, slice(5, 60))),
             await e.reshare(await e.private_linear_t(matrix, rs[5:60], slice(5, 60))),
-            (await e.reshare(await e.select_sum(held, rs))).reshape(-1),
+            (await e.reshare(await e.select_sum(held, rs, 63))).reshape(-1),
             await e.reshare(await e.mul(rs, rs) + e.as_product(s)),
             await e.truncate(s.times(1 << 10), 10),
             await e.b2a(sign),

@@ -133,7 +133,7 @@ async def test_private_matrix_and_bins(owner: int) -> None:
         before = e.session.transcript.bytes_sent
         forward = await e.private_linear(x, ws, rows)
         backward = await e.private_linear_t(x, rs[rows], rows)
-        sums = await e.select_sum(b, rs)
+        sums = await e.select_sum(b, rs, 63)
         assert e.session.transcript.bytes_sent == before
         return [await reveal(e, await e.reshare(p)) for p in (forward, backward, sums)]
 

@@ -15,10 +15,11 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive import comparison, matrices, products
+from hansa.protocols.mpc.additive import comparison, hints, matrices, products
 from hansa.protocols.mpc.additive import sigmoid as logistic
 from hansa.protocols.mpc.additive.correlations import Correlations
-from hansa.protocols.mpc.additive.matrices import OwnedBins, OwnedMatrix
+from hansa.protocols.mpc.additive.hints import OwnedBins
+from hansa.protocols.mpc.additive.matrices import OwnedMatrix
 from hansa.protocols.mpc.kernels.additive import beaver
 from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
 from hansa.protocols.mpc.prf import Keystream
@@ -213,12 +214,12 @@ class Additive:
     async def private_bins(
         self, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
     ) -> OwnedBins:
-        """Prepare the owner's bins; see ``matrices.private_bins``."""
-        return await matrices.private_bins(self, owner, bins, shape, n_bins)
+        """Prepare the owner's bins; see ``hints.private_bins``."""
+        return await hints.private_bins(self, owner, bins, shape, n_bins)
 
-    async def select_sum(self, x: OwnedBins, v: Share) -> Product:
-        """Per-bin sums; see ``matrices.select_sum``."""
-        return await matrices.select_sum(self, x, v)
+    async def select_sum(self, x: OwnedBins, v: Share, bits: int) -> Product:
+        """Per-bin sums; see ``hints.select_sum``."""
+        return await hints.select_sum(self, x, v, bits)
 
     # --- bits ----------------------------------------------------------------------------------------------------
 

@@ -69,17 +69,32 @@ def ternary(words: Words, primes: Words) -> Words:
 
 
 @kernel
+def coins(word: np.uint64) -> np.uint64:
+    """The difference of two sums of 21 fair coins, modulo 2^64."""
+    mask = np.uint64((1 << 21) - 1)
+    return bits_set(word & mask) - bits_set((word >> np.uint64(21)) & mask)
+
+
+@kernel
+def centred(words: Words) -> Words:
+    """Centred binomial errors of 2·21 bits, from a word each, modulo 2^64."""
+    out = np.empty_like(words)
+    for j in range(words.size):
+        out[j] = coins(words[j])
+    return out
+
+
+@kernel
 def errors(words: Words, primes: Words, factors: Words) -> Words:
     """Centred binomial errors of 2·21 bits, from a word each, times ``factors`` (t modulo each prime)."""
     out = np.empty((primes.size, words.size), dtype=np.uint64)
-    mask = np.uint64((1 << 21) - 1)
     most = np.uint64(21)
     for row in range(primes.size):
         p, factor = primes[row], factors[row]
         inverse = 1.0 / p
         middle = reduced(most * factor, p, inverse)
         for j in range(words.size):
-            value = most + bits_set(words[j] & mask) - bits_set((words[j] >> most) & mask)
+            value = most + coins(words[j])
             out[row, j] = reduced(value * factor + (p - middle), p, inverse)
     return out
 

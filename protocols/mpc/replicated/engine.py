@@ -216,8 +216,8 @@ class Replicated:
         padded = await self.private_matrix(owner, indicators, wide)
         return OwnedBins(owner, shape, n_bins, bins, None if self.rank == owner else padded)
 
-    async def select_sum(self, x: OwnedBins, v: Share) -> Product:
-        """H[j, b] = sum of v_i over the rows i whose bin in column j is b, as (columns, n_bins). Local."""
+    async def select_sum(self, x: OwnedBins, v: Share, bits: int) -> Product:
+        """H[j, b] = sum of v_i over the rows i whose bin in column j is b, as (columns, n_bins). Local, for any ``bits``."""
         component = self._component_for(x.owner, v)
         if x.bins is not None:
             return Product((bin_sums(x.bins, component, x.n_bins),))

@@ -222,13 +222,13 @@ class WithGuests:
             indicators = (bins[:, :, None] == np.arange(n_bins, dtype=np.uint8)).astype(np.uint64).reshape(wide)
         return Held(owner, shape, shared=await self.input(owner, indicators, wide), n_bins=n_bins)
 
-    async def select_sum(self, x: Held, v: Share) -> Product:
+    async def select_sum(self, x: Held, v: Share, bits: int) -> Product:
         """Per-bin sums, (columns, n_bins). Local."""
         shape = (x.shape[1], x.n_bins)
         if self._inner is None:
             return _shadow_product(shape)
         if x.shared is None:
-            return await self._inner.select_sum(x.inner, v)
+            return await self._inner.select_sum(x.inner, v, bits)
         return (await self._shared_times(matvec_transposed, x.shared, v)).reshape(*shape)
 
     async def _shared_times(self, kernel: Callable[[Ring, Ring], Ring], x: Share, v: Share) -> Product:

@@ -9,6 +9,7 @@ import pytest
 from mpc.engines import additive_dealt, dealt_party
 
 from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.hints import moduli
 from hansa.protocols.mpc.memory import StreamLink, network, parties, run_parties
 from hansa.protocols.mpc.transcript import Kind, Transcript
 
@@ -110,18 +111,21 @@ async def test_products_with_a_private_matrix(owner: int) -> None:
             after = spent(transcript, Kind.ONLINE)
             assert after[0] - rounds == 1
             found.append(after[1] - sent)
-        bins = await e.private_bins(owner, np.zeros((N, 3), np.uint8) if e.rank == owner else None, (N, 3), 4)
         sent = spent(transcript, Kind.ONLINE)[1]
-        await e.select_sum(bins, e.public(np.ones(N, np.uint64)))
+        bins = await e.private_bins(owner, np.zeros((N, 3), np.uint8) if e.rank == owner else None, (N, 3), 4)
+        found.append(spent(transcript, Kind.ONLINE)[1] - sent)
+        sent = spent(transcript, Kind.ONLINE)[1]
+        await e.select_sum(bins, e.public(np.ones(N, np.uint64)), 10)
         found.append(spent(transcript, Kind.ONLINE)[1] - sent)
         return found
 
     results = await additive_dealt(3)(protocol)
+    cut = 2 * 8 * 12  # a truncation of every sum
     for rank, found in enumerate(results):
         if rank == owner:
-            assert found == [2 * 8 * N * COLUMNS, 0, 0, 2 * 8 * N * 3 * 4]
+            assert found == [2 * 8 * N * COLUMNS, 0, 0, 2 * 16384 * 12 + 2 * 32, cut]
         else:
-            assert found == [0, 8 * COLUMNS, 8 * 100, 8 * N]
+            assert found == [0, 8 * COLUMNS, 8 * 100, 2 * 32, moduli(N, 10, 3).octets * N + 16384 + cut]
 
 
 async def test_repeated_small_draws_wait_for_no_round_trip() -> None:

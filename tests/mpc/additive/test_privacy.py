@@ -91,7 +91,8 @@ def work(operation: str, values: np.ndarray) -> Any:
             case "bins":
                 bins = np.abs(values).astype(np.uint8).reshape(-1, 4) % 4
                 prepared = await e.private_bins(1, bins if e.rank == 1 else None, bins.shape, 4)
-                await e.select_sum(prepared, x[: len(bins)])
+                v = await e.input(0, encode(values[: len(bins)], 8) if e.rank == 0 else None, (len(bins),))
+                await e.select_sum(prepared, v, 21)
         return e.opened
 
     return protocol

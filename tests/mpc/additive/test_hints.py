@@ -1,0 +1,95 @@
+"""Hinted aggregation: exact at the edges of its parameters, refused beyond, and attacked by the bins' owner."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+from mpc.engines import additive_dealt
+
+from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.additive import hints
+from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.kernels import rlwe
+from hansa.protocols.mpc.prf import Keystream
+
+
+def sums_of(v: Any, bins: Any, n_bins: int) -> Any:
+    return np.stack([[v[bins[:, j] == b].sum(dtype=np.uint64) for b in range(n_bins)] for j in range(bins.shape[1])])
+
+
+@pytest.mark.parametrize(("rows", "columns", "n_bins", "bits"), [(1, 1, 1, 1), (2049, 2, 255, 20), (5000, 3, 4, 24)])
+@pytest.mark.parametrize("n", [2, 4])
+async def test_extreme_vectors(n: int, rows: int, columns: int, n_bins: int, bits: int) -> None:
+    rng = np.random.default_rng(rows)
+    bins = rng.integers(0, n_bins, (rows, columns)).astype(np.uint8)
+    bins[:, 0] = n_bins - 1  # one bin of everything
+    largest = (1 << bits) - 1
+    vectors = [np.full(rows, largest), np.full(rows, -largest), np.zeros(rows, dtype=np.int64)]
+    vectors.append(rng.integers(-largest, largest + 1, rows))
+
+    async def protocol(e: Additive) -> Any:
+        held = await e.private_bins(1, bins if e.rank == 1 else None, bins.shape, n_bins)
+        found = []
+        for v in vectors:
+            share = await e.input(0, v.astype(np.int64).view(np.uint64) if e.rank == 0 else None, (rows,))
+            found.append((await e.open(await e.reshare(await e.select_sum(held, share, bits)), what="sums"))[0])
+        return found
+
+    for found in await additive_dealt(n)(protocol):
+        for sums, v in zip(found, vectors, strict=True):
+            assert np.all(sums - sums_of(v.astype(np.int64).view(np.uint64), bins, n_bins) <= 1)
+
+
+def test_parameters_hold_the_table_and_the_noise() -> None:
+    for rows in (1, 100, 10_000, 1_000_000):
+        for bits in (1, 10, 13, 18 if rows < 1_000_000 else 13):
+            m = hints.moduli(rows, bits, 5)
+            assert m.q <= hints.MAX_MODULUS_BITS
+            assert rows << bits < 1 << (m.t - 2)
+            assert m.delta > 2 * 12 * np.sqrt(10.5 * rows * 4)
+    for rows, bits in ((10, 0), (10_000, 30), (100_000_000, 18)):
+        with pytest.raises(ProtocolError, match="coarser gradients"):
+            hints.moduli(rows, bits, 2)
+
+
+def test_the_hint_is_the_matrix_summed_over_bins() -> None:
+    rows, seed = 2050, bytes(32)
+    bins = (np.arange(rows * 2) % 3).astype(np.uint8).reshape(rows, 2)
+    hint = hints._hint(bins, seed, 3)
+    secret = rlwe.ternary(Keystream(os.urandom(32), b"test").words(hints.DIMENSION), np.zeros(1, dtype=np.uint64))[0]
+    assert set(np.unique(secret)) == {0, 1, (1 << 64) - 1}
+    product = hints._times(seed, secret, rows)
+    assert np.array_equal((hint @ secret).reshape(2, 3), sums_of(product, bins, 3))
+
+
+@pytest.mark.parametrize(("shape", "n_bins"), [((3, 2), 1), ((2, 2), 2)])
+async def test_bins_that_do_not_fit_are_refused(shape: tuple[int, int], n_bins: int) -> None:
+    async def protocol(e: Additive) -> None:
+        with pytest.raises(ProtocolError, match="bins out of range"):
+            await hints.private_bins(e, e.rank, np.ones((3, 2), dtype=np.uint8), shape, n_bins)
+
+    await additive_dealt(2)(protocol)
+
+
+def ciphertext(x: Any, m: hints.Moduli, secret: Any) -> Any:
+    noise = rlwe.centred(Keystream(os.urandom(32), b"noise").words(x.size))
+    return (x * np.uint64(m.delta) + noise + hints._times(bytes(32), secret, x.size)) & np.uint64((1 << m.q) - 1)
+
+
+def fresh() -> Any:
+    stream = Keystream(os.urandom(32), b"secret")
+    return rlwe.ternary(stream.words(hints.DIMENSION), np.zeros(1, dtype=np.uint64))[0]
+
+
+@pytest.mark.parametrize("insecure_reuse", [True, False])
+def test_two_vectors_under_one_secret_would_show_their_difference(insecure_reuse: bool) -> None:
+    m = hints.moduli(3000, 18, 2)
+    x, y = (np.frombuffer(os.urandom(24_000), dtype=np.uint64) for _ in range(2))
+    secret = fresh()
+    difference = ciphertext(x, m, secret) - ciphertext(y, m, secret if insecure_reuse else fresh())
+    rounded = ((difference + np.uint64(m.delta >> 1)) & np.uint64((1 << m.q) - 1)) >> np.uint64(m.q - m.t)
+    hits = np.count_nonzero(rounded == (x - y) & np.uint64((1 << m.t) - 1))
+    assert hits == (3000 if insecure_reuse else 0)
