@@ -24,7 +24,7 @@ from hansa.node.bench_ops import OPERATIONS, Size
 from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.mpc.additive.dealer import serve
 from hansa.protocols.mpc.additive.dealt import Dealt
-from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.masked import Masked
 from hansa.protocols.mpc.kernels.__main__ import warm
 from hansa.protocols.mpc.session import Session, open_session
 from hansa.protocols.mpc.transcript import Kind, Transcript
@@ -69,7 +69,7 @@ def rounds(transcript: Transcript, kind: Kind) -> int:
 async def compute(session: Session, operation: str, size: Size, repeat: int) -> dict[str, Any]:
     """A computing party: an untimed run, then ``repeat`` timed ones."""
     correlations = await Dealt.start(session)
-    engine = await Additive.start(session.among(range(session.n_parties - 1)), correlations, FRAC_BITS)
+    engine = await Masked.start(session.among(range(session.n_parties - 1)), correlations, FRAC_BITS)
     transcript = session.transcript
     began = time.perf_counter()
     work = await OPERATIONS[operation][0](engine, size)

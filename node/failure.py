@@ -20,6 +20,7 @@ from hansa.config.vocabulary import PRINTABLE
 from hansa.node.channel import ChannelClosed
 from hansa.node.errors import JobError
 from hansa.protocols.errors import (
+    ConsentError,
     DesyncError,
     PeerAborted,
     PeerLost,
@@ -124,6 +125,15 @@ def own_failure(error: HansaError, me: bytes, name: str, *, step: str, job: str)
     kept = {k: error.fields[k] for k in ("column", "row", "what") if error.fields.get(k) is not None}
     data["fields"] = {**kept, **data["fields"]}
     return Verdict(Priority.OWN, me, step, data)
+
+
+def ended(how: str, reason: str, name: str, *, job: str) -> dict[str, Any]:
+    """The parties' consent ended: ``name`` refused or cancelled; or it expired, or was a conflict (``reason`` says)."""
+    remedy = "submit the job file anew with `hansa job submit FILE.toml`"
+    text = reason
+    if how in {"refused", "cancelled"}:
+        text, remedy = f"{name} {how} the job: {reason}", f"settle it with {name}, then {remedy}"
+    return ConsentError(text, remedy=remedy, culprit=name, job=job).as_dict()
 
 
 def worker_lost(culprit: bytes, name: str, how: str, *, step: str, job: str) -> Verdict:

@@ -114,17 +114,8 @@ class Job:
         record.state = State.REFUSED if conflict else State(ended.state.value)
         record.awaits_operator = False
         record.finished = self.context.now()
-        record.error = self._ended_error(ended).as_dict()
-
-    def _ended_error(self, ended: Ended) -> ConsentError:
-        name = self.record.name_of(ended.culprit) if ended.culprit is not None else ""
-        remedy = "submit the job file anew with `hansa job submit FILE.toml`"
-        if ended.state.value in {"refused", "cancelled"}:
-            text = f"{name} {ended.state.value} the job: {ended.reason}"
-            remedy = f"settle it with {name}, then {remedy}"
-        else:
-            text = ended.reason
-        return ConsentError(text, remedy=remedy, culprit=name, job=self.record.short)
+        name = record.name_of(ended.culprit) if ended.culprit is not None else ""
+        record.error = failure.ended(ended.state.value, ended.reason, name, job=record.short)
 
     # --- attempts ------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from hansa.node.contracts import openings_of
 from hansa.node.job_context import JobContext
 from hansa.node.job_record import JobRecord, State
 from hansa.protocols.wire.contract import Contract, Party
+from hansa.protocols.wire.limits import CONTRACT_MAX_BYTES
 
 CLOCK_SLACK_S = 600
 
@@ -22,13 +23,23 @@ def objection(contract: Contract, context: JobContext, find: FindJob, active: in
     """The first reason why this node cannot take part in the contract; ``active`` counts its jobs under way."""
     mine = contract.party(context.me)  # None: this node would deal, which takes neither data nor a model
     return (
-        _clock(contract, context)
+        _length(contract)
+        or _clock(contract, context)
         or _strangers(contract, context)
         or _statement(contract)
         or (_data(contract, mine, context) if mine is not None and contract.kind != "release" else None)
         or (_model(contract, find) if mine is not None and contract.model is not None else None)
         or _size(contract, context, active)
     )
+
+
+def _length(contract: Contract) -> str | None:
+    size = len(contract.encode())
+    if size > CONTRACT_MAX_BYTES:
+        return (
+            f"the contract has {size} bytes, and peers read {CONTRACT_MAX_BYTES}: name fewer columns, or shorter ones"
+        )
+    return None
 
 
 def _clock(contract: Contract, context: JobContext) -> str | None:

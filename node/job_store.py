@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 
+from hansa.config.errors import HansaError
 from hansa.node.job_events import Event
 from hansa.node.job_record import JobRecord
 from hansa.node.store import Store
 
 MAX_EVENTS = 5000
+log = logging.getLogger(__name__)
 
 
 class JobStore:
@@ -27,9 +30,14 @@ class JobStore:
         )
 
     def load_jobs(self) -> list[JobRecord]:
-        """Every job this node knows, the oldest first."""
-        rows = self._store.rows("SELECT record FROM jobs ORDER BY created, rowid")
-        return [JobRecord.decode(bytes(record)) for (record,) in rows]
+        """Every job this node knows, the oldest first. What this version cannot read stays, and is passed over."""
+        records = []
+        for job_id, body in self._store.rows("SELECT job_id, record FROM jobs ORDER BY created, rowid"):
+            try:
+                records.append(JobRecord.decode(bytes(body)))
+            except (HansaError, ValueError, KeyError, TypeError) as error:
+                log.warning("the job %s cannot be read by this version: %s", bytes(job_id).hex()[:16], error)
+        return records
 
     def delete_job(self, job_id: bytes) -> None:
         """Forget a job and its events."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import Correlations
 from hansa.protocols.mpc.additive.dealt import Dealt
-from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.masked import Masked
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.replicated.engine import Replicated
 from hansa.protocols.mpc.replicated.guests import WithGuests
@@ -37,7 +37,7 @@ async def open_engine(
         correlations = await Dealt.start(session)
     else:
         raise _missing("additive without a dealer")
-    yield await Additive.start(institutions, correlations, frac_bits)
+    yield await Masked.start(institutions, correlations, frac_bits)
     await correlations.finish()
 
 

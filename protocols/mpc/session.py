@@ -99,6 +99,10 @@ class Session:
             yield
             self._set_step(*before)  # not after an error: what is told of it names this step
 
+    def follow(self, other: Session) -> None:
+        """Name and count what follows as ``other`` does now: for a fork that outlives the step that it was made in."""
+        self._set_step(other._step, other._kind)
+
     def fork(self, label: str) -> Session:
         """A session for a concurrent branch, with its own sequence numbers over the same links.
 

@@ -41,6 +41,19 @@ async def test_a_record_survives_with_everything_in_it(autojump_clock, league_of
         assert JobStore(opened).load_jobs() == [record]
 
 
+async def test_a_job_that_this_version_would_not_sign_does_not_keep_the_daemon_from_starting(
+    autojump_clock, league_of, store, caplog
+):
+    """Contracts are checked again when they are read: a rule added since must cost this job only."""
+    record = await record_of(league_of)
+    store.save_job(record)
+    body = record.encode()
+    store._store.write("INSERT INTO jobs VALUES (?, 1, ?)", b"o" * 32, body.replace(b"replicated", b"antiquated"))
+    store._store.write("INSERT INTO jobs VALUES (?, 1, ?)", b"p" * 32, body[:-9])
+    assert store.load_jobs() == [record]
+    assert caplog.text.count("cannot be read by this version") == 2
+
+
 def test_events_are_kept_in_order_and_bounded(store, monkeypatch):
     monkeypatch.setattr(job_store, "MAX_EVENTS", 3)
     for number in range(5):

@@ -207,6 +207,13 @@ async def test_a_contract_that_does_not_fit_is_refused_with_the_reason(autojump_
         assert any(text in message for text in reason.split("|"))
 
 
+async def test_a_contract_longer_than_peers_read_is_refused_where_it_is_made(autojump_clock, league_of):
+    async with league_of() as league:
+        columns = tuple(f"{number:>250}" for number in range(5000))
+        with pytest.raises(UsageError, match="peers read 1048576: name fewer columns"):
+            await league.jobs[0].submit(league.contract(**party(league, 2, columns=columns)))
+
+
 async def test_a_stranger_among_the_parties_is_refused(autojump_clock, league_of):
     async with league_of() as league:
         with pytest.raises(UsageError, match="eve is not a peer"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from hansa.protocols.mpc.additive.dealer import serve
 from hansa.protocols.mpc.additive.dealt import Dealt
-from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.masked import Masked
 from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
 from hansa.protocols.mpc.session import Session
@@ -38,7 +38,7 @@ async def dealt_party(session: Session, protocol: Protocol) -> Any:
         await serve(session)
         return None
     correlations = await Dealt.start(session)
-    engine = await Additive.start(session.among(range(dealer)), correlations, FRAC_BITS)
+    engine = await Masked.start(session.among(range(dealer)), correlations, FRAC_BITS)
     result = await protocol(engine)
     await correlations.finish()
     return result

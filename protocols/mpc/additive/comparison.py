@@ -18,9 +18,10 @@ from hansa.protocols.mpc.shares import BitShare, Ring, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.engine import Additive
+    from hansa.protocols.mpc.additive.masked import Masked
 
 
-async def msb(e: Additive, x: Share) -> BitShare:
+async def msb(e: Masked, x: Share) -> BitShare:
     """The top bit of each element, flat, exactly.
 
     1. c = x + r is opened under a comparison mask.
@@ -29,7 +30,7 @@ async def msb(e: Additive, x: Share) -> BitShare:
     Rounds: 5. Bytes sent per party: (8·size + 8·41·words)·(n_parties - 1), words = ceil(size / 64).
     Preprocessing: a comparison mask each, 11·words bit triples of width 2 and 4·words of width 1.
     """
-    r, planes = await e.correlations.comparison_masks(x.size)
+    r, planes = await e.source.comparison_masks(x.size)
     (c,) = await e.sums(x.parts[0].reshape(-1) + r)
     return await top_bit(e, await under_mask(e, c, planes, TOP_BITS), x.size)
 

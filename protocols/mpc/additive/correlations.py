@@ -96,6 +96,14 @@ class Correlations(Protocol):
         """The same random bits as bits (words,) and as ring elements 0 and 1 (n,)."""
         ...
 
+    async def finish(self) -> None:
+        """Nothing more will be drawn: compare what was, and let the source go."""
+        ...
+
+
+class MaskCorrelations(Correlations, Protocol):
+    """A provider that also makes masks whose parts every party has a summand of, and pads for private matrices."""
+
     async def truncation_masks(self, n: int, bits: int) -> tuple[Ring, Ring, Ring]:
         """r uniform, t = (r mod 2^63) >> bits, m = the top bit of r, each (n,) ring."""
         ...
@@ -121,8 +129,4 @@ class Correlations(Protocol):
 
         b is (columns,) and c (rows,) ring; ``transposed``: c = pad[rows].T @ b, with b (rows,) and c (columns,).
         """
-        ...
-
-    async def finish(self) -> None:
-        """Nothing more will be drawn: compare what was, and let the source go."""
         ...

@@ -7,8 +7,9 @@ only under masks from ``Correlations``, or by ``open``. A public constant is add
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import trio
@@ -16,12 +17,9 @@ from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive import comparison, hints, matrices, products
-from hansa.protocols.mpc.additive import sigmoid as logistic
 from hansa.protocols.mpc.additive.correlations import Correlations
 from hansa.protocols.mpc.additive.hints import OwnedBins
-from hansa.protocols.mpc.additive.matrices import OwnedMatrix
 from hansa.protocols.mpc.kernels.additive import beaver
-from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
@@ -32,8 +30,8 @@ LONG_WORK: Final = 1 << 20
 _STATE_VERSION: Final = 1
 
 
-class Additive:
-    """The engine ``additive``; make it with ``await Additive.start(session, correlations, frac_bits)``.
+class Additive(ABC):
+    """What both engines ``additive`` have in common: ``Masked`` opens under masks dealt, ``Direct`` needs no dealer.
 
     All parties of the session compute; a dealer is not among them (``Session.among``).
     """
@@ -54,28 +52,6 @@ class Additive:
         self.first = session.rank == 0
         """Whether this party adds the public constants."""
         self._masks = masks
-
-    @classmethod
-    async def start(cls, session: Session, correlations: Correlations, frac_bits: int) -> Additive:
-        """Agree on a keystream of each party with each other: a party's inputs are masked by its own.
-
-        Rounds: 1 (and 1 to compare the parameters). Bytes sent per party: 64 to each other.
-        """
-        await session.check_public("engine", cls.name, frac_bits)
-        secrets = {peer: os.urandom(32) for peer in session.peers}
-        received = await session.exchange(
-            {peer: [np.frombuffer(secret, dtype=np.uint8)] for peer, secret in secrets.items()},
-            dict.fromkeys(session.peers, [32]),
-            dtype=np.uint8,
-        )
-        masks = {
-            peer: (
-                Keystream(secrets[peer], session.context + b"/input"),
-                Keystream(received[peer][0].tobytes(), session.context + b"/input"),
-            )
-            for peer in session.peers
-        }
-        return cls(session, correlations, frac_bits, masks)
 
     # --- in and out ----------------------------------------------------------------------------------------------
 
@@ -183,33 +159,23 @@ class Additive:
         """A product as a share; local, here they are the same."""
         return Share(product.parts)
 
+    @abstractmethod
     async def truncate(self, x: Linear, bits: int) -> Share:
-        """x / 2^bits for |x| < 2^62: floor or one more, never anything else (``masked.unmask``).
-
-        Open c = x + 2^62 + r under a mask of whose parts t and m every party has a summand.
-        Rounds: 1. Bytes sent per party: 8·size·(n_parties - 1). Preprocessing: a truncation mask each.
-        """
-        check_bits(bits)
-        r, t, m = await self.correlations.truncation_masks(x.size, bits)
-        masked = x.parts[0].reshape(-1) + r
-        if self.first:
-            masked += OFFSET
-        (c,) = await self.sums(masked)
-        return Share((unmask(c, t, m, bits, first=self.first).reshape(x.shape),))
+        """x / 2^bits for |x| < 2^62."""
 
     # --- what stays with its owner -------------------------------------------------------------------------------
 
-    async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> OwnedMatrix:
-        """Prepare the owner's matrix; see ``matrices.private_matrix``."""
-        return await matrices.private_matrix(self, owner, values, shape)
+    @abstractmethod
+    async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> Any:
+        """Prepare the owner's matrix."""
 
-    async def private_linear(self, x: OwnedMatrix, w: Share, rows: slice) -> Product:
-        """``x[rows] @ w``; see ``matrices.multiply``."""
-        return await matrices.multiply(self, x, w, rows, transposed=False)
+    @abstractmethod
+    async def private_linear(self, x: Any, w: Share, rows: slice) -> Product:
+        """``x[rows] @ w``."""
 
-    async def private_linear_t(self, x: OwnedMatrix, r: Share, rows: slice) -> Product:
-        """``x[rows].T @ r``; see ``matrices.multiply``."""
-        return await matrices.multiply(self, x, r, rows, transposed=True)
+    @abstractmethod
+    async def private_linear_t(self, x: Any, r: Share, rows: slice) -> Product:
+        """``x[rows].T @ r``."""
 
     async def private_bins(
         self, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
@@ -223,13 +189,13 @@ class Additive:
 
     # --- bits ----------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     async def msb(self, x: Share) -> BitShare:
-        """The sign bit of every element, flat; see ``comparison.msb``."""
-        return await comparison.msb(self, x)
+        """The sign bit of every element, flat."""
 
     async def less(self, x: Share, y: Share) -> BitShare:
         """x < y elementwise, flat, for |x - y| < 2^63: the sign of the difference; costs as ``msb``."""
-        return await comparison.msb(self, x - y)
+        return await self.msb(x - y)
 
     async def b2a(self, bits: BitShare) -> Share:
         """Bits as ring elements 0 and 1, flat; see ``comparison.b2a``."""
@@ -243,9 +209,9 @@ class Additive:
         chosen = await comparison.b2a(self, bits)
         return y.reshape(-1) + await self.reshare(await self.mul(chosen, (x - y).reshape(-1)))
 
+    @abstractmethod
     async def sigmoid(self, x: Linear, scale_bits: int) -> Share:
-        """The logistic function; see ``sigmoid.sigmoid``."""
-        return await logistic.sigmoid(self, x, scale_bits)
+        """The logistic function of fixed point with ``scale_bits`` fraction bits, into ``frac_bits``, flat."""
 
     # --- states --------------------------------------------------------------------------------------------------
 
@@ -258,3 +224,24 @@ class Additive:
         if state[:3] != bytes([_STATE_VERSION, self.rank, self.session.n_parties]) or (len(state) - 3) % 8:
             raise ProtocolError("a saved share is not of this party and version", remedy="train the model anew")
         return Share((np.frombuffer(state[3:], dtype=np.uint64).copy(),))
+
+
+async def input_masks(session: Session, frac_bits: int) -> dict[int, tuple[Keystream, Keystream]]:
+    """Agree on a keystream of each party with each other: a party's inputs are masked by its own.
+
+    Rounds: 1 (and 1 to compare the parameters). Bytes sent per party: 64 to each other.
+    """
+    await session.check_public("engine", Additive.name, frac_bits)
+    secrets = {peer: os.urandom(32) for peer in session.peers}
+    received = await session.exchange(
+        {peer: [np.frombuffer(secret, dtype=np.uint8)] for peer, secret in secrets.items()},
+        dict.fromkeys(session.peers, [32]),
+        dtype=np.uint8,
+    )
+    return {
+        peer: (
+            Keystream(secrets[peer], session.context + b"/input"),
+            Keystream(received[peer][0].tobytes(), session.context + b"/input"),
+        )
+        for peer in session.peers
+    }

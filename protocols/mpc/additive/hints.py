@@ -5,7 +5,7 @@ once (the idea of SimplePIR, USENIX Security'23, turned to aggregation). For eac
 owner an LWE encryption of its share x, c = A s + e + Delta x, with a fresh ternary s: as long as the share, and
 uniform to the owner. Summed over a bin, c is W s + Delta (sum of x) + noise; the owner counts bins as in plain, with no
 factor for their number. Shares of W s, whose size does not depend on the rows, come from the product of the owner's
-matrix W with s, which all but the owner share (``matrices.multiply``). One truncation divides by Delta.
+matrix W with s, which all but the owner share (``private_linear``). One truncation divides by Delta.
 
 A is negacyclic in blocks, so A s is a product of polynomials. Security: LWE of dimension 2048, ternary secret, standard
 deviation 3.24 and q <= 2^54, 128 bits by the HomomorphicEncryption.org table (docs/protocols.md argues the rest).
@@ -17,14 +17,13 @@ import math
 import os
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive import matrices
 from hansa.protocols.mpc.kernels import rlwe
 from hansa.protocols.mpc.kernels.hints import add_rows
 from hansa.protocols.mpc.kernels.ring import bin_sums
@@ -52,7 +51,7 @@ class OwnedBins:
     shape: tuple[int, int]
     n_bins: int
     seed: bytes
-    hint: matrices.OwnedMatrix = field(repr=False)
+    hint: Any = field(repr=False)
     bins: NDArray[np.uint8] | None = field(repr=False)
 
 
@@ -98,8 +97,8 @@ async def private_bins(
 ) -> OwnedBins:
     """Agree on A, and pad the hint of the owner's bins, (rows, columns) of values below ``n_bins``, once a job.
 
-    Rounds: 1, and those of ``matrices.private_matrix`` for (columns·n_bins, 2048). Bytes sent per party: 32 to each
-    other, and by the owner 16384·columns·n_bins to each. Work of the owner: 2048·rows·columns additions.
+    Rounds: 1, and those of ``private_matrix`` for (columns·n_bins, 2048). Bytes sent per party: 32 to each
+    other; by the owner, where masks are dealt, 16384·columns·n_bins to each. Work of the owner: 2048·rows·columns additions.
     """
     if e.rank == owner and (bins is None or bins.shape != shape or (bins.size and int(bins.max()) >= n_bins)):
         raise ProtocolError("bins out of range", remedy="report this as a bug")
@@ -111,7 +110,7 @@ async def private_bins(
     hint = None
     if e.rank == owner and bins is not None:
         hint = await trio.to_thread.run_sync(_hint, bins, seed, n_bins)
-    matrix = await matrices.private_matrix(e, owner, hint, (shape[1] * n_bins, DIMENSION))
+    matrix = await e.private_matrix(owner, hint, (shape[1] * n_bins, DIMENSION))
     return OwnedBins(owner, shape, n_bins, seed, matrix, bins if e.rank == owner else None)
 
 
@@ -140,7 +139,7 @@ async def select_sum(e: Additive, x: OwnedBins, v: Share, bits: int) -> Product:
         everything = sum((_words(theirs[0]) for theirs in got.values()), start=scaled)
         total = (await e.run(x.bins.size, bin_sums, x.bins, everything, x.n_bins)).reshape(-1)
         secret = np.zeros(DIMENSION, dtype=np.uint64)
-    masks = await matrices.multiply(e, x.hint, Share((secret,)), slice(0, total.size), transposed=False)
+    masks = await e.private_linear(x.hint, Share((secret,)), slice(0, total.size))
     total -= masks.parts[0]
     if e.first:
         total += np.uint64(m.delta >> 1)

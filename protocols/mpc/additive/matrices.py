@@ -18,7 +18,7 @@ from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.shares import Product, Ring, Share
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.engine import Additive
+    from hansa.protocols.mpc.additive.masked import Masked
 
 BLOCK_WORDS: Final = 1 << 18
 """Words of a padded matrix that travel in one message (2 MiB)."""
@@ -47,13 +47,13 @@ def _blocks(shape: tuple[int, int]) -> list[slice]:
     return [slice(low, min(low + step, shape[0])) for low in range(0, shape[0], step)]
 
 
-async def private_matrix(e: Additive, owner: int, values: Ring | None, shape: tuple[int, int]) -> OwnedMatrix:
+async def private_matrix(e: Masked, owner: int, values: Ring | None, shape: tuple[int, int]) -> OwnedMatrix:
     """Pad the owner's matrix, once a job: the others get X - A, uniform to them all together.
 
     Rounds: one for each 2 MiB, none of them waited for by the owner. Bytes sent: 8·rows·columns·(n_parties - 1) by the
     owner, none by the others. Memory: 8·rows·columns at every party.
     """
-    pad = await e.correlations.pad(owner, shape)
+    pad = await e.source.pad(owner, shape)
     if e.rank == owner:
         plain = checked(values, shape)
         for rows in _blocks(shape):
@@ -67,7 +67,7 @@ async def private_matrix(e: Additive, owner: int, values: Ring | None, shape: tu
     return OwnedMatrix(owner, shape, pad, piece)
 
 
-async def multiply(e: Additive, x: OwnedMatrix, w: Share, rows: slice, *, transposed: bool) -> Product:
+async def multiply(e: Masked, x: OwnedMatrix, w: Share, rows: slice, *, transposed: bool) -> Product:
     """``x[rows] @ w``, or ``x[rows].T @ w``, for a shared vector w.
 
     Rounds: 1, waited for by the owner only. Bytes sent: 8·size of w by each of the others, to the owner.
@@ -77,13 +77,13 @@ async def multiply(e: Additive, x: OwnedMatrix, w: Share, rows: slice, *, transp
     rows = slice(*rows.indices(x.shape[0])[:2])
     if w.shape != ((rows.stop - rows.start) if transposed else x.shape[1],):
         raise ProtocolError("a vector that does not fit the matrix", remedy="report this as a bug")
-    b, c = await e.correlations.pad_products(x.pad, rows, transposed)
+    b, c = await e.source.pad_products(x.pad, rows, transposed)
     factor = await _tell_owner(e, x.owner, w, b)
     piece = x.piece[rows]
     return Product((c + await e.run(piece.size, kernel, piece, np.ascontiguousarray(factor)),))
 
 
-async def _tell_owner(e: Additive, owner: int, w: Share, b: Ring) -> Ring:
+async def _tell_owner(e: Masked, owner: int, w: Share, b: Ring) -> Ring:
     """What this party multiplies its matrix by: the owner w_P + delta, the others b."""
     own = w.parts[0]
     if e.rank != owner:

@@ -18,10 +18,10 @@ from hansa.protocols.mpc.masked import OFFSET, unmask
 from hansa.protocols.mpc.shares import Linear, Ring, Share
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.engine import Additive
+    from hansa.protocols.mpc.additive.masked import Masked
 
 
-async def sigmoid(e: Additive, x: Linear, scale_bits: int) -> Share:
+async def sigmoid(e: Masked, x: Linear, scale_bits: int) -> Share:
     """1 / (1 + exp(-x)), elementwise and flat, of fixed point with ``scale_bits`` fraction bits; |x| < 2^(62 - scale).
 
     1. c = x + r is opened under a mask with shared sines and cosines of r, and products of its highest bits.
@@ -37,7 +37,7 @@ async def sigmoid(e: Additive, x: Linear, scale_bits: int) -> Share:
     """
     check_scale(scale_bits)
     size, below = x.size, sigmoid_bits(scale_bits)
-    masks = await e.correlations.trig_masks(size, scale_bits)
+    masks = await e.source.trig_masks(size, scale_bits)
     (c,) = await e.sums(x.parts[0].reshape(-1) + masks.r)
     # sin(k(c - r)) = sin(kc) cos(kr) - cos(kc) sin(kr)
     turned = np.stack((np.uint64(0) - masks.trig[0], masks.trig[1]))
@@ -48,7 +48,7 @@ async def sigmoid(e: Additive, x: Linear, scale_bits: int) -> Share:
 
     hidden, ring = await e.correlations.dabits(2 * 64 * words)
     bits = 2 * TRIG_BITS - e.frac_bits
-    r, t, m = await e.correlations.truncation_masks(size, bits)
+    r, t, m = await e.source.truncation_masks(size, bits)
     masked = smooth + r + (OFFSET if e.first else np.uint64(0))
     opened, v = await e.sum_and_xor(masked, signs ^ hidden)
     cut = Share((unmask(opened, t, m, bits, first=e.first),))

@@ -14,6 +14,7 @@ from mpc.engines import dealt_party
 
 from hansa.protocols.mpc.additive.dealt import Dealt
 from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.masked import Masked
 from hansa.protocols.mpc.additive.matrices import OwnedMatrix
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.memory import network, parties, run_parties
@@ -41,7 +42,7 @@ class Tap:
         return data
 
 
-class Watched(Additive):
+class Watched(Masked):
     """Keeps what is opened under masks."""
 
     opened: list[bytes]
@@ -150,7 +151,7 @@ async def test_a_leaky_engine_is_caught(operation: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(Dealt, "triples", insecure_zero_masks)
     monkeypatch.setattr(Dealt, "truncation_masks", insecure_zero_masks)
     monkeypatch.setattr(Dealt, "comparison_masks", insecure_zero_comparison_masks)
-    monkeypatch.setattr(Additive, "private_matrix", insecure_private_matrix)
+    monkeypatch.setattr(Masked, "private_matrix", insecure_private_matrix)
     (heard, opened), (heard_of_zeros, opened_of_zeros) = [
         await views(operation, INPUTS[name]) for name in ("equal", "zeros")
     ]

@@ -1,0 +1,70 @@
+"""The additive engine on masks: numbers are opened under masks of whose parts every party was dealt a summand."""
+
+from __future__ import annotations
+
+from hansa.protocols.mpc.additive import comparison, matrices
+from hansa.protocols.mpc.additive import sigmoid as logistic
+from hansa.protocols.mpc.additive.correlations import MaskCorrelations
+from hansa.protocols.mpc.additive.engine import Additive, input_masks
+from hansa.protocols.mpc.additive.matrices import OwnedMatrix
+from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
+from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
+
+
+class Masked(Additive):
+    """The engine ``additive`` with a dealer; make it with ``await Masked.start(session, source, frac_bits)``."""
+
+    def __init__(
+        self,
+        session: Session,
+        source: MaskCorrelations,
+        frac_bits: int,
+        masks: dict[int, tuple[Keystream, Keystream]],
+    ) -> None:
+        super().__init__(session, source, frac_bits, masks)
+        self.source = source
+
+    @classmethod
+    async def start(cls, session: Session, source: MaskCorrelations, frac_bits: int) -> Masked:
+        """Costs as ``input_masks``."""
+        return cls(session, source, frac_bits, await input_masks(session, frac_bits))
+
+    async def truncate(self, x: Linear, bits: int) -> Share:
+        """x / 2^bits for |x| < 2^62: floor or one more, never anything else (``masked.unmask``).
+
+        Open c = x + 2^62 + r under a mask of whose parts t and m every party has a summand.
+        Rounds: 1. Bytes sent per party: 8·size·(n_parties - 1). Preprocessing: a truncation mask each.
+        """
+        check_bits(bits)
+        r, t, m = await self.source.truncation_masks(x.size, bits)
+        masked = x.parts[0].reshape(-1) + r
+        if self.first:
+            masked += OFFSET
+        (c,) = await self.sums(masked)
+        return Share((unmask(c, t, m, bits, first=self.first).reshape(x.shape),))
+
+    # --- what stays with its owner -------------------------------------------------------------------------------
+
+    async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> OwnedMatrix:
+        """Prepare the owner's matrix; see ``matrices.private_matrix``."""
+        return await matrices.private_matrix(self, owner, values, shape)
+
+    async def private_linear(self, x: OwnedMatrix, w: Share, rows: slice) -> Product:
+        """``x[rows] @ w``; see ``matrices.multiply``."""
+        return await matrices.multiply(self, x, w, rows, transposed=False)
+
+    async def private_linear_t(self, x: OwnedMatrix, r: Share, rows: slice) -> Product:
+        """``x[rows].T @ r``; see ``matrices.multiply``."""
+        return await matrices.multiply(self, x, r, rows, transposed=True)
+
+    # --- bits ----------------------------------------------------------------------------------------------------
+
+    async def msb(self, x: Share) -> BitShare:
+        """The sign bit of every element, flat; see ``comparison.msb``."""
+        return await comparison.msb(self, x)
+
+    async def sigmoid(self, x: Linear, scale_bits: int) -> Share:
+        """The logistic function; see ``sigmoid.sigmoid``."""
+        return await logistic.sigmoid(self, x, scale_bits)
