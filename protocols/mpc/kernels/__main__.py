@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hansa.protocols.mpc.kernels import additive, bits, hints, ntt, ot, ot_code, ring, rlwe
+from hansa.protocols.mpc.kernels import additive, bits, ntt, ot, ot_code, ring, rlwe
 
 
 def warm() -> None:
@@ -62,8 +62,6 @@ def _warm_rlwe() -> None:
     rlwe.subtract_from(pair, pair.copy(), primes)
     rlwe.switch(pair, 1, primes, primes, primes, table)
     rlwe.compose(pair, primes, table)
-    rlwe.centred(row)
-    hints.add_rows(np.zeros((1, 1, 8), dtype=np.uint64), np.zeros((1, 1), dtype=np.uint8), row)
 
 
 if __name__ == "__main__":
