@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive.correlations import Correlations
 from hansa.protocols.mpc.additive.dealt import Dealt
+from hansa.protocols.mpc.additive.direct import Direct
 from hansa.protocols.mpc.additive.masked import Masked
+from hansa.protocols.mpc.additive.pairwise import Pairwise
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.replicated.engine import Replicated
 from hansa.protocols.mpc.replicated.guests import WithGuests
@@ -32,11 +33,10 @@ async def open_engine(
         else:
             yield await Replicated.start(institutions, frac_bits)
         return
-    correlations: Correlations
-    if dealt:
-        correlations = await Dealt.start(session)
-    else:
-        raise _missing("additive without a dealer")
+    if not dealt:
+        yield await Direct.start(session, await Pairwise.start(session), frac_bits)
+        return
+    correlations = await Dealt.start(session)
     yield await Masked.start(institutions, correlations, frac_bits)
     await correlations.finish()
 

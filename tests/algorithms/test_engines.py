@@ -22,6 +22,7 @@ from hansa.protocols.mpc.transcript import Kind, Transcript
 
 ROWS, COLUMNS = 150, 2
 ENGINES = [("additive", True, 2), ("additive", True, 3), ("additive", True, 4), ("additive", True, 5)]
+ENGINES += [("additive", False, 2)]
 ENGINES += [("replicated", False, 3), ("replicated", False, 4), ("replicated", False, 5)]
 COMPUTING = {4: (1, 2, 3), 5: (0, 2, 4)}
 """Who computes where not all do: with four, the label's owner does not."""
@@ -208,5 +209,5 @@ async def test_an_engine_that_is_not_there_is_refused() -> None:
             async with open_engine(session, "additive", parties=4, computing=(), frac_bits=18):
                 raise AssertionError("it was opened")
 
-        with trio.fail_after(5), pytest.raises(ProtocolError, match="additive without a dealer"):
+        with trio.fail_after(5), pytest.raises(ProtocolError, match="4 parties cannot compute without a dealer"):
             await run_parties(sessions, member)

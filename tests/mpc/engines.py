@@ -7,7 +7,9 @@ from typing import Any
 
 from hansa.protocols.mpc.additive.dealer import serve
 from hansa.protocols.mpc.additive.dealt import Dealt
+from hansa.protocols.mpc.additive.direct import Direct
 from hansa.protocols.mpc.additive.masked import Masked
+from hansa.protocols.mpc.additive.pairwise import Pairwise
 from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
 from hansa.protocols.mpc.session import Session
@@ -50,6 +52,19 @@ def additive_dealt(n_parties: int = 2) -> Run:
     async def run(protocol: Protocol, **options: Any) -> list[Any]:
         async with parties(n_parties + 1, **options) as sessions:
             return (await run_parties(sessions, lambda session: dealt_party(session, protocol)))[:-1]
+
+    return run
+
+
+def additive_direct(n_parties: int = 2) -> Run:
+    """The additive engine among ``n_parties`` without a dealer."""
+
+    async def run(protocol: Protocol, **options: Any) -> list[Any]:
+        async def party(session: Session) -> Any:
+            return await protocol(await Direct.start(session, await Pairwise.start(session), FRAC_BITS))
+
+        async with parties(n_parties, **options) as sessions:
+            return await run_parties(sessions, party)
 
     return run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hansa.protocols.mpc.kernels import additive, bits, ntt, ot, ot_code, ring, rlwe
+from hansa.protocols.mpc.kernels import additive, bits, hints, ntt, ot, ot_code, ring, rlwe
 
 
 def warm() -> None:
@@ -20,6 +20,9 @@ def warm() -> None:
     masked, planes = np.ones((64, 1), dtype=np.uint64), np.ones((33, 1), dtype=np.uint64)
     additive.block_less(masked, additive.monomials(masked, 16), True)
     additive.block_less(planes, additive.monomials(planes, 8), False)
+    tables = additive.leaf_tables(vector, 0, np.zeros((2, 1), dtype=np.uint64))
+    additive.leaf_planes(tables.astype(np.uint8), 1)
+    additive.leaf_choices(vector, 0, 1, 1)
     bits.unpack_bits(bits.slice_bits(vector, 0, 64)[0], 2)
     _warm_ot()
     _warm_rlwe()
@@ -62,6 +65,8 @@ def _warm_rlwe() -> None:
     rlwe.subtract_from(pair, pair.copy(), primes)
     rlwe.switch(pair, 1, primes, primes, primes, table)
     rlwe.compose(pair, primes, table)
+    rlwe.centred(row)
+    hints.add_rows(np.zeros((1, 1, 8), dtype=np.uint64), np.zeros((1, 1), dtype=np.uint8), row)
 
 
 if __name__ == "__main__":

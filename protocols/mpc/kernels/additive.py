@@ -98,3 +98,52 @@ def block_less(bits: Ring, planes: Ring, first: bool) -> Ring:
     for w in range(words):
         out[2 * blocks, w] = planes[15 * blocks, w] ^ (bits[count - 1, w] & one)
     return out
+
+
+@kernel
+def leaf_tables(x: Ring, low: int, masks: Ring) -> NDArray[np.uint32]:
+    """What 1-of-16 transfers offer to compare: for each block of four bits of x from bit ``low`` up, and each 4-bit number
+    y, bit 2y of the table is whether the block's complement is less than y, bit 2y + 1 whether it is y; both masked.
+
+    Block after block, each of 64·words elements; ``masks`` (2·blocks, words) are of "less" and of "equal". Bit 63 does
+    not take part.
+    """
+    blocks, words = masks.shape[0] // 2, masks.shape[1]
+    out = np.empty(64 * blocks * words, dtype=np.uint32)
+    for k in range(blocks):
+        shift = np.uint64(low + 4 * k)
+        for i in range(64 * words):
+            value = x[i] if i < x.size else np.uint64(0)
+            block = (~value & np.uint64(0x7FFFFFFFFFFFFFFF)) >> shift & np.uint64(15)
+            word, bit = i >> 6, np.uint64(i & 63)
+            less = np.uint32(masks[k, word] >> bit & np.uint64(1))
+            equal = np.uint32(masks[blocks + k, word] >> bit & np.uint64(1))
+            table = np.uint32(0x55555555) * less ^ np.uint32(0xAAAAAAAA) * equal
+            above = np.uint32(0x55555555) & ~((np.uint32(4) << np.uint32(2 * block)) - np.uint32(1))
+            out[64 * words * k + i] = table ^ above ^ (np.uint32(2) << np.uint32(2 * block))
+    return out
+
+
+@kernel
+def leaf_choices(x: Ring, low: int, blocks: int, words: int) -> NDArray[np.uint8]:
+    """The blocks of x themselves, in the order of ``leaf_tables``."""
+    out = np.empty(64 * blocks * words, dtype=np.uint8)
+    for k in range(blocks):
+        shift = np.uint64(low + 4 * k)
+        for i in range(64 * words):
+            value = x[i] if i < x.size else np.uint64(0)
+            out[64 * words * k + i] = np.uint8((value & np.uint64(0x7FFFFFFFFFFFFFFF)) >> shift & np.uint64(15))
+    return out
+
+
+@kernel
+def leaf_planes(entries: NDArray[np.uint8], blocks: int) -> Ring:
+    """(2·blocks, words) from entries of two bits in the order of ``leaf_tables``: "less", then "equal"."""
+    words = entries.size // (64 * blocks)
+    out = np.zeros((2 * blocks, words), dtype=np.uint64)
+    for k in range(blocks):
+        for i in range(64 * words):
+            entry = np.uint64(entries[64 * words * k + i])
+            out[k, i >> 6] |= (entry & np.uint64(1)) << np.uint64(i & 63)
+            out[blocks + k, i >> 6] |= (entry >> np.uint64(1)) << np.uint64(i & 63)
+    return out

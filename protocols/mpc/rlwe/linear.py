@@ -84,6 +84,10 @@ class MatrixOwner:
         first, second = await pair.recv_answer(self._session, self._peer, linear_params(), rows)
         return await trio.to_thread.run_sync(self._key.decrypt, first, second, _places(rows))
 
+    def forget(self, name: Hashable) -> None:
+        """The matrix is not used again; both ends must say so."""
+        self._sent.discard(name)
+
 
 class MatrixGuest:
     """The other end, which has the vectors."""
@@ -118,6 +122,10 @@ class MatrixGuest:
         compute = partial(_answer, self._evaluator, self._held[name], rows, vector, mask)
         await pair.send_answer(self._session, self._peer, *await trio.to_thread.run_sync(compute))
         return np.uint64(0) - mask
+
+    def forget(self, name: Hashable) -> None:
+        """Let the matrix go; both ends must say so."""
+        self._held.pop(name, None)
 
 
 def _checked(shape: tuple[int, ...]) -> tuple[int, int]:

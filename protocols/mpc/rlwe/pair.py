@@ -76,8 +76,8 @@ def check_residues(session: Session, peer: int, x: Small, primes: Sequence[int])
     limits = np.array(primes, dtype=np.uint32)
     if x.size and not bool(np.all(x.max(axis=-1) < limits)):
         raise PeerMisbehaved(
-            f"party {peer} sent a ciphertext out of range, step {session.current_step}",
+            f"party {session.job_ranks[peer]} sent a ciphertext out of range, step {session.current_step}",
             remedy=_REMEDY,
-            peer=peer,
+            peer=session.job_ranks[peer],
             step=session.current_step,
         )

@@ -1,0 +1,100 @@
+"""What each two parties share where there is no dealer: transfers and encryption, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from hansa.protocols.mpc.ot import OtReceiver, OtSender, start_pair
+from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
+from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
+from hansa.protocols.mpc.session import Session, sole_error
+
+Ring = NDArray[np.uint64]
+T = TypeVar("T")
+
+
+async def together(*calls: Awaitable[T]) -> list[T]:
+    """The results of calls made at the same time, in their order; of their errors the first is raised."""
+    results: dict[int, T] = {}
+
+    async def run(place: int, call: Awaitable[T]) -> None:
+        results[place] = await call
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for place, call in enumerate(calls):
+                nursery.start_soon(run, place, call)
+    except ExceptionGroup as group:
+        raise sole_error(group) from None
+    return [results[place] for place in range(len(calls))]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """This party's ends with ``peer`` (a rank of the engine's session), and the session of the two."""
+
+    peer: int
+    session: Session
+    sends: OtSender
+    chooses: OtReceiver
+    products: ProductOwner | ProductGuest
+    owns: MatrixOwner
+    serves: MatrixGuest
+    encrypted: tuple[Session, ...]
+
+    @property
+    def lower(self) -> bool:
+        """Whether this party has the lower rank."""
+        return self.session.rank == 0
+
+    @classmethod
+    async def start(cls, session: Session, peer: int) -> Pair:
+        """Set up transfers and keys. Costs as ``start_pair`` and two keys of ``rlwe.linear``."""
+        two = session.among(sorted((session.rank, peer)))
+        other = 1 - two.rank
+        sends, chooses = await start_pair(session, peer)
+        products = two.fork("products")
+        forks = two.fork("matrix-0"), two.fork("matrix-1")
+        owns, serves = await together(_own(forks[two.rank], other), _serve(forks[other], other))
+        assert isinstance(owns, MatrixOwner)
+        assert isinstance(serves, MatrixGuest)
+        ends = (ProductOwner if two.rank == 0 else ProductGuest)(products, other)
+        return cls(peer, two, sends, chooses, ends, owns, serves, (products, *forks))
+
+    def follow(self, session: Session, *, transfers: bool = True, encryption: bool = True) -> None:
+        """Count what follows under the session's step; transfers and encryption may be under way for different steps."""
+        if transfers:
+            for fork in (self.session, self.sends.session, self.chooses.session):
+                fork.follow(session)
+        if encryption:
+            for fork in self.encrypted:
+                fork.follow(session)
+
+    async def cross(self, a: Ring, b: Ring, bits: int = 64) -> Ring:
+        """This party's summand of a·d + b·c, for the other's (c, d); see ``rlwe.products``."""
+        return await self.products.cross(a, b, bits)
+
+    async def swap(self, *arrays: Ring) -> list[Ring]:
+        """Give the other party these, get its of the same shapes. Rounds: 1."""
+        other = 1 - self.session.rank
+        received = await self.session.exchange({other: arrays}, {other: [array.shape for array in arrays]})
+        return received[other]
+
+
+async def _own(session: Session, peer: int) -> Any:
+    return await MatrixOwner.start(session, peer)
+
+
+async def _serve(session: Session, peer: int) -> Any:
+    return await MatrixGuest.start(session, peer)
+
+
+async def start_pairs(session: Session) -> list[Pair]:
+    """A pair with each other party, in the order of their ranks."""
+    return await together(*(Pair.start(session, peer) for peer in session.peers))

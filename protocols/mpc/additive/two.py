@@ -1,0 +1,153 @@
+"""Two parties without a dealer: each knows its own summand, so comparisons and products start from plain numbers.
+
+Everything here is a transfer or an encrypted product of the two parties' private numbers, whose result is shared; nothing
+is opened. The elements are halved between the two directions of transfers, which run at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import trio
+
+from hansa.protocols.mpc.additive.comparison import borrow
+from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT, blocks_of, sigmoid_bits, words_of
+from hansa.protocols.mpc.additive.pairs import Pair, together
+from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
+from hansa.protocols.mpc.kernels.additive import leaf_choices, leaf_planes, leaf_tables
+from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
+from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.shares import BitShare, Ring, Share
+
+if TYPE_CHECKING:
+    from hansa.protocols.mpc.additive.direct import Direct
+
+PIECE: Final = 1 << 11
+"""Words of elements compared at once in a direction (131,072 elements)."""
+TRIG_WIDTH: Final = TRIG_BITS + 2
+"""Bits of a sine at ``TRIG_BITS``, one at most, with its sign."""
+
+
+async def top_bit(e: Direct, own: Ring, below: int) -> BitShare:
+    """The top bit of the sum of both parties' ``own``, from the ``below`` bits under it and the top bits.
+
+    x0 + x1 carries into the top bit if the complement of x0's lower bits is less than x1's: one party offers for each block
+    of four bits a table of (less, equal), masked, from which the other takes the entry of its own block; then the tree of
+    ``borrow``. Where fewer than 63 bits are looked at, the result is that for a sum up to two units of the lowest less.
+
+    Rounds: 2 for each 131,072 elements, and ceil(log2(blocks)). Bytes sent per party, per element and block: 2 for the
+    tables and as much as SoftSpoken needs (``OtReceiver.one_of_16``) for half of them; the tree as ``borrow``.
+    """
+    words, blocks = words_of(own.size), blocks_of(below)
+    low = 63 - below
+    half = 64 * ((words + 1) // 2)
+    parts = [own[:half], own[half:]]
+    mine = 0 if e.rank == 0 else 1
+    sent, chosen = await together(
+        _offer(e.pair, parts[mine], low, blocks), _choose(e.pair, parts[1 - mine], low, blocks)
+    )
+    planes = np.concatenate((sent, chosen) if mine == 0 else (chosen, sent), axis=1)
+    carry = await borrow(e, planes[:blocks], planes[blocks:])
+    return BitShare((carry ^ await e.run(8 * own.size, slice_bits, np.ascontiguousarray(own), 63, 1),), own.size)
+
+
+async def _offer(pair: Pair, own: Ring, low: int, blocks: int) -> Ring:
+    """The sending half of the leaves: masks that are this party's summands, (2·blocks, words)."""
+    random = Keystream(os.urandom(32), b"leaves")
+    pieces = []
+    for part in _pieces(own):
+        masks = random.words(2 * blocks, words_of(part.size))
+        await pair.sends.one_of_16(await trio.to_thread.run_sync(leaf_tables, part, low, masks))
+        pieces.append(masks)
+    return np.concatenate(pieces, axis=1)
+
+
+async def _choose(pair: Pair, own: Ring, low: int, blocks: int) -> Ring:
+    """The choosing half."""
+    pieces = []
+    for part in _pieces(own):
+        choices = await trio.to_thread.run_sync(leaf_choices, part, low, blocks, words_of(part.size))
+        pieces.append(await trio.to_thread.run_sync(leaf_planes, await pair.chooses.one_of_16(choices), blocks))
+    return np.concatenate(pieces, axis=1)
+
+
+def _pieces(own: Ring) -> list[Ring]:
+    step = 64 * PIECE
+    return [own[low : low + step] for low in range(0, max(own.size, 1), step)]
+
+
+async def bit_products(e: Direct, own: Ring, bits: int) -> Ring:
+    """A summand modulo 2^bits of the product of both parties' bits (n,), 0 or 1. One correlated transfer each.
+
+    Rounds: 2. Bytes sent: for half of the elements each as ``OtSender.correlated`` and ``OtReceiver.correlated``.
+    """
+    half = 64 * ((words_of(own.size) + 1) // 2)
+    parts = [own[:half], own[half:]]
+    mine = 0 if e.rank == 0 else 1
+    packed = slice_bits(np.ascontiguousarray(parts[1 - mine]), 0, 1)[0]
+    sent, chosen = await together(
+        e.pair.sends.correlated(parts[mine], bits), e.pair.chooses.correlated(packed, parts[1 - mine].size, bits)
+    )
+    return np.concatenate((sent, chosen) if mine == 0 else (chosen, sent))
+
+
+async def times_bit(e: Direct, bits: BitShare, x: Share) -> Share:
+    """Each number where its bit is 1, else 0, flat: (b_0 ^ b_1)·x_i = b_i x_i + b_j (1 - 2 b_i) x_i, two transfers.
+
+    Rounds: 2. Bytes sent: as ``OtSender.correlated`` and ``OtReceiver.correlated`` for all elements.
+    """
+    own, number = bits.parts[0][0], x.parts[0].reshape(-1)
+    plain = unpack_bits(own, number.size)
+    sent, chosen = await together(
+        e.pair.sends.correlated(number * (np.uint64(1) - plain - plain)), e.pair.chooses.correlated(own, number.size)
+    )
+    return Share((plain * number + sent + chosen,))
+
+
+async def sines(e: Direct, own: Ring, scale_bits: int) -> Ring:
+    """A summand of the series 1/2 + sum c_k sin(k x), at twice ``TRIG_BITS``, of x the sum of both parties' ``own``.
+
+    sin(k(u + v)) = sin ku cos kv + cos ku sin kv, each factor known to one party; the coefficients go with the first
+    party's. Rounds and bytes: as ``rlwe.products`` for 6 elements each.
+    """
+    trig = await e.run(64 * own.size, _weighted if e.first else sines_and_cosines, own, scale_bits)
+    flat = trig.reshape(2, HARMONIC_COUNT * own.size)
+    # the first party's (sine, cosine) meet the other's (cosine, sine): a·d + b·c
+    product = await e.pair.cross(flat[0], flat[1], TRIG_WIDTH)
+    total = np.asarray(product.reshape(HARMONIC_COUNT, own.size).sum(axis=0, dtype=np.uint64))
+    if e.first:
+        total += np.uint64(1 << (2 * TRIG_BITS - 1))
+    return total
+
+
+def _weighted(own: Ring, scale_bits: int) -> Ring:
+    trig = sines_and_cosines(own, scale_bits).view(np.int64)
+    weighted: Ring = np.rint(trig * np.array(COEFFICIENTS)[:, None]).astype(np.int64).view(np.uint64)
+    return weighted
+
+
+async def sigmoid(e: Direct, own: Ring, scale_bits: int) -> Share:
+    """1 / (1 + exp(-x)) of the sum of both parties' ``own``, flat, |x| < 2^(62 - scale); error as ``additive.sigmoid``.
+
+    1. The signs of x + 9 and x - 9, from the highest bits; the series, from both parties' sines and cosines.
+    2. The series is truncated to ``frac_bits`` while it is known that x >= 9 becomes a number.
+    3. It is kept between -9 and 9.
+    """
+    check_scale(scale_bits)
+    n, words = own.size, words_of(own.size)
+    end = edge(scale_bits) if e.first else np.uint64(0)
+    both = np.zeros((2, 64 * words), dtype=np.uint64)
+    both[0, :n], both[1, :n] = own + end, own - end
+    smooth, signs = await together(sines(e, own, scale_bits), _signs(e, both.reshape(-1), scale_bits))
+    low, high = signs[:words], signs[words:]
+    cut = await e.truncate(Share((smooth,)), 2 * TRIG_BITS - e.frac_bits)
+    above = await e.b2a(BitShare((high[None] ^ (~np.uint64(0) if e.first else np.uint64(0)),), n))
+    # x < -9 implies x < 9: between them exactly one of the two holds
+    return await times_bit(e, BitShare(((low ^ high)[None],), n), cut) + above.times(1 << e.frac_bits)
+
+
+async def _signs(e: Direct, own: Ring, scale_bits: int) -> Ring:
+    signs: Ring = (await top_bit(e, own, sigmoid_bits(scale_bits))).parts[0][0]
+    return signs
