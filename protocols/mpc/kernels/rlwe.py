@@ -10,7 +10,6 @@ from hansa.protocols.mpc.kernels.jit import kernel
 Words = NDArray[np.uint64]
 Small = NDArray[np.uint32]
 
-_LIMB = np.uint64(30)
 _LIMB_MASK = np.uint64((1 << 30) - 1)
 _LAZY = 14
 """Products below 2^60 that may be added up, with one value more, before they are reduced."""
@@ -100,27 +99,41 @@ def errors(words: Words, primes: Words, factors: Words) -> Words:
 
 
 @kernel
-def flood(words: Words, bits: int, primes: Words, factors: Words) -> Words:
-    """Uniform in [-2^bits, 2^bits), from (n, words) random words each, times ``factors``, modulo each prime."""
-    n = words.shape[0]
+def residues(words: Words, primes: Words) -> Words:
+    """(rows, n) residues of numbers of several words each, (words, n), lowest first."""
+    count, n = words.shape
     out = np.empty((primes.size, n), dtype=np.uint64)
-    limbs = (bits + 1 + 29) // 30
-    top = np.uint64((1 << (bits + 1 - 30 * (limbs - 1))) - 1)
     for row in range(primes.size):
         p = primes[row]
         inverse = 1.0 / p
-        base = (_LIMB_MASK + np.uint64(1)) % p
+        base = reduced(~np.uint64(0), p, inverse) + np.uint64(1)  # 2^64, or p
+        value = out[row]
+        highest = words[count - 1]
+        for j in range(n):
+            value[j] = reduced(highest[j], p, inverse)
+        for k in range(count - 2, -1, -1):
+            word = words[k]
+            for j in range(n):
+                value[j] = reduced(value[j] * base + reduced(word[j], p, inverse), p, inverse)
+    return out
+
+
+@kernel
+def flood(words: Words, bits: int, primes: Words, factors: Words) -> Words:
+    """Uniform in [-2^bits, 2^bits), from (words, n) random words, times ``factors``, modulo each prime."""
+    count, n = words.shape
+    kept = words.copy()
+    kept[count - 1] &= ~np.uint64(0) >> np.uint64(64 * count - bits - 1)
+    out = residues(kept, primes)
+    for row in range(primes.size):
+        p, factor = primes[row], factors[row]
+        inverse = 1.0 / p
         middle = np.uint64(1)
         for _ in range(bits):
             middle = (middle + middle) % p
+        value = out[row]
         for j in range(n):
-            value = np.uint64(0)
-            for limb in range(limbs):
-                word = (words[j, limb >> 1] >> np.uint64(32 * (limb & 1))) & _LIMB_MASK
-                if limb == 0:
-                    word &= top
-                value = reduced(value * base + word, p, inverse)
-            out[row, j] = reduced((value + p - middle) * factors[row], p, inverse)
+            value[j] = reduced((value[j] + p - middle) * factor, p, inverse)
     return out
 
 

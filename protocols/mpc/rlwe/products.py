@@ -178,7 +178,7 @@ def _slot_values(x: Words, t: int, *, signed: bool) -> Words:
     """Numbers modulo t, one a slot, as (1, n) coefficients."""
     prime = np.array([t], dtype=np.uint64)
     slots = np.zeros((1, DEGREE), dtype=np.uint64)
-    slots[:, : x.size] = kernels.signed_residues(x, prime) if signed else x % prime
+    slots[:, : x.size] = kernels.signed_residues(x, prime) if signed else kernels.residues(x[None], prime)
     return Transform.of(DEGREE, (t,)).inverse(slots)
 
 
@@ -205,12 +205,8 @@ def _answer(
     for k, x in enumerate(numbers):
         plain = _centred(_slot_values(x, params.t, signed=signed)[0], params.t, primes)
         factors[k] = params.transform.forward(plain)
-    t = np.uint64(params.t)
-    slots = np.zeros(DEGREE, dtype=np.uint64)
-    for word in mask[::-1]:  # Horner, 32 bits at a time, so that nothing overflows
-        for half in (word >> np.uint64(32), word & np.uint64(0xFFFFFFFF)):
-            slots = ((slots << np.uint64(32)) + half) % t
-    coefficients = Transform.of(DEGREE, (params.t,)).inverse(slots[None])[0]
+    slots = kernels.residues(mask, np.array([params.t], dtype=np.uint64))
+    coefficients = Transform.of(DEGREE, (params.t,)).inverse(slots)[0]
     return evaluator.answer(kernels.combine(ciphertexts, factors, primes), coefficients, _EVERY)
 
 

@@ -148,10 +148,9 @@ class Evaluator:
             transform.inverse(result[k])
             kernels.add_to(result[k], kernels.errors(draw(params.n), c.primes, c.t), c.primes)
         first = np.ascontiguousarray(result[0][:, places])
-        limbs = (params.flood_bits + 1 + 29) // 30
-        noise = draw(first.shape[1], (limbs + 1) // 2)
+        noise = draw(params.flood_bits // 64 + 1, first.shape[1])
         kernels.add_to(first, kernels.flood(noise, params.flood_bits, c.primes, c.t), c.primes)
-        kernels.add_to(first, mask[None, :] % c.primes[:, None], c.primes)
+        kernels.add_to(first, kernels.residues(mask[None], c.primes), c.primes)
         return first, result[1]
 
 

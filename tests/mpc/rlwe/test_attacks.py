@@ -36,7 +36,7 @@ class InsecureWithoutFlood:
         if len(shape) == 1:
             return self._real.words(*shape)
         nothing = np.zeros(shape, dtype=np.uint64)
-        nothing[:, 0] = 1 << (linear.linear_params().flood_bits % 30)  # the middle of the range
+        nothing[-1] = 1 << (linear.linear_params().flood_bits % 64)  # the middle of the range
         return nothing
 
 

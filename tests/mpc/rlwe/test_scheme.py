@@ -9,6 +9,7 @@ import pytest
 
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels import rlwe as kernels
+from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe import pair
 from hansa.protocols.mpc.rlwe.linear import linear_params
 from hansa.protocols.mpc.rlwe.params import MAX_MODULUS_BITS, Params, ntt_primes, params
@@ -52,6 +53,16 @@ def test_reduction_is_exact_for_every_word() -> None:
             assert kernels.reduced(np.uint64(x), np.uint64(p), 1.0 / p) == x % p
 
 
+def test_numbers_of_several_words_are_reduced() -> None:
+    words = Keystream(bytes(32), b"test").words(3, 50)
+    words[:, 0] = (1 << 64) - 1
+    words[:, 1] = 0
+    primes = np.array(ntt_primes(2), dtype=np.uint64)
+    for count in (1, 2, 3):
+        whole = [sum(int(words[k, j]) << (64 * k) for k in range(count)) for j in range(50)]
+        assert kernels.residues(words[:count], primes).tolist() == [[w % int(p) for w in whole] for p in primes]
+
+
 @pytest.mark.parametrize(
     "chosen", [linear_params(), *map(product_params, width(64).primes), product_params(width(22).primes[0])]
 )
@@ -84,7 +95,7 @@ def test_samples_are_of_their_distributions() -> None:
     assert np.abs(centred).max() <= 21
     assert abs(centred[0].std() - math.sqrt(10.5)) < 0.1
     assert abs(centred[0].mean()) < 0.1
-    flood = kernels.flood(draw(2000, 1), 40, primes, np.ones(3, dtype=np.uint64))
+    flood = kernels.flood(draw(1, 2000), 40, primes, np.ones(3, dtype=np.uint64))
     values = kernels.compose(flood, primes, key.constants.inverses).view(np.int64)
     assert -(1 << 40) <= values.min() < -(1 << 39)
     assert 1 << 39 < values.max() < 1 << 40
