@@ -16,6 +16,9 @@ MAX_UNCLAIMED: Final = 64 * 1024 * 1024
 MAX_UNCLAIMED_WAITING: Final = 1024 * 1024 * 1024
 """The same while somebody waits on the link (for another fork's frame); a peer that goes beyond it misbehaves."""
 
+FRAME_COST: Final = 512
+"""Bytes an unclaimed frame counts beside its payload: what its label and its places in tables take."""
+
 SMALL_FRAME: Final = 64 * 1024
 """Bytes in all up to which an exchange sends in turn; above, it sends to all peers at once."""
 

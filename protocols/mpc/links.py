@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
@@ -16,7 +16,10 @@ from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerAborted, PeerLost, PeerMisbehaved, SecurityError
 from hansa.protocols.mpc import frames
 from hansa.protocols.mpc.frames import Frame, FrameKind
-from hansa.protocols.mpc.limits import MAX_UNCLAIMED, MAX_UNCLAIMED_WAITING, REASON_SECONDS
+from hansa.protocols.mpc.limits import FRAME_COST, MAX_UNCLAIMED, MAX_UNCLAIMED_WAITING, REASON_SECONDS
+
+_OWN_FIELDS: Final = frozenset({"self", "message", "remedy", "peer", "cause", "culprit", "step"})
+"""Names that a peer's error cannot give a field: we say these ourselves."""
 
 
 class Link(Protocol):
@@ -107,7 +110,7 @@ class Inbox:
                 self._check()
                 raise AssertionError("woken without a frame or a failure")
         self._failure.check()
-        self._unclaimed -= len(frame.payload)
+        self._unclaimed -= len(frame.payload) + FRAME_COST
         self._progress.set()
         return frame
 
@@ -152,7 +155,7 @@ class Inbox:
                 remedy="start the job again; if it happens twice, report it with both parties' logs",
             )
         self._next_arrival[frame.channel] = expected + 1
-        self._unclaimed += len(frame.payload)
+        self._unclaimed += len(frame.payload) + FRAME_COST
         if self._unclaimed > MAX_UNCLAIMED_WAITING:
             raise PeerMisbehaved(
                 f"a peer sent more than {MAX_UNCLAIMED_WAITING >> 20} MiB that nobody asked for",
@@ -192,5 +195,5 @@ class Inbox:
             cause=str(error.get("code", "internal")),
             culprit=error.get("culprit", self.peer),
             step=str(error.get("step", "")),
-            **{k: v for k, v in error["fields"].items() if k not in {"peer", "cause", "culprit", "step"}},
+            **{k: v for k, v in error["fields"].items() if k not in _OWN_FIELDS},
         )

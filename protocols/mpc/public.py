@@ -28,6 +28,7 @@ def _absorb(state: blake2b, value: Public) -> None:
             _absorb(state, key)
             _absorb(state, value[key])
     elif isinstance(value, np.ndarray):
+        state.update(b"a")
         _absorb(state, [value.dtype.str, list(value.shape)])
         state.update(np.ascontiguousarray(value).tobytes())
     else:

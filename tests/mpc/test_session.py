@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import trio
 
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerLost, PeerMisbehaved, UndeclaredOpening
+from hansa.protocols.mpc import frames, links
+from hansa.protocols.mpc.links import Failure, Inbox
 from hansa.protocols.mpc.memory import StreamLink, network, outcomes_of_parties, parties, run_parties
+from hansa.protocols.mpc.public import digest
 from hansa.protocols.mpc.session import Session, open_session
 
 
@@ -238,3 +243,48 @@ async def test_waiting_for_a_party_that_left_fails():
     async with parties(2) as sessions:
         with pytest.raises(PeerLost, match="finished its part and left"):
             await run_parties(sessions, talk)
+
+
+class Said:
+    """A link to a peer that has said all it will."""
+
+    def __init__(self, messages):
+        self._messages = iter(messages)
+
+    async def send(self, *parts):
+        pass
+
+    async def receive(self):
+        await trio.lowlevel.checkpoint()
+        for message in self._messages:
+            return memoryview(message)
+        raise EOFError
+
+
+@pytest.mark.parametrize("name", ["self", "message", "remedy", "peer", "cause", "culprit", "step"])
+async def test_no_field_of_an_abort_can_pass_for_ours(name):
+    body = json.dumps({"message": "no", "culprit": 0, "fields": {name: "x", "row": 7}}).encode()
+    failure = Failure()
+    await Inbox(1, Said([frames.pack_header(frames.FrameKind.ABORT, 0, 0, 0, 0, len(body)) + body]), failure).read()
+    assert isinstance(failure.error, PeerAborted)
+    assert failure.error.fields["row"] == 7
+    assert failure.error.fields.get(name) != "x"
+    assert failure.error.remedy != "x"
+
+
+async def test_frames_without_payload_fill_the_inbox_too(monkeypatch):
+    """Each of another channel: nobody asks for them, and each takes memory."""
+    monkeypatch.setattr(links, "MAX_UNCLAIMED_WAITING", 1 << 16)
+    failure = Failure()
+    empty = (frames.pack_header(frames.FrameKind.DATA, 1, 0, 0, channel, 0) for channel in range(10_000))
+    await Inbox(1, Said(empty), failure).read()
+    assert isinstance(failure.error, PeerMisbehaved)
+    assert "that nobody asked for" in failure.error.message
+
+
+def test_public_values_of_other_structure_have_other_digests():
+    array = np.arange(3, dtype=np.uint64)
+    values = [array, array.tolist(), array.reshape(3, 1), array.astype(np.int64), array[:0], ["<u8", [0]], "0", 0, 0.0]
+    values += [False, None, b"0", [], {}, {"a": 1}, ["a", 1], [[0]]]
+    assert len({digest(value) for value in values}) == len(values)
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
