@@ -48,6 +48,10 @@ class Engine(Protocol):
         """x plus a public value; local."""
         ...
 
+    def random(self, shape: tuple[int, ...]) -> Share:
+        """Uniform ring elements that no party knows; local. Its parts, taken as a BitShare's, are uniform bits."""
+        ...
+
     async def open(self, *shares: Share, what: str) -> tuple[Ring, ...]:
         """Open to all."""
         ...
@@ -58,6 +62,10 @@ class Engine(Protocol):
 
     async def mul(self, x: Share, y: Share) -> Product:
         """Elementwise product, unreduced."""
+        ...
+
+    async def matmul(self, x: Share, y: Share) -> Product:
+        """``x @ y`` of shared matrices, (n, k) and (k, m), unreduced."""
         ...
 
     def as_product(self, x: Share) -> Product:
@@ -102,8 +110,20 @@ class Engine(Protocol):
         """x < y, for |x - y| < 2^63."""
         ...
 
+    def public_bits(self, words: Ring, length: int) -> BitShare:
+        """Public bits, (planes, words), as a BitShare; local. XOR with all ones is NOT."""
+        ...
+
+    async def and_bits(self, x: BitShare, y: BitShare) -> BitShare:
+        """AND, plane by plane, of equal numbers of planes; one round whatever their number."""
+        ...
+
+    async def a2b(self, x: Share, bits: int) -> BitShare:
+        """The lowest ``bits`` bits (1 to 64) of every element, flat, plane k holding bit k."""
+        ...
+
     async def b2a(self, bits: BitShare) -> Share:
-        """Bits as ring elements 0 and 1."""
+        """One plane of bits as ring elements 0 and 1."""
         ...
 
     async def mux(self, bits: BitShare, x: Share, y: Share) -> Share:

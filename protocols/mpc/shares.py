@@ -70,6 +70,18 @@ class Linear:
         """The sum over an axis, or of all."""
         return self._of([np.asarray(a.sum(axis=axis, dtype=np.uint64)) for a in self.parts])
 
+    def cumsum(self: L, axis: int = 0) -> L:
+        """Prefix sums along an axis, each with its own element."""
+        return self._of([np.cumsum(a, axis=axis, dtype=np.uint64) for a in self.parts])
+
+    def moveaxis(self: L, source: int, destination: int) -> L:
+        """The same elements with one axis elsewhere."""
+        return self._of([np.ascontiguousarray(np.moveaxis(a, source, destination)) for a in self.parts])
+
+    def broadcast(self: L, shape: tuple[int, ...]) -> L:
+        """The same elements repeated to a shape, as numpy does."""
+        return self._of([np.ascontiguousarray(np.broadcast_to(a, shape)) for a in self.parts])
+
 
 class Share(Linear):
     """A secret array over Z_2^64."""
@@ -84,7 +96,7 @@ class Product(Linear):
 
 
 def concatenate(items: Sequence[L]) -> L:
-    """Join one-dimensional secrets of one type end to end."""
+    """Join secrets of one type end to end, along their first axis."""
     first = items[0]
     return type(first)(tuple(np.concatenate(columns) for columns in zip(*(i.parts for i in items), strict=True)))
 
@@ -93,7 +105,7 @@ def concatenate(items: Sequence[L]) -> L:
 class BitShare:
     """Secret bits, XOR-shared and bit-sliced: each part is (planes, words) uint64, 64 elements a word.
 
-    ``length`` elements in each plane; ``shape`` of the comparison that made them.
+    ``length`` elements in each plane; what stands in the last word behind them means nothing.
     """
 
     parts: tuple[Ring, ...] = field(repr=False)
@@ -112,5 +124,26 @@ class BitShare:
             raise TypeError("only BitShares of one length can be combined")
         return BitShare(tuple(a ^ b for a, b in zip(self.parts, other.parts, strict=True)), self.length)
 
-    def __getitem__(self, planes: slice) -> BitShare:
+    def __getitem__(self, planes: slice | NDArray[np.int64]) -> BitShare:
         return BitShare(tuple(a[planes] for a in self.parts), self.length)
+
+    def with_planes(self, planes: slice | NDArray[np.int64], new: BitShare) -> BitShare:
+        """The same bits but for some planes."""
+        parts = tuple(a.copy() for a in self.parts)
+        for part, other in zip(parts, new.parts, strict=True):
+            part[planes] = other
+        return BitShare(parts, self.length)
+
+    def masked(self, words: Ring) -> BitShare:
+        """AND with public bits of the same or one plane."""
+        return BitShare(tuple(a & words for a in self.parts), self.length)
+
+
+def stack_planes(*items: BitShare) -> BitShare:
+    """The planes of several BitShares of one length, one after another."""
+    first = items[0]
+    if any(item.length != first.length for item in items):
+        raise TypeError("only BitShares of one length can be combined")
+    return BitShare(
+        tuple(np.concatenate(columns) for columns in zip(*(i.parts for i in items), strict=True)), first.length
+    )

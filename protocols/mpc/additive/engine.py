@@ -16,6 +16,7 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.additive import bits as binary
 from hansa.protocols.mpc.additive import comparison, hints, matrices, products
 from hansa.protocols.mpc.additive.correlations import Correlations
 from hansa.protocols.mpc.additive.hints import OwnedBins
@@ -52,6 +53,7 @@ class Additive(ABC):
         self.first = session.rank == 0
         """Whether this party adds the public constants."""
         self._masks = masks
+        self._random = Keystream(os.urandom(32), session.context + b"/random")
 
     # --- in and out ----------------------------------------------------------------------------------------------
 
@@ -77,6 +79,10 @@ class Additive(ABC):
             return x
         value = np.uint64(values % (1 << 64)) if isinstance(values, int) else values
         return Share((x.parts[0] + np.broadcast_to(value, x.shape),))
+
+    def random(self, shape: tuple[int, ...]) -> Share:
+        """Uniform ring elements that no party knows: each draws a part. Local."""
+        return Share((self._random.words(*shape),))
 
     async def open(self, *shares: Share, what: str) -> tuple[Ring, ...]:
         """Open to all: every party sends its part to every other.
@@ -196,6 +202,18 @@ class Additive(ABC):
     async def less(self, x: Share, y: Share) -> BitShare:
         """x < y elementwise, flat, for |x - y| < 2^63: the sign of the difference; costs as ``msb``."""
         return await self.msb(x - y)
+
+    def public_bits(self, words: Ring, length: int) -> BitShare:
+        """Public bits, (planes, words), as a BitShare: at party 0. Local."""
+        return BitShare((words if self.first else np.zeros_like(words),), length)
+
+    async def and_bits(self, x: BitShare, y: BitShare) -> BitShare:
+        """AND, plane by plane; see ``bits.and_bits``."""
+        return await binary.and_bits(self, x, y)
+
+    async def a2b(self, x: Share, bits: int) -> BitShare:
+        """The lowest bits of every element, flat; see ``bits.a2b``."""
+        return await binary.a2b(self, x, bits)
 
     async def b2a(self, bits: BitShare) -> Share:
         """Bits as ring elements 0 and 1, flat; see ``comparison.b2a``."""

@@ -17,8 +17,9 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.kernels.ring import bin_sums, cross_product, matvec, matvec_transposed
+from hansa.protocols.mpc.kernels.ring import bin_sums, cross_product, matmul, matvec, matvec_transposed
 from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.replicated import bits as binary
 from hansa.protocols.mpc.replicated import comparison, truncation
 from hansa.protocols.mpc.replicated import sigmoid as logistic
 from hansa.protocols.mpc.session import Session
@@ -111,6 +112,10 @@ class Replicated:
         flat = np.broadcast_to(np.asarray(values, dtype=np.uint64), x.shape)
         return x + self.public(np.ascontiguousarray(flat))
 
+    def random(self, shape: tuple[int, ...]) -> Share:
+        """Uniform ring elements that no party knows, from the keystreams. Local."""
+        return Share((self.key_own.words(*shape), self.key_next.words(*shape)))
+
     async def open(self, *shares: Share, what: str) -> tuple[Ring, ...]:
         """Open to all: each party sends its first component to the next, who lacks it.
 
@@ -151,6 +156,13 @@ class Replicated:
             raise ProtocolError("factors of different shapes", remedy="report this as a bug")
         flat = [np.ascontiguousarray(part).reshape(-1) for part in (*x.parts, *y.parts)]
         return cross_product(flat[0], flat[1], flat[2], flat[3]).reshape(x.shape)
+
+    async def matmul(self, x: Share, y: Share) -> Product:
+        """``x @ y`` of shared matrices, unreduced. Local."""
+        if len(x.shape) != 2 or len(y.shape) != 2 or x.shape[1] != y.shape[0]:
+            raise ProtocolError(f"matrices of shapes {x.shape} and {y.shape}", remedy="give (n, k) and (k, m)")
+        (x0, x1), (y0, y1) = x.parts, y.parts
+        return Product((await self.run(matmul, x0, y0 + y1) + await self.run(matmul, x1, y0),))
 
     def as_product(self, x: Linear) -> Product:
         """A share as a Product, locally; a Product as it is."""
@@ -233,9 +245,9 @@ class Replicated:
         return v.parts[1] if self.rank == (owner + 1) % PARTIES else v.parts[0]
 
     async def run(self, multiply: truncation.MatVec, x: Ring, v: Ring) -> Ring:
-        """A matrix times a vector, off the event loop where it takes more than about a millisecond."""
+        """A matrix times a vector or matrix, off the event loop where it takes more than about a millisecond."""
         x, v = np.ascontiguousarray(x), np.ascontiguousarray(v)
-        if x.size < _LONG_WORK:
+        if x.size * (v.shape[1] if v.ndim > 1 else 1) < _LONG_WORK:
             return multiply(x, v)
         return await trio.to_thread.run_sync(multiply, x, v)
 
@@ -248,6 +260,19 @@ class Replicated:
     async def less(self, x: Share, y: Share) -> BitShare:
         """x < y elementwise, flat, for |x - y| < 2^63: the sign of the difference; costs as ``msb``."""
         return await comparison.msb(self, x - y)
+
+    def public_bits(self, words: Ring, length: int) -> BitShare:
+        """Public bits, (planes, words), as a BitShare: component 0. Local."""
+        zero = np.zeros_like(words)
+        return BitShare((words if self.rank == 0 else zero, words if self.rank == PARTIES - 1 else zero), length)
+
+    async def and_bits(self, x: BitShare, y: BitShare) -> BitShare:
+        """AND, plane by plane; see ``bits.and_bits``."""
+        return await binary.and_bits(self, x, y)
+
+    async def a2b(self, x: Share, bits: int) -> BitShare:
+        """The lowest bits of every element, flat; see ``bits.a2b``."""
+        return await binary.a2b(self, x, bits)
 
     async def b2a(self, bits: BitShare) -> Share:
         """Bits as ring elements 0 and 1, flat; see ``comparison.b2a``."""

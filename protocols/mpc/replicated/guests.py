@@ -127,6 +127,10 @@ class WithGuests:
         """x plus a public value. Local."""
         return x if self._inner is None else self._inner.add_public(x, values)
 
+    def random(self, shape: tuple[int, ...]) -> Share:
+        """Uniform ring elements that no party knows. Local."""
+        return _shadow(shape) if self._inner is None else self._inner.random(shape)
+
     async def open(self, *shares: Share, what: str) -> tuple[Ring, ...]:
         """Open to all institutions: each computing party sends its masked summand to all others.
 
@@ -166,6 +170,10 @@ class WithGuests:
     async def mul(self, x: Share, y: Share) -> Product:
         """Elementwise product. Local."""
         return _shadow_product(x.shape) if self._inner is None else await self._inner.mul(x, y)
+
+    async def matmul(self, x: Share, y: Share) -> Product:
+        """``x @ y`` of shared matrices. Local."""
+        return _shadow_product((x.shape[0], y.shape[1])) if self._inner is None else await self._inner.matmul(x, y)
 
     def as_product(self, x: Linear) -> Product:
         """A share as a Product. Local."""
@@ -248,6 +256,18 @@ class WithGuests:
         """x < y elementwise, flat, for |x - y| < 2^63."""
         return _shadow_bits(x.size) if self._inner is None else await self._inner.less(x, y)
 
+    def public_bits(self, words: Ring, length: int) -> BitShare:
+        """Public bits as a BitShare. Local."""
+        return _shadow_bits(length, words.shape[0]) if self._inner is None else self._inner.public_bits(words, length)
+
+    async def and_bits(self, x: BitShare, y: BitShare) -> BitShare:
+        """AND, plane by plane."""
+        return _shadow_bits(x.length, x.planes) if self._inner is None else await self._inner.and_bits(x, y)
+
+    async def a2b(self, x: Share, bits: int) -> BitShare:
+        """The lowest bits of every element, flat."""
+        return _shadow_bits(x.size, bits) if self._inner is None else await self._inner.a2b(x, bits)
+
     async def b2a(self, bits: BitShare) -> Share:
         """Bits as ring elements 0 and 1, flat."""
         return _shadow((bits.length,)) if self._inner is None else await self._inner.b2a(bits)
@@ -286,5 +306,5 @@ def _shadow_product(shape: tuple[int, ...]) -> Product:
     return Product((np.zeros(shape, dtype=np.uint64),))
 
 
-def _shadow_bits(length: int) -> BitShare:
-    return BitShare((np.zeros((1, (length + 63) // 64), dtype=np.uint64),), length)
+def _shadow_bits(length: int, planes: int = 1) -> BitShare:
+    return BitShare((np.zeros((planes, (length + 63) // 64), dtype=np.uint64),), length)
