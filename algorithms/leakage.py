@@ -65,8 +65,8 @@ def openings(kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], 
                 (weights_of(rank), (rank,), f"{name} learns the weights of its own columns")
                 for rank, name in enumerate(names)
             ),
-            (COEFFICIENTS, everyone, "all learn every column's coefficient in the column's own unit"),
-            (INTERCEPT, everyone, "all learn the intercept of the released model"),
+            (COEFFICIENTS, everyone, _of_coefficients(outputs)),
+            (INTERCEPT, everyone, _of_intercept(outputs, owner, len(names))),
         )
     aligned: Entry = (
         ALIGNMENT,
@@ -96,6 +96,23 @@ def openings(kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], 
         told = everyone if outputs.metrics == "all" else (label_rank,)
         entries.append((METRICS, told, f"{_who(told, names)} AUC, KS, accuracy and log-loss of the test, from {owner}"))
     return tuple(entries)
+
+
+def _of_coefficients(outputs: Outputs) -> str:
+    text = "all learn every column's coefficient in the column's own unit"
+    if outputs.weights != "all":
+        return text
+    return f"{text} and, from the standardised weights that they have, its standard deviation"
+
+
+def _of_intercept(outputs: Outputs, owner: str, n_parties: int) -> str:
+    """The label's owner, and with ``weights = "all"`` all, can take the standardised intercept off the released one."""
+    who = "all" if outputs.weights == "all" else owner
+    others = "the other party" if n_parties == 2 else "all other parties together"
+    return (
+        "all learn the intercept of the released model; from it "
+        f"{who} can tell the sum of coefficient times mean over the columns of {others}"
+    )
 
 
 def trust(engine: str, names: Sequence[str], computing: Sequence[int], dealer: str | None) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ from hansa.protocols.psi import ddh
 from hansa.protocols.wire import canonical
 
 METRICS = ("auc", "ks", "accuracy", "log_loss")
+METRIC_DIGITS = 4
 _MAX_CHECKPOINT = 1 << 31
 _MAX_METRICS = 4096
 
@@ -157,7 +158,7 @@ async def predict(
 async def release(e: Engine, terms: Terms, model: PartyModel, progress: Progress) -> ReleasedModel:
     """Open the model to all: each owner turns the weights of its own columns into their own units and publishes them.
 
-    Nobody learns another's means or deviations: what they add to the intercept is shared, and only the sum opened.
+    What the means add to the intercept is shared, and only the sum opened; leakage.py says what can be told from it.
     """
     await _agree(e, "release", terms)
     s = e.session
@@ -177,8 +178,7 @@ async def release(e: Engine, terms: Terms, model: PartyModel, progress: Progress
         for peer in s.peers:
             await s.send(peer, coefficients)
         all_of_them = [
-            coefficients if rank == s.rank else await s.recv(rank, np.float64, terms.columns[rank])
-            for rank in range(s.n_parties)
+            coefficients if rank == s.rank else await _hear_coefficients(e, terms, rank) for rank in range(s.n_parties)
         ]
         end = where[terms.label_rank].stop
         total = w[slice(end - 1, end)]
@@ -193,6 +193,18 @@ async def release(e: Engine, terms: Terms, model: PartyModel, progress: Progress
     )
 
 
+async def _hear_coefficients(e: Engine, terms: Terms, rank: int) -> NDArray[np.float64]:
+    told: NDArray[np.float64] = await e.session.recv(rank, np.float64, terms.columns[rank])
+    if not np.all(np.isfinite(told)):
+        raise PeerMisbehaved(
+            f"{terms.names[rank]} sent coefficients that are no numbers",
+            remedy="check that all parties run the same version of hansa",
+            peer=rank,
+            step="release",
+        )
+    return told
+
+
 @contextmanager
 def _step(e: Engine, progress: Progress, name: str, total: int = 0) -> Iterator[None]:
     progress.step(name, total)
@@ -202,9 +214,11 @@ def _step(e: Engine, progress: Progress, name: str, total: int = 0) -> Iterator[
 
 async def _align(e: Engine, terms: Terms, table: PartyTable, progress: Progress) -> NDArray[np.int64]:
     s = e.session
+    everyone = tuple(range(s.n_parties))
     with _step(e, progress, "align", ddh.work(table.rows, s.n_parties)):
+        s.check_opening(leakage.ALIGNMENT, everyone)
         rows = await ddh.intersect(s, table.keys, seed=terms.seed, max_rows=terms.max_rows, progress=progress.advance)
-        s.declare_opening(leakage.ALIGNMENT, tuple(range(s.n_parties)), len(rows))
+        s.declare_opening(leakage.ALIGNMENT, everyone, len(rows))
         if not len(rows):
             raise DataError(
                 "no key is common to all parties: the intersection is empty",
@@ -223,7 +237,7 @@ def _checked_label(
     for part, name in ((label[:train_rows], "training"), (label[train_rows:], "test")):
         if part.size and np.all(part == part[0]):
             raise DataError(
-                f"the label is constant on the {name} rows common to all parties: every one is {int(part[0])}",
+                f"the label is constant on the {name} rows common to all parties",
                 remedy="use a label with both classes, or more common rows",
                 party=terms.names[terms.label_rank],
             )
@@ -246,11 +260,16 @@ async def _open_scores(
 
 
 async def _tell_metrics(e: Engine, terms: Terms, own: dict[str, float] | None) -> dict[str, float] | None:
-    """The label's owner computes the metrics in plain; the others are told if the contract says so."""
+    """The label's owner computes the metrics in plain; the others are told if the contract says so.
+
+    What is told is rounded: with the scores, all digits of a log-loss would tell the labels of dozens of rows.
+    """
     s = e.session
     to = leakage.receivers(terms.metrics, terms.n_parties, terms.label_rank)
     s.declare_opening(leakage.METRICS, to, len(METRICS))
     if s.rank == terms.label_rank:
+        if own is not None and len(to) > 1:
+            own = {name: round(value, METRIC_DIGITS) for name, value in own.items()}
         for peer in s.peers:
             if peer in to and own is not None:
                 await s.send_bytes(peer, canonical.encode(own))

@@ -278,8 +278,8 @@ class Session:
                     step=self._step,
                 )
 
-    def declare_opening(self, what: str, to: tuple[int, ...], elements: int) -> None:
-        """Called by an engine before it opens anything: refuses what the contract does not name, records the rest."""
+    def check_opening(self, what: str, to: tuple[int, ...]) -> tuple[int, ...]:
+        """Refuse an opening that the contract does not name; the receivers' ranks in the job."""
         to = tuple(self.job_ranks[rank] for rank in to)
         if self._allowed is not None and (what, to) not in self._allowed:
             raise UndeclaredOpening(
@@ -288,6 +288,11 @@ class Session:
                 what=what,
                 step=self._step,
             )
+        return to
+
+    def declare_opening(self, what: str, to: tuple[int, ...], elements: int) -> None:
+        """Called by an engine before it opens anything: refuses what the contract does not name, records the rest."""
+        to = self.check_opening(what, to)
         record = OpeningRecord(what, to, elements, self._step)
         self.transcript.openings.append(record)
         if self._on_opening is not None:

@@ -81,6 +81,15 @@ def test_predictions_and_releases():
     assert stated("predict", outputs()) == [("alignment", (0, 1, 2)), ("scores", (0,))]
     assert stated("predict", outputs("all"))[1] == ("scores", (0, 1, 2))
     assert stated("release", outputs())[-2:] == [("coefficients", (0, 1, 2)), ("intercept", (0, 1, 2))]
+    released = {what: text for what, _, text in leakage.openings("release", "lr", outputs(), NAMES, 1)}
+    assert "deviation" not in released["coefficients"]
+    assert (
+        "bureau can tell the sum of coefficient times mean over the columns of all other parties"
+        in released["intercept"]
+    )
+    two = {what: text for what, _, text in leakage.openings("release", "lr", outputs(weights="all"), NAMES[:2], 1)}
+    assert "its standard deviation" in two["coefficients"]
+    assert "all can tell the sum of coefficient times mean over the columns of the other party" in two["intercept"]
     with pytest.raises(DataError, match="opens scores to nobody"):
         leakage.openings("predict", "lr", outputs("none"), NAMES, 0)
     with pytest.raises(DataError, match="no leakage statement for 'gbdt'"):

@@ -10,12 +10,13 @@ import trio
 
 from hansa.algorithms import cost, leakage, pipeline, plaintext
 from hansa.algorithms.errors import DataError
+from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.plaintext import train_and_test
 from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.terms import Terms
-from hansa.protocols.errors import DesyncError, PeerAborted
+from hansa.protocols.errors import DesyncError, PeerAborted, PeerMisbehaved, UndeclaredOpening
 from hansa.protocols.mpc.fourier import COEFFICIENTS, DOMAIN, HARMONICS
 from hansa.protocols.mpc.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
@@ -233,6 +234,60 @@ async def test_data_that_cannot_be_trained_on_ends_it_everywhere(break_it: Any, 
     for outcome in outcomes:
         assert isinstance(outcome, DataError | PeerAborted)
         assert message in outcome.message
+        assert "every one" not in outcome.message  # nobody is told the value of a label
+
+
+async def test_metrics_told_to_others_have_few_digits() -> None:
+    """All digits of a log-loss, with the scores, tell the labels of dozens of test rows (a subset sum)."""
+    data = tables(*real_data())
+    for told in ("all", "label-owner"):
+        t = terms(scores="all", metrics=told, params=PARAMS | {"epochs": 1})
+        outcomes, _ = await train_all(t, data)
+        assert data[0].label is not None
+        assert outcomes[0].scores is not None
+        truth = evaluate(data[0].label[outcomes[0].scores.rows], outcomes[0].scores.values)
+        rounded = {name: round(value, 4) for name, value in truth.items()}
+        assert rounded != truth
+        if told == "all":
+            assert [outcome.metrics for outcome in outcomes] == [rounded] * 3
+        else:
+            assert [outcome.metrics for outcome in outcomes] == [truth, None, None]
+
+
+async def test_an_alignment_that_no_contract_names_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def intersect(*args: Any, **options: Any) -> Any:
+        raise AssertionError("begun")
+
+    monkeypatch.setattr(pipeline.ddh, "intersect", intersect)
+    async with parties(3, allowed=set()) as sessions:
+
+        async def party(session: Any) -> Any:
+            engine = await Replicated.start(session, 18)
+            return await pipeline.train(engine, terms(), tables(*real_data())[session.rank], Quiet(), Kept())
+
+        outcomes = await outcomes_of_parties(sessions, party)
+    assert all(isinstance(outcome, UndeclaredOpening | PeerAborted) for outcome in outcomes)
+
+
+async def test_coefficients_that_are_no_numbers_are_refused() -> None:
+    data, t = tables(*real_data()), terms(params=PARAMS | {"epochs": 1})
+    models = [outcome.model for outcome in (await train_all(t, data))[0]]
+    async with parties(3) as sessions:
+
+        async def let_go(session: Any) -> Any:
+            if session.rank == 1:
+                send = session.send
+
+                async def spoilt(to: int, *arrays: Any) -> None:
+                    await send(to, *(a * np.inf if a.dtype == np.float64 else a for a in arrays))
+
+                session.send = spoilt
+            engine = await Replicated.start(session, 18)
+            return await pipeline.release(engine, t, models[session.rank], Quiet())
+
+        outcomes = await outcomes_of_parties(sessions, let_go)
+    assert isinstance(outcomes[0], PeerMisbehaved)
+    assert outcomes[0].fields["peer"] == 1
 
 
 async def test_an_estimate_is_near_what_a_job_costs() -> None:
