@@ -111,7 +111,7 @@ def _label(source: Source, name: str, values: NDArray[np.float64]) -> NDArray[np
         )
     if values.min() == values.max():
         raise DataError(
-            f"the label '{name}' of {source.path} is {int(values[0])} in every row, so there is nothing to learn",
+            f"the label '{name}' of {source.path} is the same in every row, so there is nothing to learn",
             remedy="name another label, or add rows of the other class",
             file=source.path,
             column=name,

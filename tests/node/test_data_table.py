@@ -153,7 +153,7 @@ def test_a_bad_cell_far_down_has_the_right_row(tmp_path):
         (GOOD.replace("age", "alter"), "changed since it was added: 'age' is gone, 'alter' is new"),
         (GOOD.replace("id,age,town,y", "id,town,age,y"), "changed since it was added: their order is another"),
         (GOOD.replace("0\n", "2\n"), "the label 'y' is neither 0 nor 1 in row 1"),
-        (GOOD.replace("0\n", "1\n"), "the label 'y' of .* is 1 in every row"),
+        (GOOD.replace("0\n", "1\n"), "the label 'y' of .* is the same in every row"),
         (GOOD.replace("0\n", "\n"), "the column 'y' is missing in row 1"),
         (GOOD.replace("c2", "c1"), "rows 1 and 2 of .* have the same key"),
         ("id,age,town,y\n", "has no rows"),
