@@ -38,8 +38,8 @@ async def measure(session: Session, triples: int) -> None:
             report(session, f"{name} {label}", (time.perf_counter() - start) / count, sent, count)
     ends = ProductOwner(session, 1) if owner else ProductGuest(session, 0)
     for bits, n in ((64, triples), (22, 6 * 1024)):
-        await ends.cross(random(1), random(1), bits)
-        left, right = random(n) >> np.uint64(64 - bits + 1), random(n) >> np.uint64(64 - bits + 1)
+        left, right = random(n) >> np.uint64(65 - bits), random(n) >> np.uint64(65 - bits)
+        await ends.cross(left[: n // 8], right[: n // 8], bits)
         sent, start = session.transcript.bytes_sent, time.perf_counter()
         await ends.cross(left, right, bits)
         report(session, f"{n} products of {bits} bits", time.perf_counter() - start, sent, 1)

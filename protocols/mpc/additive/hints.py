@@ -24,12 +24,10 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.kernels import rlwe
 from hansa.protocols.mpc.kernels.hints import add_rows
 from hansa.protocols.mpc.kernels.ring import bin_sums
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.rlwe.params import ntt_primes
-from hansa.protocols.mpc.rlwe.transform import Transform
+from hansa.protocols.mpc.rlwe.ring_product import RingFactor, errors_ring, ternary_ring
 from hansa.protocols.mpc.shares import Product, Ring, Share
 
 if TYPE_CHECKING:
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
 DIMENSION: Final = 2048
 MAX_MODULUS_BITS: Final = 54
 DEVIATION: Final = math.sqrt(10.5)
-_PRIMES: Final = ntt_primes(3)
-"""A s exactly: 2048 products below 2^63 need 75 bits of their 89."""
-_ONE: Final = np.array([1], dtype=np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +123,8 @@ async def select_sum(e: Additive, x: OwnedBins, v: Share, bits: int) -> Product:
     total = np.zeros(columns * x.n_bins, dtype=np.uint64)
     if x.bins is None:
         stream = Keystream(os.urandom(32), b"hinted aggregation")
-        secret = rlwe.ternary(stream.words(DIMENSION), np.zeros(1, dtype=np.uint64))[0]  # modulo 2^64
-        noise = rlwe.centred(stream.words(rows))
+        secret = ternary_ring(stream, DIMENSION)
+        noise = errors_ring(stream, rows)
         encrypted = scaled + noise + await trio.to_thread.run_sync(_times, x.seed, secret, rows)
         lowest = (encrypted & np.uint64((1 << m.q) - 1)).view(np.uint8).reshape(rows, 8)[:, : m.octets]
         await e.session.exchange({x.owner: [lowest]}, {}, dtype=np.uint8)
@@ -170,11 +165,8 @@ def _hint(bins: NDArray[np.uint8], seed: bytes, n_bins: int) -> Ring:
 
 def _times(seed: bytes, secret: Ring, rows: int) -> Ring:
     """A s, (rows,), modulo 2^64."""
-    transform = Transform.of(DIMENSION, _PRIMES)
-    inverses = np.array([[pow(p, -1, q) if p != q else 0 for q in _PRIMES] for p in _PRIMES], dtype=np.uint64)
-    factor = transform.forward(rlwe.signed_residues(secret, transform.primes))
+    factor = RingFactor(secret)
     out = np.empty(rows, dtype=np.uint64)
     for part, a in _blocks(seed, rows):
-        product = rlwe.multiply(transform.forward(rlwe.signed_residues(a, transform.primes)), factor, transform.primes)
-        out[part] = rlwe.compose(transform.inverse(product), transform.primes, inverses)[: part.stop - part.start]
+        out[part] = factor.times(a)[: part.stop - part.start]
     return out

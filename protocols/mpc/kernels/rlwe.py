@@ -1,253 +1,218 @@
-"""What homomorphic encryption does to coefficients between transforms; one prime a row, values below it."""
+"""Residue polynomials: linear combinations, products of values, digits, a smaller modulus, and samples.
+
+Primes are below 2^30. A factor "in Montgomery form" is multiplied by 2^32; sums of at most ``MAX_TERMS`` products of two
+numbers below 2^30, and one number more, stay below 2^64 and end in one Montgomery reduction.
+"""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hansa.protocols.mpc.kernels.jit import kernel
+from hansa.protocols.mpc.kernels.ntt import lowered, shoup
 
-Words = NDArray[np.uint64]
-Small = NDArray[np.uint32]
-
-_LIMB_MASK = np.uint64((1 << 30) - 1)
-_LAZY = 14
-"""Products below 2^60 that may be added up, with one value more, before they are reduced."""
-
-
-@kernel
-def reduced(x: np.uint64, p: np.uint64, inverse: float) -> np.uint64:
-    """x mod p for any x and 2^20 < p < 2^30 by a floating-point quotient, off by one at most (no division, no branch)."""
-    rest = x - np.uint64(np.float64(x) * inverse) * p
-    rest = min(rest, rest + p)
-    return min(rest, rest - p)
+Words = NDArray[np.uint32]
+Ring = NDArray[np.uint64]
+MAX_TERMS: Final = 12
+_32 = np.uint64(32)
+_RUN = 1024
 
 
 @kernel
-def bits_set(x: np.uint64) -> np.uint64:
-    """How many bits are set (Warren, Hacker's Delight, 5-1)."""
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
+def _reduced(total: np.uint64, p: np.uint32, inverse: np.uint32) -> np.uint32:
+    """total / 2^32 mod p, in [0, p), for total below 12 products; ``inverse``: 1/p mod 2^32."""
+    m = np.uint32(np.uint32(total) * inverse)
+    high = np.uint32((np.uint64(m) * np.uint64(p)) >> _32)
+    r = np.uint32(np.uint32(np.uint32(total >> _32) - high) + p)
+    return lowered(lowered(r, np.uint32(2 * p)), p)
 
 
 @kernel
-def uniform(words: Words, primes: Words, n: int) -> Words:
-    """(rows, n) uniform residues by rejection, two 30-bit candidates a word; an empty array where words run out."""
-    out = np.empty((primes.size, n), dtype=np.uint64)
-    at = 0
-    for row in range(primes.size):
-        p = primes[row]
-        j = 0
-        while j < n:
-            if at == words.size:
-                return np.empty((0, n), dtype=np.uint64)
-            word = words[at]
-            at += 1
-            low = word & _LIMB_MASK
-            if low < p:
-                out[row, j] = low
-                j += 1
-            high = (word >> np.uint64(32)) & _LIMB_MASK
-            if high < p and j < n:
-                out[row, j] = high
-                j += 1
-    return out
+def combine(digits: Words, weights: Words, constants: Words, primes: Words, inverses: Words, out: Words) -> None:
+    """out[row] = sum over k of digits[k]·weights[k, row] + constants[row] mod primes[row]; weights, constants in Montgomery form.
 
-
-@kernel
-def ternary(words: Words, primes: Words) -> Words:
-    """-1, 0 or 1, each a third (bias below 2^-62), from a word each; the same at every prime."""
-    out = np.empty((primes.size, words.size), dtype=np.uint64)
-    for j in range(words.size):
-        value = words[j] % np.uint64(3)
-        for row in range(primes.size):
-            out[row, j] = primes[row] - np.uint64(1) if value == 2 else value
-    return out
-
-
-@kernel
-def coins(word: np.uint64) -> np.uint64:
-    """The difference of two sums of 21 fair coins, modulo 2^64."""
-    mask = np.uint64((1 << 21) - 1)
-    return bits_set(word & mask) - bits_set((word >> np.uint64(21)) & mask)
-
-
-@kernel
-def centred(words: Words) -> Words:
-    """Centred binomial errors of 2·21 bits, from a word each, modulo 2^64."""
-    out = np.empty_like(words)
-    for j in range(words.size):
-        out[j] = coins(words[j])
-    return out
-
-
-@kernel
-def errors(words: Words, primes: Words, factors: Words) -> Words:
-    """Centred binomial errors of 2·21 bits, from a word each, times ``factors`` (t modulo each prime)."""
-    out = np.empty((primes.size, words.size), dtype=np.uint64)
-    most = np.uint64(21)
-    for row in range(primes.size):
-        p, factor = primes[row], factors[row]
-        inverse = 1.0 / p
-        middle = reduced(most * factor, p, inverse)
-        for j in range(words.size):
-            value = most + coins(words[j])
-            out[row, j] = reduced(value * factor + (p - middle), p, inverse)
-    return out
-
-
-@kernel
-def residues(words: Words, primes: Words) -> Words:
-    """(rows, n) residues of numbers of several words each, (words, n), lowest first."""
-    count, n = words.shape
-    out = np.empty((primes.size, n), dtype=np.uint64)
-    for row in range(primes.size):
-        p = primes[row]
-        inverse = 1.0 / p
-        base = reduced(~np.uint64(0), p, inverse) + np.uint64(1)  # 2^64, or p
-        value = out[row]
-        highest = words[count - 1]
-        for j in range(n):
-            value[j] = reduced(highest[j], p, inverse)
-        for k in range(count - 2, -1, -1):
-            word = words[k]
-            for j in range(n):
-                value[j] = reduced(value[j] * base + reduced(word[j], p, inverse), p, inverse)
-    return out
-
-
-@kernel
-def flood(words: Words, bits: int, primes: Words, factors: Words) -> Words:
-    """Uniform in [-2^bits, 2^bits), from (words, n) random words, times ``factors``, modulo each prime."""
-    count, n = words.shape
-    kept = words.copy()
-    kept[count - 1] &= ~np.uint64(0) >> np.uint64(64 * count - bits - 1)
-    out = residues(kept, primes)
-    for row in range(primes.size):
-        p, factor = primes[row], factors[row]
-        inverse = 1.0 / p
-        middle = np.uint64(1)
-        for _ in range(bits):
-            middle = (middle + middle) % p
-        value = out[row]
-        for j in range(n):
-            value[j] = reduced((value[j] + p - middle) * factor, p, inverse)
-    return out
-
-
-@kernel
-def signed_residues(x: Words, primes: Words) -> Words:
-    """(rows, n) residues of 64-bit two's complement numbers."""
-    out = np.empty((primes.size, x.size), dtype=np.uint64)
-    for row in range(primes.size):
-        p = primes[row]
-        inverse = 1.0 / p
-        wrap = np.uint64(0) - p * (~np.uint64(0) // p)  # 2^64 mod p, or p itself
-        for j in range(x.size):
-            value = reduced(x[j], p, inverse) + (p - wrap) * (x[j] >> np.uint64(63))
-            out[row, j] = min(value, value - p)
-    return out
-
-
-@kernel
-def multiply(x: Words, y: Words, primes: Words) -> Words:
-    """x·y, row by row."""
-    out = np.empty_like(x)
-    for row in range(x.shape[0]):
-        p = primes[row]
-        inverse = 1.0 / p
-        for j in range(x.shape[1]):
-            out[row, j] = reduced(x[row, j] * y[row, j], p, inverse)
-    return out
-
-
-@kernel
-def combine(ciphertexts: Small, plaintexts: Words, primes: Words) -> Words:
-    """sum over k of ciphertexts[k, c]·plaintexts[k], as (2, rows, n), from (count, 2, rows, n) and (count, rows, n)."""
-    count, _, rows, n = ciphertexts.shape
-    out = np.zeros((2, rows, n), dtype=np.uint64)
-    for c in range(2):
-        for row in range(rows):
-            p = primes[row]
-            inverse = 1.0 / p
-            total = out[c, row]
-            for k in range(count):
-                left, right = ciphertexts[k, c, row], plaintexts[k, row]
-                for j in range(n):
-                    total[j] += np.uint64(left[j]) * right[j]
-                if k % _LAZY == _LAZY - 1 or k == count - 1:
-                    for j in range(n):
-                        total[j] = reduced(total[j], p, inverse)
-    return out
-
-
-@kernel
-def add_to(x: Words, y: Words, primes: Words) -> None:
-    """x += y, row by row."""
-    for row in range(x.shape[0]):
-        p = primes[row]
-        for j in range(x.shape[1]):
-            total = x[row, j] + y[row, j]
-            x[row, j] = min(total, total - p)
-
-
-@kernel
-def subtract_from(x: Words, y: Words, primes: Words) -> None:
-    """x -= y, row by row."""
-    for row in range(x.shape[0]):
-        p = primes[row]
-        for j in range(x.shape[1]):
-            x[row, j] = min(x[row, j] - y[row, j], x[row, j] - y[row, j] + p)
-
-
-@kernel
-def switch(x: Words, kept: int, primes: Words, t_residues: Words, t_inverses: Words, inverses: Words) -> Small:
-    """Divide coefficients by all primes but the first ``kept``, keeping them right modulo t up to that factor.
-
-    From the last prime on: the multiple k·t, |k| < p/2, that makes the value divisible by p is added (BGV modulus switching,
-    Brakerski, Gentry, Vaikuntanathan, ITCS'12, section 4). ``inverses[p, i]``: 1/p modulo prime i.
+    ``digits``: (terms, n) below 2^30, terms <= ``MAX_TERMS``; ``out``: (primes, n).
     """
-    rows, n = x.shape
-    value = x.copy()
-    for last in range(rows - 1, kept - 1, -1):
-        p = primes[last]
-        p_inverse = 1.0 / p
-        half = p >> np.uint64(1)
-        for row in range(last):
-            q = primes[row]
-            q_inverse = 1.0 / q
-            t, inverse = t_residues[row], inverses[last, row]
-            for j in range(n):
-                k = reduced((p - value[last, j]) * t_inverses[last], p, p_inverse)
-                lifted = k + (q - p) * np.uint64(k > half) + q  # k, or k - p, modulo q
-                moved = reduced(reduced(lifted, q, q_inverse) * t + value[row, j], q, q_inverse)
-                value[row, j] = reduced(moved * inverse, q, q_inverse)
-    return value[:kept].astype(np.uint32)
+    terms, n = digits.shape
+    totals = np.empty(_RUN, dtype=np.uint64)
+    for start in range(0, n, _RUN):
+        size = min(_RUN, n - start)
+        for row in range(primes.size):
+            p, inverse = primes[row], inverses[row]
+            for j in range(size):
+                totals[j] = np.uint64(constants[row])
+            for k in range(terms):
+                limb, weight = digits[k, start : start + size], np.uint64(weights[k, row])
+                for j in range(size):
+                    totals[j] += np.uint64(limb[j]) * weight
+            for j in range(size):
+                out[row, start + j] = _reduced(totals[j], p, inverse)
 
 
 @kernel
-def compose(x: Words, primes: Words, inverses: Words) -> Words:
-    """The number in (-q/2, q/2) with residues x (rows, n), modulo 2^64: Garner's mixed radix."""
-    rows, n = x.shape
-    out = np.empty(n, dtype=np.uint64)
-    digits = np.empty(rows, dtype=np.uint64)
-    modulus = np.uint64(1)
-    for row in range(rows):
-        modulus *= primes[row]
-    for j in range(n):
-        for row in range(rows):
-            p = primes[row]
-            value = x[row, j]
-            for lower in range(row):
-                value = (value + p - digits[lower] % p) % p * inverses[lower, row] % p
-            digits[row] = value
-        total, weight = np.uint64(0), np.uint64(1)
-        for row in range(rows):
-            total += digits[row] * weight
-            weight *= primes[row]
-        if digits[rows - 1] >= primes[rows - 1] >> np.uint64(1):
-            total -= modulus
-        out[j] = total
+def multiply(x: Words, y: Words, primes: Words, inverses: Words, out: Words) -> None:
+    """out = x·y mod each prime, (primes, n); one of the factors is in Montgomery form."""
+    for row in range(primes.size):
+        p, inverse = primes[row], inverses[row]
+        a, b, c = x[row], y[row], out[row]
+        for j in range(a.size):
+            c[j] = _reduced(np.uint64(a[j]) * np.uint64(b[j]), p, inverse)
+
+
+@kernel
+def multiply_two(x: Words, y: Words, v: Words, w: Words, primes: Words, inverses: Words, out: Words) -> None:
+    """out = x·y + v·w mod each prime, (primes, n); one factor of each product is in Montgomery form."""
+    for row in range(primes.size):
+        p, inverse = primes[row], inverses[row]
+        a, b, c, d, e = x[row], y[row], v[row], w[row], out[row]
+        for j in range(a.size):
+            e[j] = _reduced(np.uint64(a[j]) * np.uint64(b[j]) + np.uint64(c[j]) * np.uint64(d[j]), p, inverse)
+
+
+@kernel
+def add(x: Words, y: Words, primes: Words) -> None:
+    """x += y mod each prime, (primes, n)."""
+    for row in range(primes.size):
+        p = primes[row]
+        a, b = x[row], y[row]
+        for j in range(a.size):
+            a[j] = lowered(np.uint32(a[j] + b[j]), p)
+
+
+@kernel
+def subtract(x: Words, y: Words, primes: Words) -> None:
+    """x -= y mod each prime, (primes, n)."""
+    for row in range(primes.size):
+        p = primes[row]
+        a, b = x[row], y[row]
+        for j in range(a.size):
+            a[j] = lowered(np.uint32(np.uint32(a[j] - b[j]) + p), p)
+
+
+@kernel
+def weighted_sum(polys: Words, factors: Words, primes: Words, inverses: Words, out: Words) -> None:
+    """out[row, 16 runs of rows] = sum over c of polys[c, row]·factors[c, row], the same factors (rows,) for each run.
+
+    ``polys``: (count, primes, n); ``factors``: (count, primes, n/16) in Montgomery form; ``out``: (primes, n).
+    """
+    count, _, n = polys.shape
+    rows = n >> 4
+    totals = np.empty(rows, dtype=np.uint64)
+    for row in range(primes.size):
+        p, inverse = primes[row], inverses[row]
+        for at in range(0, n, rows):
+            result = out[row, at : at + rows]
+            for j in range(rows):
+                result[j] = np.uint32(0)
+            for first in range(0, count, MAX_TERMS):
+                for j in range(rows):
+                    totals[j] = np.uint64(0)
+                for c in range(first, min(first + MAX_TERMS, count)):
+                    values, f = polys[c, row, at : at + rows], factors[c, row]
+                    for j in range(rows):
+                        totals[j] += np.uint64(values[j]) * np.uint64(f[j])
+                for j in range(rows):
+                    result[j] = lowered(np.uint32(result[j] + _reduced(totals[j], p, inverse)), p)
+
+
+@kernel
+def drop_primes(polys: Words, kept: int, primes: Words, table: Words) -> None:
+    """Divide by the primes from the last down to ``kept``, in place; coefficients stay what they are mod t, but for a factor.
+
+    With r = -c/t mod p_i, c + t·r is a multiple of p_i. ``table``: (i, row, 4), 1/p_i and t/p_i mod p_row with quotients, and
+    in (i, i) -1/t mod p_i.
+    """
+    n = polys.shape[1]
+    r = np.empty(n, dtype=np.uint32)
+    for i in range(primes.size - 1, kept - 1, -1):
+        c, q = polys[i], primes[i]
+        factor, quotient = table[i, i, 0], table[i, i, 1]
+        for j in range(n):
+            r[j] = lowered(shoup(c[j], factor, quotient, q), q)
+        for row in range(i):
+            p, x = primes[row], polys[row]
+            a, b, c1, d = table[i, row, 0], table[i, row, 1], table[i, row, 2], table[i, row, 3]
+            for j in range(n):
+                y = np.uint32(shoup(x[j], a, b, p) + shoup(r[j], c1, d, p))
+                x[j] = lowered(lowered(y, np.uint32(2 * p)), p)
+
+
+@kernel
+def mixed_digits(x: Words, primes: Words, table: Words) -> None:
+    """Residues (primes, n) become mixed-radix digits, in place: the number is x[0] + p_0·(x[1] + p_1·(x[2] + ...)).
+
+    ``table``: (i, k, 2), 1/p_i mod p_k with its quotient. No prime is above twice another (Garner 1959).
+    """
+    for k in range(1, primes.size):
+        p, own = primes[k], x[k]
+        for i in range(k):
+            factor, quotient, digit = table[i, k, 0], table[i, k, 1], x[i]
+            for j in range(own.size):
+                difference = np.uint32(np.uint32(own[j] - digit[j]) + np.uint32(2 * p))
+                own[j] = lowered(shoup(difference, factor, quotient, p), p)
+
+
+@kernel
+def ring_sum(digits: Words, weights: Ring) -> Ring:
+    """The sum of digits[k]·weights[k] mod 2^64, (n,)."""
+    out = np.zeros(digits.shape[1], dtype=np.uint64)
+    for k in range(digits.shape[0]):
+        row, weight = digits[k], weights[k]
+        for j in range(out.size):
+            out[j] += np.uint64(row[j]) * weight
     return out
+
+
+@kernel
+def all_below(x: Words, primes: Words) -> bool:
+    """Whether every residue of (primes, n) is below its prime."""
+    wrong = 0
+    for row in range(primes.size):
+        values, p = x[row], primes[row]
+        for j in range(values.size):
+            wrong += 1 if values[j] >= p else 0
+    return wrong == 0
+
+
+@kernel
+def accept(words: Words, p: np.uint32, out: Words, have: int) -> int:
+    """Fill ``out`` from ``have`` on with the low 30 bits of the words that are below p; how many it then holds."""
+    for i in range(words.size):
+        if have == out.size:
+            break
+        value = np.uint32(words[i] & np.uint32(0x3FFFFFFF))
+        out[have] = value
+        if value < p:
+            have += 1
+    return have
+
+
+@kernel
+def binomial(words: Ring, out: Words) -> None:
+    """The number of ones among 42 bits of each word."""
+    for i in range(out.size):
+        x = words[i] & np.uint64(0x3FFFFFFFFFF)
+        x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
+        x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+        x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+        out[i] = np.uint32((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@kernel
+def ternary(words: Ring, out: Words) -> None:
+    """Each word mod 3."""
+    for i in range(out.size):
+        out[i] = np.uint32(words[i] % np.uint64(3))
+
+
+@kernel
+def split_limbs(x: Ring, out: Words) -> None:
+    """Three limbs of 30, 30 and 4 bits of each element: out (3, n)."""
+    low = np.uint64(0x3FFFFFFF)
+    for i in range(x.size):
+        out[0, i] = np.uint32(x[i] & low)
+        out[1, i] = np.uint32((x[i] >> np.uint64(30)) & low)
+        out[2, i] = np.uint32(x[i] >> np.uint64(60))

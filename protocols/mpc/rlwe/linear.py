@@ -1,16 +1,13 @@
 """A fixed matrix of one party times vectors of another: the matrix is encrypted once, each product is one answer.
 
-Coefficient packing (Cheetah, USENIX Security'22, section 4; the fixed matrix: CAESAR, KDD'21): a ciphertext holds n/L
-columns as blocks of L >= rows coefficients. Times the vector's entries in the opposite block order, the last block of the sum
-of all ciphertexts is the product; every other coefficient is dropped unseen. So a product costs the guest one small
-polynomial a column block, and one answer, whatever the number of columns. Shares are additive modulo 2^64.
+Coefficient packing (``packing.py``; Cheetah, USENIX Security'22, section 4; the fixed matrix: CAESAR, KDD'21): a product costs
+the guest a pass over the ciphertexts and one answer, whatever the number of columns. Shares are additive modulo 2^64.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable
-from functools import lru_cache, partial
+from collections.abc import Hashable, Iterator
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,71 +15,89 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.rlwe import pair
-from hansa.protocols.mpc.rlwe.params import NOISE, Params, params
-from hansa.protocols.mpc.rlwe.scheme import Evaluator, KeyOwner, PublicKey
+from hansa.protocols.mpc.rlwe.packing import Packing, encrypt_ring, message_conversion, multiply_packed
+from hansa.protocols.mpc.rlwe.params import RING, Params, linear_params
+from hansa.protocols.mpc.rlwe.residues import in_ring
+from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme
 from hansa.protocols.mpc.session import Session
 
-Words = NDArray[np.uint64]
-Small = NDArray[np.uint32]
+Ring = NDArray[np.uint64]
+Words = NDArray[np.uint32]
 DEGREE: Final = 8192
+"""Rows of one product; more are several products."""
 MAX_TERMS: Final = 4096
 """Columns of one product; more are several products."""
-MAX_ANSWERS: Final = 1 << 23
-"""Coefficients returned under one key; then both ends take a new one, and encrypt what is used again anew."""
+ANSWERS: Final = (1 << 23, 1 << 40)
+"""Coefficients that a job returns under its first key, and under the next one, whose degree is larger."""
+CHUNK: Final = 16
+"""Ciphertexts of a message."""
 
 
-@lru_cache
-def linear_params() -> Params:
-    """Degree 8192, t = 2^64. Noise before flooding, in units of t: each of at most ``MAX_TERMS`` factors below 2^63 meets
-    an error of at most 21 and a message below t/2; an encryption of zero adds 2·n·21 + 21."""
-    noise = MAX_TERMS * (1 << 63) * (NOISE + 1) + (2 * DEGREE + 1) * NOISE
-    return params(DEGREE, 1 << 64, noise=noise, answers=MAX_ANSWERS)
+def level_params(level: int) -> Params:
+    """The parameters of the job's first or next key: what both return is 2^-40 from uniform altogether."""
+    return linear_params(MAX_TERMS, len(ANSWERS) * ANSWERS[level])
 
 
-def block_of(rows: int) -> int:
-    """The power of two that holds the rows of a product."""
-    return 1 << max(rows - 1, 0).bit_length()
+def packing_of(rows: int, terms: int, level: int = 0) -> Packing:
+    """How a (rows, terms) matrix is packed."""
+    return Packing(rows, terms, level_params(level).degree)
 
 
-def ciphertexts_of(rows: int, terms: int) -> int:
-    """How many ciphertexts a (rows, terms) matrix takes."""
-    return -(-terms * block_of(rows) // DEGREE)
+class _Budget:
+    """Which key serves the next answer; the same at both ends."""
+
+    def __init__(self) -> None:
+        self.level = 0
+        self._answers = 0
+
+    def take(self, rows: int) -> bool:
+        """Count an answer; whether it needs a new key."""
+        renew = self._answers + rows > ANSWERS[self.level]
+        if renew:
+            if self.level + 1 == len(ANSWERS):
+                raise ProtocolError("too many homomorphic products", remedy="train with fewer epochs")
+            self.level, self._answers = self.level + 1, 0
+        self._answers += rows
+        return renew
 
 
 class MatrixOwner:
-    """The end of a pair that owns the matrices, and the key."""
+    """The end of a pair that owns the matrices, and the key. One call at a time."""
 
-    def __init__(self, session: Session, peer: int, key: KeyOwner) -> None:
+    def __init__(self, session: Session, peer: int, key: pair.OwnKey) -> None:
         self._session, self._peer, self._key = session, peer, key
         self._sent: set[Hashable] = set()
-        self._answers = 0
+        self._budget = _Budget()
 
     @classmethod
     async def start(cls, session: Session, peer: int) -> MatrixOwner:
-        """Send the key. Messages: 2. Bytes sent: 32 + 4·8192·primes."""
-        return cls(session, peer, await pair.send_key(session, peer, linear_params()))
+        """Send the key. Messages: 1. Bytes sent: 32 + 4·8192·primes."""
+        return cls(session, peer, await pair.send_key(session, peer, level_params(0)))
 
-    async def multiply(self, name: Hashable, matrix: Words) -> Words:
+    async def multiply(self, name: Hashable, matrix: Ring) -> Ring:
         """This party's summand of ``matrix @ v`` for the guest's v, (rows,).
 
-        ``name`` stands for the matrix at both ends: what was sent under it is not sent again. Messages: 2 sent the
-        first time, 1 received. Bytes sent the first time: (32 + 4·8192·primes)·ciphertexts.
+        ``name`` stands for the matrix at both ends: what was sent under it is not sent again (unless the first key is
+        spent). Messages: 1 for each 16 ciphertexts sent the first time, 1 received. Bytes sent the first time: 32 a
+        message and 4·8192·primes a ciphertext. Raises ``PeerMisbehaved`` for an answer out of range, ``ProtocolError``
+        beyond the limits above, and the session's errors.
         """
         rows, terms = _checked(matrix.shape)
-        if self._answers + rows > MAX_ANSWERS:
-            self._key = await pair.send_key(self._session, self._peer, linear_params())
+        if self._budget.take(rows):
+            self._key = await pair.send_key(self._session, self._peer, level_params(self._budget.level))
             self._sent.clear()
-            self._answers = 0
-        self._answers += rows
         if name not in self._sent:
-            seeds = [pair.fresh_seed() for _ in range(ciphertexts_of(rows, terms))]
-            firsts = await trio.to_thread.run_sync(_encrypted, self._key, matrix, seeds)
-            await pair.send_ciphertexts(self._session, self._peer, firsts, seeds)
+            packing = packing_of(rows, terms, self._budget.level)
+            for chunk in _chunks(packing):
+                seed = pair.fresh_seed()
+                firsts = await trio.to_thread.run_sync(_encrypted, self._key, packing, matrix, chunk, seed.tobytes())
+                await self._session.send(self._peer, seed, firsts.ravel())
             self._sent.add(name)
-        first, second = await pair.recv_answer(self._session, self._peer, linear_params(), rows)
-        return await trio.to_thread.run_sync(self._key.decrypt, first, second, _places(rows))
+        s = self._key.scheme
+        ((c0, c1),) = await pair.recv_returned(self._session, self._peer, [(s, rows)])
+        digits = await trio.to_thread.run_sync(s.decrypt, self._key.secret, c0, c1)
+        return in_ring(digits, s.decrypted_weights)
 
     def forget(self, name: Hashable) -> None:
         """The matrix is not used again; both ends must say so."""
@@ -90,38 +105,45 @@ class MatrixOwner:
 
 
 class MatrixGuest:
-    """The other end, which has the vectors."""
+    """The other end, which has the vectors. One call at a time."""
 
-    def __init__(self, session: Session, peer: int, key: PublicKey) -> None:
-        self._session, self._peer = session, peer
-        self._evaluator = Evaluator(key)
-        self._held: dict[Hashable, Small] = {}
-        self._answers = 0
+    def __init__(self, session: Session, peer: int, key: pair.PeerKey) -> None:
+        self._session, self._peer, self._key = session, peer, key
+        self._held: dict[Hashable, tuple[Words, Words]] = {}
+        self._budget = _Budget()
 
     @classmethod
     async def start(cls, session: Session, peer: int) -> MatrixGuest:
         """Receive the key."""
-        return cls(session, peer, await pair.recv_key(session, peer, linear_params()))
+        return cls(session, peer, await pair.recv_key(session, peer, level_params(0)))
 
-    async def multiply(self, name: Hashable, shape: tuple[int, int], vector: Words) -> Words:
+    async def multiply(self, name: Hashable, shape: tuple[int, int], vector: Ring) -> Ring:
         """This party's summand of ``matrix @ vector``, (rows,).
 
-        Messages: 2 received the first time, 1 sent. Bytes sent: 4·kept·(rows + 8192). Memory held for a name: 8 bytes
-        a prime and 8192 coefficients, of which each holds an entry of the matrix.
+        Messages: 1 for each 16 ciphertexts received the first time, 1 sent. Bytes sent: 4·kept·(rows + 8192). Memory
+        held for a name: 8·primes (56) bytes a coefficient, of which each entry of the matrix takes one, and padding
+        (rows to a power of two, at least 16) less than as many again. Raises as the owner's.
         """
         rows, terms = _checked(shape)
-        if self._answers + rows > MAX_ANSWERS:
-            self._evaluator = Evaluator(await pair.recv_key(self._session, self._peer, linear_params()))
+        if self._budget.take(rows):
             self._held.clear()
-            self._answers = 0
-        self._answers += rows
+            self._key = await pair.recv_key(self._session, self._peer, level_params(self._budget.level))
+        packing = packing_of(rows, terms, self._budget.level)
         if name not in self._held:
-            count = ciphertexts_of(rows, terms)
-            self._held[name] = await pair.recv_ciphertexts(self._session, self._peer, linear_params(), count)
-        mask = np.frombuffer(os.urandom(8 * rows), dtype=np.uint64)
-        compute = partial(_answer, self._evaluator, self._held[name], rows, vector, mask)
-        await pair.send_answer(self._session, self._peer, *await trio.to_thread.run_sync(compute))
-        return np.uint64(0) - mask
+            self._held[name] = await self._receive(packing)
+        compute = partial(_answer, self._key, packing, self._held[name], vector)
+        returned = await trio.to_thread.run_sync(compute)
+        await pair.send_returned(self._session, self._peer, [returned])
+        return np.uint64(0) - _mask_of(self._key.scheme, returned)
+
+    async def _receive(self, packing: Packing) -> tuple[Words, Words]:
+        s = self._key.scheme
+        c0, c1 = (np.empty((packing.polys, *s.shape), dtype=np.uint32) for _ in range(2))
+        for chunk in _chunks(packing):
+            seed, parts = await pair.recv_fresh(self._session, self._peer, s, len(chunk))
+            c0[chunk.start : chunk.stop] = parts
+            await trio.to_thread.run_sync(_expand, s, seed, c1[chunk.start : chunk.stop])
+        return c0, c1
 
     def forget(self, name: Hashable) -> None:
         """Let the matrix go; both ends must say so."""
@@ -135,33 +157,32 @@ def _checked(shape: tuple[int, ...]) -> tuple[int, int]:
     return rows, terms
 
 
-def _places(rows: int) -> slice:
-    """The last block."""
-    start = DEGREE - block_of(rows)
-    return slice(start, start + rows)
+def _chunks(packing: Packing) -> Iterator[range]:
+    """The ciphertexts of each message."""
+    for first in range(0, packing.polys, CHUNK):
+        yield range(first, min(first + CHUNK, packing.polys))
 
 
-def _encrypted(key: KeyOwner, matrix: Words, seeds: list[bytes]) -> list[Words]:
-    rows = matrix.shape[0]
-    block = block_of(rows)
-    firsts = []
-    for k, seed in enumerate(seeds):
-        columns = matrix[:, k * (DEGREE // block) : (k + 1) * (DEGREE // block)]
-        packed = np.zeros((DEGREE // block, block), dtype=np.uint64)
-        packed[: columns.shape[1], :rows] = columns.T
-        plain = kernels.signed_residues(packed.reshape(-1), key.constants.primes)
-        firsts.append(key.encrypt(plain, seed))
-    return firsts
+def _encrypted(key: pair.OwnKey, packing: Packing, matrix: Ring, chunk: range, seed: bytes) -> Words:
+    s = key.scheme
+    conversion = message_conversion(s.params.primes)
+    out = np.empty((len(chunk), *s.shape), dtype=np.uint32)
+    for k, index in enumerate(chunk):
+        message = packing.message(matrix, index)
+        out[k] = encrypt_ring(s, key.secret, message, s.uniform(seed, k), conversion, key.coins)
+    return out
 
 
-def _answer(evaluator: Evaluator, held: Small, rows: int, vector: Words, mask: Words) -> tuple[Small, Small]:
-    block = block_of(rows)
-    each = DEGREE // block
-    constants = evaluator.constants
-    factors = np.zeros((held.shape[0], len(constants.primes), DEGREE), dtype=np.uint64)
-    for k in range(held.shape[0]):
-        packed = np.zeros(DEGREE, dtype=np.uint64)
-        part = vector[k * each : (k + 1) * each]
-        packed[::block][each - part.size :] = part[::-1]
-        factors[k] = constants.params.transform.forward(kernels.signed_residues(packed, constants.primes))
-    return evaluator.answer(kernels.combine(held, factors, constants.primes), mask, _places(rows))
+def _expand(s: Scheme, seed: bytes, out: Words) -> None:
+    for k in range(len(out)):
+        out[k] = s.uniform(seed, k)
+
+
+def _answer(key: pair.PeerKey, packing: Packing, held: tuple[Words, Words], vector: Ring) -> Returned:
+    s = key.scheme
+    c0, c1 = multiply_packed(s, packing, *held, vector)
+    return s.finish(c0, c1, key.public, packing.rows, key.coins)
+
+
+def _mask_of(s: Scheme, returned: Returned) -> Ring:
+    return in_ring(returned.mask, s.mask_weights) + np.uint64(s.mask_offset % RING)

@@ -1,83 +1,106 @@
-"""Keys and ciphertexts between two parties: one owns the key, the other computes and answers."""
+"""Keys and ciphertexts between two parties: one owns the key, the other, the guest, computes and answers."""
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
+from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.params import Params
-from hansa.protocols.mpc.rlwe.scheme import SEED_BYTES, Constants, KeyOwner, PublicKey, expand
+from hansa.protocols.mpc.rlwe.residues import Basis, basis
+from hansa.protocols.mpc.rlwe.sampling import SEED_BYTES, fresh_coins
+from hansa.protocols.mpc.rlwe.scheme import PublicKey, Returned, Scheme, SecretKey, scheme
 from hansa.protocols.mpc.session import Session
 
-Words = NDArray[np.uint64]
-Small = NDArray[np.uint32]
+Words = NDArray[np.uint32]
+SEED_WORDS: Final = SEED_BYTES // 4
 _REMEDY: Final = "check that all parties run the same version of hansa (`hansa --version`)"
 
 
-def fresh_seed() -> bytes:
-    """A seed for one ciphertext's uniform component: public, but never used twice under one key."""
-    return os.urandom(SEED_BYTES)
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """A secret key of ours, with the coins for what is encrypted under it."""
+
+    scheme: Scheme
+    secret: SecretKey
+    coins: Keystream
 
 
-async def send_key(session: Session, peer: int, params: Params) -> KeyOwner:
-    """Make a key and send its public half. Bytes sent: 32 + 4·n·primes. Messages: 2."""
-    owner = KeyOwner(params)
-    seed = fresh_seed()
-    await send_ciphertexts(session, peer, [owner.public_key(seed)], [seed])
-    return owner
+@dataclass(frozen=True, slots=True)
+class PeerKey:
+    """A peer's public key, with the coins for what is returned to it."""
+
+    scheme: Scheme
+    public: PublicKey
+    coins: Keystream
 
 
-async def recv_key(session: Session, peer: int, params: Params) -> PublicKey:
-    """The public half of a peer's key. Raises ``PeerMisbehaved`` for one that is none."""
-    (zero,) = await recv_ciphertexts(session, peer, params, 1)
-    return PublicKey(Constants(params), zero.astype(np.uint64))
+def fresh_seed() -> Words:
+    """A seed for the uniform components of one message: public, and never used twice."""
+    return np.frombuffer(secrets.token_bytes(SEED_BYTES), dtype=np.uint32)
 
 
-async def send_ciphertexts(session: Session, peer: int, firsts: Sequence[Words], seeds: Sequence[bytes]) -> None:
-    """Send fresh ciphertexts: a seed and a first component each. Bytes sent: (32 + 4·n·primes) each. Messages: 2."""
-    await session.send(peer, np.frombuffer(b"".join(seeds), dtype=np.uint8))
-    await session.send(peer, np.stack(firsts).astype(np.uint32))
+async def send_key(session: Session, peer: int, params: Params) -> OwnKey:
+    """Make a key and send its public half. Messages: 1. Bytes sent: 32 + 4·degree·primes."""
+    s, seed, coins = scheme(params), fresh_seed(), fresh_coins()
+    secret = s.keygen(coins)
+    await session.send(peer, seed, s.public_parts(secret, seed.tobytes(), 0, coins).ravel())
+    return OwnKey(s, secret, coins)
 
 
-async def recv_ciphertexts(session: Session, peer: int, params: Params, count: int) -> Small:
-    """A peer's fresh ciphertexts, (count, 2, primes, n). Raises ``PeerMisbehaved`` for residues out of range."""
-    seeds = (await session.recv(peer, np.uint8, count * SEED_BYTES)).tobytes()
-    firsts = await session.recv(peer, np.uint32, (count, len(params.primes), params.n))
-    check_residues(session, peer, firsts, params.primes)
-    out = np.empty((count, 2, len(params.primes), params.n), dtype=np.uint32)
-    out[:, 0] = firsts
-    for k in range(count):
-        out[k, 1] = expand(params, seeds[k * SEED_BYTES : (k + 1) * SEED_BYTES])
+async def recv_key(session: Session, peer: int, params: Params) -> PeerKey:
+    """The public half of a peer's key. Raises ``PeerMisbehaved`` for residues out of range, and the session's errors."""
+    s = scheme(params)
+    seed, parts = await recv_fresh(session, peer, s, 1)
+    return PeerKey(s, s.public_key(parts[0], seed, 0), fresh_coins())
+
+
+async def recv_fresh(session: Session, peer: int, s: Scheme, count: int) -> tuple[bytes, Words]:
+    """A message of a seed and the first components (count, primes, degree) of fresh encryptions under it.
+
+    Raises ``PeerMisbehaved`` for residues out of range, and the session's errors.
+    """
+    shape = (count, len(s.params.primes), s.params.degree)
+    flat = await session.recv(peer, np.uint32, SEED_WORDS + int(np.prod(shape)))
+    parts = flat[SEED_WORDS:].reshape(shape)
+    await trio.to_thread.run_sync(check_residues, session, peer, s.basis, parts)
+    return flat[:SEED_WORDS].tobytes(), parts
+
+
+async def recv_returned(session: Session, peer: int, many: Sequence[tuple[Scheme, int]]) -> list[tuple[Words, Words]]:
+    """A message of returned ciphertexts, each (c0, c1), of so many results each. Raises as ``recv_fresh``."""
+    sizes = [(s.params.kept, results, s.params.degree) for s, results in many]
+    flat = await session.recv(peer, np.uint32, sum(kept * (results + degree) for kept, results, degree in sizes))
+    out, at = [], 0
+    for (s, _), (kept, results, degree) in zip(many, sizes, strict=True):
+        middle, end = at + kept * results, at + kept * (results + degree)
+        c0, c1 = flat[at:middle].reshape(kept, results), flat[middle:end].reshape(kept, degree)
+        for part in (c0, c1):
+            check_residues(session, peer, basis(s.params.primes[:kept]), part[None])
+        out.append((c0, c1))
+        at = end
     return out
 
 
-async def send_answer(session: Session, peer: int, first: Small, second: Small) -> None:
-    """Send an answer. Bytes sent: 4·kept·(places + n). Messages: 1."""
-    await session.send(peer, first, second)
+async def send_returned(session: Session, peer: int, many: Sequence[Returned]) -> None:
+    """Send returned ciphertexts. Messages: 1. Bytes sent: 4·kept·(results + degree) each."""
+    await session.send(peer, *(part.ravel() for one in many for part in (one.c0, one.c1)))
 
 
-async def recv_answer(session: Session, peer: int, params: Params, places: int) -> tuple[Small, Small]:
-    """An answer of ``places`` coefficients. Raises ``PeerMisbehaved`` for residues out of range."""
-    flat = await session.recv(peer, np.uint32, params.kept * (places + params.n))
-    first = flat[: params.kept * places].reshape(params.kept, places)
-    second = flat[params.kept * places :].reshape(params.kept, params.n)
-    for part in (first, second):
-        check_residues(session, peer, part, params.primes[: params.kept])
-    return first, second
-
-
-def check_residues(session: Session, peer: int, x: Small, primes: Sequence[int]) -> None:
-    """Raise ``PeerMisbehaved`` unless row i (of the last but one axis) is below prime i."""
-    limits = np.array(primes, dtype=np.uint32)
-    if x.size and not bool(np.all(x.max(axis=-1) < limits)):
+def check_residues(session: Session, peer: int, primes: Basis, polys: Words) -> None:
+    """Raise ``PeerMisbehaved`` unless all polynomials, (count, primes, n), are residues."""
+    if not all(primes.holds_untrusted(poly) for poly in polys):
+        rank = session.job_ranks[peer]
         raise PeerMisbehaved(
-            f"party {session.job_ranks[peer]} sent a ciphertext out of range, step {session.current_step}",
+            f"party {rank} sent a ciphertext out of range, step {session.current_step}",
             remedy=_REMEDY,
-            peer=session.job_ranks[peer],
+            peer=rank,
             step=session.current_step,
         )

@@ -1,110 +1,173 @@
-"""Parameters: ring degree, ciphertext primes, and the security table they are held to."""
+"""Parameters: how large a modulus a computation needs, and that it is not larger than its degree can carry.
+
+Ciphertexts are (c0, c1) with c0 + c1·s = m + t·e mod q, q a product of primes below 2^30 (BGV, ITCS 2012). Whoever
+computes on them ends with v = V + U over the integers, |V| <= ``noise`` depending on data and coins, U uniform with
+``mask_bits`` bits: V + U is |V| / 2^mask_bits from uniform, so all coefficients that a job returns, together, are 2^-40
+from numbers that depend on nothing. The key's owner finds m + U mod t as long as q is at least 4·(|V| + |U|).
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
+from itertools import islice
+from math import prod
+from typing import Final
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.rlwe.transform import Transform
 
-MAX_MODULUS_BITS = {4096: 109, 8192: 218, 16384: 438}
-"""Ternary secret, 128-bit classical security (HomomorphicEncryption.org standard, 2018, table 1)."""
-NOISE = 21
-"""Bound of a fresh error: a centred binomial of 2·21 bits, standard deviation 3.24."""
-STATISTICAL_BITS = 40
-_LARGEST = 16384
+SECURITY: Final[Mapping[int, int]] = {1024: 27, 2048: 54, 4096: 109, 8192: 218, 16384: 438, 32768: 881}
+"""Bits of q per degree for 128-bit security, classical, ternary secret, error 3.2 (HomomorphicEncryption.org, 2018, table 1)."""
+
+DEGREES: Final = (8192, 16384)
+STATISTICAL: Final = 40
+ERROR_BOUND: Final = 21
+"""Errors are centred binomial of 42 bits, as NewHope's and Kyber's are: variance 10.5 (the table's is 10.2), at most 21."""
+
+RING: Final = 2**64
+_PRIME_BITS: Final = 30
+_STEP: Final = 2 * DEGREES[-1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Params:
-    """Degree ``n``, ``primes`` of the ciphertext modulus, how many are ``kept`` in an answer, plaintext modulus ``t``.
+    """What both parties compute with: ``degree``, the ``primes`` of q, plaintexts mod ``t``, and the budget.
 
-    ``flood_bits``: an answer's noise is drowned in uniform noise of this many bits (in units of t).
+    ``slots``: the primes of t, where plaintexts are vectors of values (empty for t = 2^64). ``kept``: of how many primes
+    a returned ciphertext has its coefficients. ``noise``, ``mask_bits``: see above. ``returned``: for how many
+    coefficients in the job the mask is wide enough.
     """
 
-    n: int
+    degree: int
     primes: tuple[int, ...]
-    kept: int
     t: int
-    flood_bits: int
-
-    def __post_init__(self) -> None:
-        modulus = math.prod(self.primes)
-        assert modulus.bit_length() <= MAX_MODULUS_BITS[self.n]
-        assert all(math.gcd(self.t, p) == 1 for p in self.primes)
+    slots: tuple[int, ...]
+    noise: int
+    mask_bits: int
+    kept: int
+    returned: int
 
     @property
-    def transform(self) -> Transform:
-        """The transforms modulo all primes."""
-        return Transform.of(self.n, self.primes)
+    def modulus_bits(self) -> int:
+        """log2 of q, rounded up."""
+        return prod(self.primes).bit_length()
 
 
-def params(n: int, t: int, *, noise: int, answers: int) -> Params:
-    """For ciphertexts whose noise stays below ``noise`` (in units of t) before flooding, and ``answers`` coefficients
-    returned under one key: flooded by 40 + log2(answers) bits more, so that all of them together show the key's owner
-    less than 2^-40 of anything. Raises ``ProtocolError`` where the table has no room.
+def assert_secure(params: Params) -> Params:
+    """The parameters, which are held to the table and to their budget."""
+    q, kept = prod(params.primes), prod(params.primes[: params.kept])
+    assert params.modulus_bits <= SECURITY[params.degree]
+    assert 2**params.mask_bits >= params.noise * params.returned * 2**STATISTICAL
+    assert q >= 4 * (2 ** (params.mask_bits - 1) + params.noise)
+    assert kept >= 8 * params.t * (params.degree + 1)
+    return params
+
+
+@lru_cache(maxsize=64)
+def linear_params(columns: int, returned: int) -> Params:
+    """For sums of ``columns`` products mod 2^64, ``returned`` coefficients in the whole job.
+
+    Raises ``ProtocolError`` where no degree carries that.
     """
-    flood_bits = noise.bit_length() + STATISTICAL_BITS + max(answers - 1, 1).bit_length()
-    most = (1 << (flood_bits + 1)) + noise
+    for degree in DEGREES:
+        params = fit(degree, RING, (), linear_noise(degree, columns), returned)
+        if params.modulus_bits <= SECURITY[degree]:
+            return assert_secure(params)
+    raise ProtocolError(
+        f"{columns} columns and {returned} results need too large a modulus", remedy="train on fewer rows or epochs"
+    )
+
+
+def linear_noise(degree: int, columns: int) -> int:
+    """|V| for sums of ``columns`` products of (m + t·e), 0 <= m < t, with numbers |w| <= 2^63, made fresh again."""
+    return columns * (ERROR_BOUND + 1) * RING * 2**63 + _fresh_noise(degree, RING)
+
+
+def product_noise(degree: int, slots: tuple[int, ...]) -> int:
+    """|V| for two products of polynomials: base conversion leaves up to ``len(slots)`` times t in each coefficient."""
+    t, k = prod(slots), len(slots)
+    return 2 * degree * ((k + ERROR_BOUND) * t) * (k * t) + _fresh_noise(degree, t)
+
+
+def fit(degree: int, t: int, slots: tuple[int, ...], noise: int, returned: int) -> Params:
+    """The smallest q for this much noise, whether secure or not."""
+    mask_bits = (noise * returned << STATISTICAL).bit_length()
+    need = 4 * (2 ** (mask_bits - 1) + noise)
     primes: list[int] = []
-    for prime in ntt_primes(16):
-        if _holds(primes, t * most):
+    for p in _primes_down():
+        if p in slots:
+            continue
+        primes.append(p)
+        if prod(primes) >= need:
             break
-        if t % prime:
-            primes.append(prime)
-    if math.prod(primes).bit_length() > MAX_MODULUS_BITS[n] or not _holds(primes, t * most):
-        raise ProtocolError(
-            "the homomorphic step does not fit its security parameters",
-            remedy="take a smaller batch_size, or fewer epochs",
-        )
-    # An answer keeps as many primes as its noise needs: what is left of the flood, and n + 2 from switching.
-    for kept in range(1, len(primes)):
-        left = most // math.prod(primes[kept:]) + n + 2
-        if _holds(primes[:kept], t * left):
-            return Params(n, tuple(primes), kept, t, flood_bits)
-    return Params(n, tuple(primes), len(primes), t, flood_bits)
+    kept = next(k for k in range(1, len(primes) + 1) if prod(primes[:k]) >= 8 * t * (degree + 1))
+    return Params(degree, tuple(primes), t, slots, noise, mask_bits, kept, returned)
 
 
-def _holds(primes: list[int], value: int) -> bool:
-    """Whether numbers up to value, of either sign, are told apart (by their highest digit: the slack)."""
-    return math.prod(primes) > 2 * value + (value >> 20)
+@lru_cache(maxsize=64)
+def product_params(bits: int, count: int, degree: int) -> tuple[Params, ...]:
+    """For ``count`` elements a0·b1 + a1·b0 of numbers of ``bits`` bits with sign: the lots whose slots together suffice.
+
+    The product T of all slot primes is at least 2^40·count times the largest |a0·b1 + a1·b0|. Of all divisions into lots
+    the one that sends least is taken. Raises ``ProtocolError`` where none is secure.
+    """
+    best: tuple[Params, ...] = ()
+    need = 2 ** (2 * bits - 1 + STATISTICAL) * count
+    fewest = -(-need.bit_length() * 10 // 294)
+    for total in range(fewest, fewest + 2):
+        slots = _slot_primes(need, total)
+        for lots in range(1, total + 1):
+            plan = tuple(_lot(degree, slots[i::lots], count * lots) for i in range(lots))
+            secure = all(params.modulus_bits <= SECURITY[degree] for params in plan)
+            if secure and (not best or product_bytes(plan) < product_bytes(best)):
+                best = plan
+    if not best:
+        raise ProtocolError(f"no parameters for {count} products of {bits} bits", remedy="ask for fewer at a time")
+    for params in best:
+        assert_secure(params)
+    assert prod(params.t for params in best) >= need
+    return best
 
 
-@lru_cache
-def ntt_primes(count: int, skip: int = 0) -> tuple[int, ...]:
-    """The largest primes below 2^30 that are 1 modulo twice the largest degree, after ``skip`` of them."""
-    found: list[int] = []
-    candidate = (1 << 30) + 1
-    while len(found) < count + skip:
-        candidate -= 2 * _LARGEST
-        if _is_prime(candidate):
-            found.append(candidate)
-    return tuple(found[skip:])
+def product_bytes(plan: tuple[Params, ...]) -> int:
+    """Bytes on the wire an element, both ways."""
+    return sum(8 * (len(params.primes) + params.kept) for params in plan)
 
 
-def _is_prime(x: int) -> bool:
-    """Miller-Rabin with the bases that decide below 2^32 (Jaeschke, 1993)."""
-    odd, twos = x - 1, 0
+def _lot(degree: int, slots: tuple[int, ...], returned: int) -> Params:
+    return fit(degree, prod(slots), slots, product_noise(degree, slots), returned)
+
+
+def _fresh_noise(degree: int, t: int) -> int:
+    """t·(e·u + s·e1) of a fresh encryption of zero under the public key."""
+    return 2 * t * degree * ERROR_BOUND
+
+
+@lru_cache(maxsize=64)
+def _slot_primes(need: int, count: int) -> tuple[int, ...]:
+    """The first ``count`` primes from the count-th root of ``need`` on."""
+    low = round(2 ** (need.bit_length() / count))
+    first = low + (1 - low) % _STEP
+    return tuple(islice((p for p in range(first, 2**_PRIME_BITS, _STEP) if _is_prime(p)), count))
+
+
+def ntt_primes(count: int) -> tuple[int, ...]:
+    """The largest primes that serve all degrees."""
+    return tuple(islice(_primes_down(), count))
+
+
+def _primes_down() -> Iterator[int]:
+    return (p for p in range(2**_PRIME_BITS - _STEP + 1, 2 ** (_PRIME_BITS - 1), -_STEP) if _is_prime(p))
+
+
+@lru_cache(maxsize=4096)
+def _is_prime(n: int) -> bool:
+    """Miller and Rabin's test; these bases are enough below 3.2 thousand millions (Jaeschke 1993)."""
+    odd, twos = n - 1, 0
     while odd % 2 == 0:
         odd, twos = odd // 2, twos + 1
-    for base in (2, 7, 61):
-        y = pow(base, odd, x)
-        if y in (1, x - 1):
-            continue
-        for _ in range(twos - 1):
-            y = y * y % x
-            if y == x - 1:
-                break
-        else:
-            return False
-    return True
-
-
-def residues(value: int, primes: tuple[int, ...]) -> NDArray[np.uint64]:
-    """An integer modulo each prime, as a column."""
-    return np.array([value % p for p in primes], dtype=np.uint64)
+    return all(
+        (x := pow(a, odd, n)) in (1, n - 1) or any((x := x * x % n) == n - 1 for _ in range(twos - 1))
+        for a in (2, 3, 5, 7)
+    )

@@ -1,223 +1,262 @@
 """Elementwise products of two parties' private numbers: a·d + b·c for one's (a, b) and the other's (c, d).
 
-Slot packing (SIMD: Smart, Vercauteren, Designs, Codes and Cryptography'14): modulo a prime t = 1 mod 2n the ring is n
-independent slots. Several such primes, joined by the Chinese remainder theorem, hold the integer a·d + b·c + R, whose mask
-R is uniform over all that the primes leave, 2^40 times the product and more. Both cross terms of a Beaver triple
-come from one answer (a, b encrypted; c, d plain factors).
+Slot packing (SIMD: Smart, Vercauteren, Designs, Codes and Cryptography'14): modulo a prime 1 mod 2·degree the ring is as many
+independent slots. Several such primes make a lot, one ciphertext's t; a few lots' primes together make T, and the slots
+hold a·d + b·c mod T. Both cross terms of a Beaver triple come from one answer (a, b encrypted; c, d plain factors).
+
+The owner decrypts a·d + b·c + R mod T with R uniform mod T, so its summand shows nothing. Both summands are taken to
+2^64 as integers in [0, T), which is wrong where that sum passes T: for all elements of a job together with probability 2^-40,
+since T is 2^40 times their number wider than the products.
 """
 
 from __future__ import annotations
 
-import math
-import os
-from collections import deque
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
+from math import prod
 from typing import Final
 
 import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels import rlwe as kernels
-from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe import pair
-from hansa.protocols.mpc.rlwe.params import NOISE, STATISTICAL_BITS, Params, ntt_primes, params
-from hansa.protocols.mpc.rlwe.scheme import Evaluator, KeyOwner
-from hansa.protocols.mpc.rlwe.transform import Transform
+from hansa.protocols.mpc.rlwe.params import DEGREES, ERROR_BOUND, Params, product_bytes, product_params
+from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
+from hansa.protocols.mpc.rlwe.sampling import errors
+from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme, scheme
+from hansa.protocols.mpc.rlwe.transform import transform
 from hansa.protocols.mpc.session import Session, sole_error
 
-Words = NDArray[np.uint64]
-Small = NDArray[np.uint32]
-DEGREE: Final = 8192
-MAX_ANSWERS: Final = 1 << 24
-"""Coefficients returned under one key; then both ends take a new one."""
-_SKIPPED: Final = 8
-"""Primes left to the ciphertext modulus: the slots take the next."""
-_EVERY: Final = slice(0, DEGREE)
-
-
-@dataclass(frozen=True)
-class Width:
-    """``bits``: of the factors; ``signed``: two's complement within them. ``primes``: of the slots."""
-
-    bits: int
-    signed: bool
-    primes: tuple[int, ...]
-
-    @property
-    def mask_words(self) -> int:
-        """64-bit words of a mask."""
-        return -(-mask_bits(self) // 64)
-
-
-def modulus(chosen: Width) -> int:
-    """What the slots hold numbers modulo."""
-    return math.prod(chosen.primes)
-
-
-def mask_bits(chosen: Width) -> int:
-    """Masks are uniform below 2^this, a quarter of the modulus or more."""
-    return modulus(chosen).bit_length() - 3
+Ring = NDArray[np.uint64]
+Words = NDArray[np.uint32]
+Plan = tuple[Params, ...]
+PRODUCTS: Final = (1 << 30, 1 << 36)
+"""Elements of a job, for each pair, direction and number of bits: with the first parameters, and with the next, wider ones."""
+WINDOW: Final = 4
+"""Pieces under way, each of as many elements as there are slots."""
+_LIMBS: Final = (1, 2**30, 2**60)
+_SIGN: Final = 2**63
 
 
 @lru_cache
-def width(bits: int) -> Width:
-    """Slots for factors below 2^64 (``bits`` 64), or for two's complement numbers of ``bits`` bits below that."""
-    needed = 2 * bits + 1 + STATISTICAL_BITS + 3
-    count = next(k for k in range(1, 9) if math.prod(ntt_primes(k, _SKIPPED)).bit_length() > needed)
-    return Width(bits, bits < 64, ntt_primes(count, _SKIPPED))
+def plan_for(bits: int, size: int, level: int = 0) -> Plan:
+    """The lots in which ``size`` products of numbers of ``bits`` bits cost the fewest bytes."""
+    count = len(PRODUCTS) * PRODUCTS[level]
+    plans = [product_params(bits, count, degree) for degree in DEGREES]
+    return min(plans, key=lambda plan: product_bytes(plan) * plan[0].degree * len(parts_of(plan, size)))
 
 
-@lru_cache
-def product_params(t: int) -> Params:
-    """Noise before flooding, in units of t: two products of an error below 21 (and a message below t) with a polynomial of n
-    coefficients below t, and an encryption of zero."""
-    noise = 2 * DEGREE * (NOISE + 1) * t + (2 * DEGREE + 1) * NOISE
-    return params(DEGREE, t, noise=noise, answers=MAX_ANSWERS)
+def parts_of(plan: Plan, size: int) -> list[slice]:
+    """The pieces of a call."""
+    slots = plan[0].degree
+    return [slice(low, min(low + slots, size)) for low in range(0, size, slots)]
+
+
+class _Budget:
+    """Counts elements; the same at both ends."""
+
+    def __init__(self) -> None:
+        self._spent: dict[tuple[int, int], int] = {}
+
+    def plan(self, bits: int, size: int) -> Plan:
+        """The plan for the next call, of the first level with room for it."""
+        for level, most in enumerate(PRODUCTS):
+            spent = self._spent.get((bits, level), 0) + size
+            if spent <= most:
+                self._spent[bits, level] = spent
+                return plan_for(bits, size, level)
+        raise ProtocolError("too many homomorphic products", remedy="train with fewer epochs")
 
 
 class ProductOwner:
-    """The end that owns the keys, one for each slot prime."""
+    """The end that owns the keys, one for each lot. One call at a time."""
 
     def __init__(self, session: Session, peer: int) -> None:
         self._session, self._peer = session, peer
-        self._keys: dict[int, KeyOwner] = {}
-        self._answers: dict[int, int] = {}
+        self._keys: dict[Plan, list[pair.OwnKey]] = {}
+        self._budget = _Budget()
 
-    async def cross(self, a: Words, b: Words, bits: int = 64) -> Words:
+    async def cross(self, a: Ring, b: Ring, bits: int = 64) -> Ring:
         """This party's summand modulo 2^64 of a·d + b·c, (size,).
 
-        Messages for 8192 elements: 2 sent and 1 received a slot prime. Bytes sent: 8·(primes of q) a slot prime and
-        slot, rounded up to 8192 slots; keys once.
+        All numbers are two's complement of ``bits`` bits (64: any). Messages for a piece: 1 sent, 1 received; keys once
+        for a plan (``plan_for``), 1 a lot. Bytes sent: for a piece 32 and, for each lot and slot, 8·primes; for a key
+        32 + 4·degree·primes. Raises ``PeerMisbehaved`` for an answer out of range, ``ProtocolError`` beyond
+        ``PRODUCTS``, and the session's errors.
         """
-        chosen = width(bits)
+        _check_range(bits, a, b)
+        plan = self._budget.plan(bits, a.size)
         out = np.empty(a.size, dtype=np.uint64)
-        keys: deque[KeyOwner] = deque()
+        if not a.size:
+            return out
+        if plan not in self._keys:
+            self._keys[plan] = [await pair.send_key(self._session, self._peer, params) for params in plan]
+        keys = self._keys[plan]
+        room = trio.Semaphore(WINDOW)
 
         async def ask() -> None:
-            for part in _parts(a.size):
-                for t in chosen.primes:
-                    key = await self._key(t)
-                    keys.append(key)
-                    seeds = [pair.fresh_seed(), pair.fresh_seed()]
-                    firsts = await trio.to_thread.run_sync(_encrypted, key, (a[part], b[part]), seeds, chosen.signed)
-                    await pair.send_ciphertexts(self._session, self._peer, firsts, seeds)
+            for part in parts_of(plan, a.size):
+                await room.acquire()
+                seed = pair.fresh_seed()
+                firsts = await trio.to_thread.run_sync(_encrypted, keys, a[part], b[part], seed.tobytes())
+                await self._session.send(self._peer, seed, *firsts)
 
         try:
             async with trio.open_nursery() as nursery:  # encrypting the next goes on while the guest computes
                 nursery.start_soon(ask)
-                for part in _parts(a.size):
-                    residues = []
-                    for t in chosen.primes:
-                        answer = await pair.recv_answer(self._session, self._peer, product_params(t), DEGREE)
-                        residues.append(await trio.to_thread.run_sync(_slots, keys.popleft(), *answer))
-                    joined = await trio.to_thread.run_sync(_joined, np.stack(residues), chosen.primes)
+                for part in parts_of(plan, a.size):
+                    lots = [(key.scheme, key.scheme.params.degree) for key in keys]
+                    returned = await pair.recv_returned(self._session, self._peer, lots)
+                    joined = await trio.to_thread.run_sync(_decrypted, keys, returned)
                     out[part] = joined[: part.stop - part.start]
+                    room.release()
         except ExceptionGroup as group:
             raise sole_error(group) from None
         return out
 
-    async def _key(self, t: int) -> KeyOwner:
-        if t not in self._keys or self._answers[t] + DEGREE > MAX_ANSWERS:
-            self._keys[t] = await pair.send_key(self._session, self._peer, product_params(t))
-            self._answers[t] = 0
-        self._answers[t] += DEGREE
-        return self._keys[t]
-
 
 class ProductGuest:
-    """The end that computes."""
+    """The end that computes. One call at a time."""
 
     def __init__(self, session: Session, peer: int) -> None:
         self._session, self._peer = session, peer
-        self._evaluators: dict[int, Evaluator] = {}
-        self._answers: dict[int, int] = {}
-        self._random = Keystream(os.urandom(32), b"rlwe-masks")
+        self._keys: dict[Plan, list[pair.PeerKey]] = {}
+        self._budget = _Budget()
 
-    async def cross(self, c: Words, d: Words, bits: int = 64) -> Words:
+    async def cross(self, c: Ring, d: Ring, bits: int = 64) -> Ring:
         """This party's summand modulo 2^64 of a·d + b·c, (size,).
 
-        Bytes sent: 8·kept a slot prime and slot, rounded up to 8192 slots.
+        Messages for a piece: 1 received, 1 sent. Bytes sent: 8·kept for each lot and slot. Raises as the owner's.
         """
-        chosen = width(bits)
+        _check_range(bits, c, d)
+        plan = self._budget.plan(bits, c.size)
         out = np.empty(c.size, dtype=np.uint64)
-        for part in _parts(c.size):
-            mask = _masks(self._random, chosen)
-            for t in chosen.primes:
-                evaluator = await self._evaluator(t)
-                ciphertexts = await pair.recv_ciphertexts(self._session, self._peer, product_params(t), 2)
-                compute = partial(_answer, evaluator, ciphertexts, (d[part], c[part]), mask, signed=chosen.signed)
-                await pair.send_answer(self._session, self._peer, *await trio.to_thread.run_sync(compute))
-            out[part] = (np.uint64(0) - mask[0])[: part.stop - part.start]
+        if not c.size:
+            return out
+        if plan not in self._keys:
+            self._keys[plan] = [await pair.recv_key(self._session, self._peer, params) for params in plan]
+        keys = self._keys[plan]
+        for part in parts_of(plan, c.size):
+            flat = await self._session.recv(self._peer, np.uint32, piece_words(plan))
+            firsts = _split(self._session, self._peer, plan, flat[pair.SEED_WORDS :])
+            seed = flat[: pair.SEED_WORDS].tobytes()
+            returned, joined = await trio.to_thread.run_sync(_answer, keys, firsts, seed, c[part], d[part])
+            await pair.send_returned(self._session, self._peer, returned)
+            out[part] = np.uint64(0) - joined[: part.stop - part.start]
         return out
 
-    async def _evaluator(self, t: int) -> Evaluator:
-        if t not in self._evaluators or self._answers[t] + DEGREE > MAX_ANSWERS:
-            key = await pair.recv_key(self._session, self._peer, product_params(t))
-            self._evaluators[t] = Evaluator(key)
-            self._answers[t] = 0
-        self._answers[t] += DEGREE
-        return self._evaluators[t]
+
+def piece_words(plan: Plan) -> int:
+    """Words of 32 bits that the owner sends for a piece."""
+    return pair.SEED_WORDS + sum(2 * len(params.primes) * params.degree for params in plan)
 
 
-def _parts(size: int) -> list[slice]:
-    """As many elements as there are slots, one after the other."""
-    return [slice(low, min(low + DEGREE, size)) for low in range(0, size, DEGREE)]
+class _Lot:
+    """The way from numbers to polynomials modulo q, and back from masks and decryptions to slots."""
+
+    def __init__(self, params: Params) -> None:
+        slots, t = params.slots, params.t
+        self.scheme: Scheme = scheme(params)
+        self.slots = transform(params.degree, slots)
+        cofactors = [t // p for p in slots]
+        inverses = [pow(cofactor, -1, p) for cofactor, p in zip(cofactors, slots, strict=True)]
+        scaled = [[limb * inverse for inverse in inverses] for limb in _LIMBS]
+        self._numbers = Conversion(slots, scaled, [-_SIGN * inverse for inverse in inverses])
+        self._messages = Conversion(params.primes, [*cofactors, t], -ERROR_BOUND * t)
+        self._factors = Conversion(params.primes, cofactors, montgomery=True)
+        self._masks = Conversion(slots, self.scheme.mask_weights, self.scheme.mask_offset)
+        self._decrypted = Conversion(slots, self.scheme.decrypted_weights)
+
+    def encrypt(self, key: pair.OwnKey, digits: Words, c1: Words) -> Words:
+        """The first component of an encryption of numbers in limbs."""
+        parts = self.slots.inverse(self._numbers(digits))
+        parts = np.concatenate((parts, errors(key.coins, digits.shape[1])[None]))
+        return self.scheme.encrypt(key.secret, self._messages(parts), c1)
+
+    def factor(self, digits: Words) -> Words:
+        """Numbers in limbs as a plain factor, in Montgomery form."""
+        return self.scheme.transform.forward(self._factors(self.slots.inverse(self._numbers(digits))))
+
+    def mask_slots(self, mask: Words) -> Words:
+        """What a mask adds to the slots, (slot primes, degree)."""
+        return self.slots.forward(self._masks(mask))
+
+    def decrypted_slots(self, digits: Words) -> Words:
+        """The slots of a decryption, (slot primes, degree)."""
+        return self.slots.forward(self._decrypted(digits))
 
 
-def _masks(random: Keystream, chosen: Width) -> Words:
-    """(words, n): uniform masks, lowest word first."""
-    bits = mask_bits(chosen)
-    masks: Words = random.words(chosen.mask_words, DEGREE)
-    masks[-1] &= np.uint64((1 << (bits - 64 * (chosen.mask_words - 1))) - 1)
-    return masks
+@lru_cache(maxsize=32)
+def _lot(params: Params) -> _Lot:
+    return _Lot(params)
 
 
-def _slot_values(x: Words, t: int, *, signed: bool) -> Words:
-    """Numbers modulo t, one a slot, as (1, n) coefficients."""
-    prime = np.array([t], dtype=np.uint64)
-    slots = np.zeros((1, DEGREE), dtype=np.uint64)
-    slots[:, : x.size] = kernels.signed_residues(x, prime) if signed else kernels.residues(x[None], prime)
-    return Transform.of(DEGREE, (t,)).inverse(slots)
+def _check_range(bits: int, *numbers: Ring) -> None:
+    for x in numbers:
+        top = x.view(np.int64) >> np.int64(bits - 1)
+        assert bits == 64 or bool(np.all((top == 0) | (top == -1)))
 
 
-def _centred(coefficients: Words, t: int, primes: Words) -> Words:
-    """Numbers below t, as the nearest to zero, modulo each prime."""
-    near = np.where(coefficients > t >> 1, coefficients - np.uint64(t), coefficients)
-    return kernels.signed_residues(near, primes)
+def _digits(x: Ring, slots: int) -> Words:
+    """Limbs of x + 2^63, 0 where there are fewer numbers than slots."""
+    padded = np.full(slots, _SIGN, dtype=np.uint64)
+    padded[: x.size] ^= x
+    out = np.empty((3, slots), dtype=np.uint32)
+    kernels.split_limbs(padded, out)
+    return out
 
 
-def _encrypted(key: KeyOwner, numbers: tuple[Words, Words], seeds: list[bytes], signed: bool) -> list[Words]:
-    params = key.constants.params
-    firsts = []
-    for x, seed in zip(numbers, seeds, strict=True):
-        plain = _centred(_slot_values(x, params.t, signed=signed)[0], params.t, key.constants.primes)
-        firsts.append(key.encrypt(plain, seed))
-    return firsts
+def _encrypted(keys: list[pair.OwnKey], a: Ring, b: Ring, seed: bytes) -> list[Words]:
+    """First components of Enc(a) and Enc(b), lot by lot, flat."""
+    digits = [_digits(x, keys[0].scheme.params.degree) for x in (a, b)]
+    out = []
+    for lot, key in enumerate(keys):
+        for k, number in enumerate(digits):
+            c1 = key.scheme.uniform(seed, 2 * lot + k)
+            out.append(_lot(key.scheme.params).encrypt(key, number, c1).ravel())
+    return out
+
+
+def _split(session: Session, peer: int, plan: Plan, flat: Words) -> list[Words]:
+    """The first components of each lot, (2, primes, degree)."""
+    out, at = [], 0
+    for params in plan:
+        end = at + 2 * len(params.primes) * params.degree
+        out.append(flat[at:end].reshape(2, len(params.primes), params.degree))
+        pair.check_residues(session, peer, basis(params.primes), out[-1])
+        at = end
+    return out
 
 
 def _answer(
-    evaluator: Evaluator, ciphertexts: Small, numbers: tuple[Words, Words], mask: Words, *, signed: bool
-) -> tuple[Small, Small]:
-    params, primes = evaluator.constants.params, evaluator.constants.primes
-    factors = np.empty((2, len(primes), DEGREE), dtype=np.uint64)
-    for k, x in enumerate(numbers):
-        plain = _centred(_slot_values(x, params.t, signed=signed)[0], params.t, primes)
-        factors[k] = params.transform.forward(plain)
-    slots = kernels.residues(mask, np.array([params.t], dtype=np.uint64))
-    coefficients = Transform.of(DEGREE, (params.t,)).inverse(slots)[0]
-    return evaluator.answer(kernels.combine(ciphertexts, factors, primes), coefficients, _EVERY)
+    keys: list[pair.PeerKey], firsts: list[Words], seed: bytes, c: Ring, d: Ring
+) -> tuple[list[Returned], Ring]:
+    """Enc(a·d + b·c + R) of each lot, and R mod 2^64."""
+    digits = [_digits(x, keys[0].scheme.params.degree) for x in (d, c)]
+    returned, slots = [], []
+    for index, (key, (a0, b0)) in enumerate(zip(keys, firsts, strict=True)):
+        lot, s = _lot(key.scheme.params), key.scheme
+        by_d, by_c = (lot.factor(number) for number in digits)
+        a1, b1 = (s.uniform(seed, 2 * index + k) for k in range(2))
+        c0 = s.basis.multiply_two(a0, by_d, b0, by_c)
+        c1 = s.basis.multiply_two(a1, by_d, b1, by_c)
+        returned.append(s.finish(c0, c1, key.public, s.params.degree, key.coins))
+        slots.append(lot.mask_slots(returned[-1].mask))
+    return returned, _joined(keys, slots)
 
 
-def _slots(key: KeyOwner, first: Small, second: Small) -> Words:
-    values = key.decrypt(first, second, _EVERY)
-    slots: Words = Transform.of(DEGREE, (key.constants.params.t,)).forward(values[None])[0]
-    return slots
+def _decrypted(keys: list[pair.OwnKey], returned: list[tuple[Words, Words]]) -> Ring:
+    slots = []
+    for key, (c0, c1) in zip(keys, returned, strict=True):
+        digits = key.scheme.decrypt(key.secret, c0, c1)
+        slots.append(_lot(key.scheme.params).decrypted_slots(digits))
+    return _joined(keys, slots)
 
 
-def _joined(residues: Words, primes: tuple[int, ...]) -> Words:
-    """The number with these residues, centred, modulo 2^64."""
-    inverses = np.array([[pow(p, -1, q) if p != q else 0 for q in primes] for p in primes], dtype=np.uint64)
-    joined: Words = kernels.compose(residues, np.array(primes, dtype=np.uint64), inverses)
-    return joined
+def _joined(keys: list[pair.OwnKey] | list[pair.PeerKey], slots: list[Words]) -> Ring:
+    """The numbers in [0, T) with these residues, modulo 2^64."""
+    joint = basis(tuple(p for key in keys for p in key.scheme.params.slots))
+    assert joint.product == prod(key.scheme.params.t for key in keys)
+    return in_ring(joint.to_digits(np.concatenate(slots)), joint.radix)

@@ -1,98 +1,97 @@
-"""Tables for the transforms of one degree and list of primes."""
+"""The tables of a transform, and the transform of residue polynomials."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.protocols.mpc.kernels import ntt
+from hansa.protocols.mpc.kernels import ntt as kernels
 
-Words = NDArray[np.uint64]
+Words = NDArray[np.uint32]
 
 
-@dataclass(frozen=True)
 class Transform:
-    """Forward and inverse negacyclic transforms, row i modulo ``primes[i]``."""
+    """The negacyclic transform of polynomials of one degree, modulo each of several primes; made by ``transform``."""
 
-    primes: Words
-    roots: Words
-    quotients: Words
-    inverse_roots: Words
-    inverse_quotients: Words
-    scale: Words
-    scale_quotients: Words
-
-    @staticmethod
-    @lru_cache
-    def of(n: int, primes: tuple[int, ...]) -> Transform:
-        """The tables; made once a process."""
-        order = _bit_reversed(n)
-        roots, inverses = [], []
-        for p in primes:
-            psi = _root(n, p)
-            roots.append(_powers(psi, n, p)[order])
-            inverses.append(_powers(pow(psi, -1, p), n, p)[order])
-        columns = np.array(primes, dtype=np.uint64)
-        scale = np.array([pow(n, -1, p) for p in primes], dtype=np.uint64)
-        forward, backward = np.stack(roots), np.stack(inverses)
-        return Transform(
-            columns,
-            forward,
-            _quotients(forward, columns[:, None]),
-            backward,
-            _quotients(backward, columns[:, None]),
-            scale,
-            _quotients(scale, columns),
+    def __init__(self, degree: int, primes: tuple[int, ...]) -> None:
+        assert degree >= 32
+        assert degree & (degree - 1) == 0
+        assert all(p < 2**30 and p % (2 * degree) == 1 for p in primes)
+        self.degree = degree
+        self.primes = np.array(primes, dtype=np.uint32)
+        roots = [_root(degree, p) for p in primes]
+        self._w, self._quotients = _tables(degree, primes, roots)
+        self._v, self._inverse_quotients = _tables(
+            degree, primes, [pow(r, -1, p) for r, p in zip(roots, primes, strict=True)]
         )
+        self._scale = np.empty((len(primes), 4), dtype=np.uint32)
+        for k, p in enumerate(primes):
+            whole = pow(degree, -1, p)
+            half = whole * int(self._v[k, 1]) % p
+            self._scale[k] = whole, (whole << 32) // p, half, (half << 32) // p
 
-    def forward(self, x: Words) -> Words:
-        """Transform x (rows, n), in place, and return it."""
-        rows = x.shape[0]
-        ntt.forward(x, self.primes[:rows], self.roots[:rows], self.quotients[:rows])
-        return x
+    def forward(self, polys: Words) -> Words:
+        """Turn coefficients (primes, degree) into values, in place; returns the same array."""
+        kernels.forward(polys, self.primes, self._w, self._quotients)
+        return polys
 
-    def inverse(self, x: Words) -> Words:
-        """Undo it, in place, and return x."""
-        rows = x.shape[0]
-        ntt.inverse(
-            x,
-            self.primes[:rows],
-            self.inverse_roots[:rows],
-            self.inverse_quotients[:rows],
-            self.scale[:rows],
-            self.scale_quotients[:rows],
-        )
-        return x
+    def inverse(self, polys: Words) -> Words:
+        """Turn values into coefficients, in place; returns the same array."""
+        kernels.inverse(polys, self.primes, self._v, self._inverse_quotients, self._scale)
+        return polys
 
+    def forward_short(self, polys: Words) -> Words:
+        """Values (count, primes, size), in place, of polynomials in x^(degree/size), size <= degree/16.
 
-def _quotients(w: Words, p: Words) -> Words:
-    return (w << np.uint64(32)) // p
+        Value i is that at the points i·rows/size to (i + 1)·rows/size - 1 of each of the 16 runs of ``rows`` = degree/16.
+        """
+        kernels.short_forward(polys, self.primes, self._w, self._quotients, polys.shape[2])
+        return polys
 
 
-def _bit_reversed(n: int) -> NDArray[np.int64]:
-    order = np.zeros(1, dtype=np.int64)
-    while order.size < n:
-        order = np.concatenate((2 * order, 2 * order + 1))
+@lru_cache(maxsize=16)
+def transform(degree: int, primes: tuple[int, ...]) -> Transform:
+    """The transform of these polynomials; its tables are made once a process."""
+    return Transform(degree, primes)
+
+
+def _root(degree: int, p: int) -> int:
+    """A primitive root of unity of order 2·degree: the same at all parties."""
+    for base in range(2, p):
+        root = pow(base, (p - 1) // (2 * degree), p)
+        if pow(root, degree, p) == p - 1:
+            return root
+    raise AssertionError(f"{p} is not prime")
+
+
+def _tables(degree: int, primes: tuple[int, ...], roots: list[int]) -> tuple[Words, Words]:
+    """Powers of the roots in the order in which the kernels read them, and their quotients."""
+    order = _reading_order(degree)
+    w = np.empty((len(primes), degree), dtype=np.uint32)
+    quotients = np.empty_like(w)
+    for k, (p, root) in enumerate(zip(primes, roots, strict=True)):
+        powers = np.ones(degree, dtype=np.uint64)
+        done = 1
+        while done < degree:
+            powers[done : 2 * done] = powers[:done] * np.uint64(pow(root, done, p)) % np.uint64(p)
+            done *= 2
+        w[k] = powers[order]
+        quotients[k] = (w[k].astype(np.uint64) << np.uint64(32)) // np.uint64(p)
+    return w, quotients
+
+
+def _reading_order(degree: int) -> NDArray[np.int64]:
+    """Bit-reversed exponents; in the last four stages, group a's factors of each place h follow each other by a."""
+    bits = degree.bit_length() - 1
+    index = np.arange(degree)
+    reverse = np.zeros(degree, dtype=np.int64)
+    for bit in range(bits):
+        reverse |= ((index >> bit) & 1) << (bits - 1 - bit)
+    rows = degree >> 4
+    order = reverse.copy()
+    for s in range(4):
+        stage = reverse[rows << s : rows << (s + 1)]
+        order[rows << s : rows << (s + 1)] = stage.reshape(rows, 1 << s).T.ravel()
     return order
-
-
-def _powers(psi: int, n: int, p: int) -> Words:
-    powers = np.ones(n, dtype=np.uint64)
-    done = 1
-    while done < n:  # doubling: powers[done:2 done] = powers[:done] psi^done
-        factor = np.uint64(pow(psi, done, p))
-        powers[done : 2 * done] = powers[:done] * factor % np.uint64(p)
-        done *= 2
-    return powers
-
-
-def _root(n: int, p: int) -> int:
-    """A primitive 2n-th root of unity: x^((p-1)/2n) for the first x whose n-th power then is -1."""
-    for x in range(2, 1000):
-        psi = pow(x, (p - 1) // (2 * n), p)
-        if pow(psi, n, p) == p - 1:
-            return psi
-    raise AssertionError(f"{p} has no root of order {2 * n}")

@@ -12,8 +12,8 @@ from mpc.engines import additive_dealt
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive import hints
 from hansa.protocols.mpc.additive.engine import Additive
-from hansa.protocols.mpc.kernels import rlwe
 from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.rlwe.ring_product import errors_ring, ternary_ring
 
 
 def sums_of(v: Any, bins: Any, n_bins: int) -> Any:
@@ -59,7 +59,7 @@ def test_the_hint_is_the_matrix_summed_over_bins() -> None:
     rows, seed = 2050, bytes(32)
     bins = (np.arange(rows * 2) % 3).astype(np.uint8).reshape(rows, 2)
     hint = hints._hint(bins, seed, 3)
-    secret = rlwe.ternary(Keystream(os.urandom(32), b"test").words(hints.DIMENSION), np.zeros(1, dtype=np.uint64))[0]
+    secret = ternary_ring(Keystream(os.urandom(32), b"test"), hints.DIMENSION)
     assert set(np.unique(secret)) == {0, 1, (1 << 64) - 1}
     product = hints._times(seed, secret, rows)
     assert np.array_equal((hint @ secret).reshape(2, 3), sums_of(product, bins, 3))
@@ -75,13 +75,12 @@ async def test_bins_that_do_not_fit_are_refused(shape: tuple[int, int], n_bins: 
 
 
 def ciphertext(x: Any, m: hints.Moduli, secret: Any) -> Any:
-    noise = rlwe.centred(Keystream(os.urandom(32), b"noise").words(x.size))
+    noise = errors_ring(Keystream(os.urandom(32), b"noise"), x.size)
     return (x * np.uint64(m.delta) + noise + hints._times(bytes(32), secret, x.size)) & np.uint64((1 << m.q) - 1)
 
 
 def fresh() -> Any:
-    stream = Keystream(os.urandom(32), b"secret")
-    return rlwe.ternary(stream.words(hints.DIMENSION), np.zeros(1, dtype=np.uint64))[0]
+    return ternary_ring(Keystream(os.urandom(32), b"secret"), hints.DIMENSION)
 
 
 @pytest.mark.parametrize("insecure_reuse", [True, False])

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import trio
 
-from hansa.protocols.errors import PeerMisbehaved, ProtocolError
+from hansa.protocols.errors import DesyncError, PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.rlwe import linear, pair, products
-from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner, linear_params
-from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner, product_params, width
+from hansa.protocols.mpc.rlwe.linear import CHUNK, MatrixGuest, MatrixOwner, level_params, packing_of
+from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner, parts_of, piece_words, plan_for
+from hansa.protocols.mpc.rlwe.scheme import scheme
 from hansa.protocols.mpc.session import Session
 
 Side = Callable[[Session], Awaitable[Any]]
@@ -51,37 +52,84 @@ async def test_a_matrix_times_vectors(rows: int, columns: int) -> None:
     (ours, sent), (theirs, answered) = await between(owner, guest)
     for mine, other, v in zip(ours, theirs, vectors, strict=True):
         assert np.array_equal(mine + other, x @ v)
-    chosen = linear_params()
-    assert sent == START + (32 + 4 * 8192 * len(chosen.primes)) * (1 + linear.ciphertexts_of(rows, columns))
+    chosen, polys = level_params(0), packing_of(rows, columns).polys
+    assert sent == START + 32 * (1 + -(-polys // CHUNK)) + 4 * 8192 * len(chosen.primes) * (1 + polys)
     assert answered == START + 4 * chosen.kept * (rows + 8192) * len(vectors)
 
 
-async def test_a_spent_key_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "MAX_ANSWERS", 25)
-    x, v = random(10, 3), random(3)
+async def test_a_matrix_forgotten_is_sent_anew() -> None:
+    x, v = random(4, 3), random(3)
 
-    async def owner(session: Session) -> Any:
-        end = await MatrixOwner.start(session, 1)
-        return [await end.multiply("x", x) for _ in range(5)], end._key
+    async def party(session: Session) -> Any:
+        peer = 1 - session.rank
+        if session.rank:
+            guest = await MatrixGuest.start(session, peer)
+            first = await guest.multiply("x", x.shape, v)
+            guest.forget("x")
+            assert not guest._held
+            return [first, await guest.multiply("x", x.shape, v)]
+        owner = await MatrixOwner.start(session, peer)
+        shares = [await owner.multiply("x", x)]
+        owner.forget("x")
+        return [*shares, await owner.multiply("x", x)]
 
-    async def guest(session: Session) -> Any:
-        end = await MatrixGuest.start(session, 0)
-        return [await end.multiply("x", x.shape, v) for _ in range(5)]
-
-    (ours, _), theirs = await between(owner, guest)
+    ours, theirs = await between(party, party)
     for mine, other in zip(ours, theirs, strict=True):
         assert np.array_equal(mine + other, x @ v)
 
 
-@pytest.mark.parametrize(("size", "bits"), [(1, 64), (8193, 64), (100, 22), (100, 33)])
+async def test_a_spent_key_is_replaced_by_a_larger_one_and_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "ANSWERS", (25, 30))
+    x, v = random(10, 3), random(3)
+
+    async def owner(session: Session) -> Any:
+        end = await MatrixOwner.start(session, 1)
+        shares = [await end.multiply("x", x) for _ in range(5)]
+        with pytest.raises(ProtocolError, match="too many homomorphic products"):
+            await end.multiply("x", x)
+        return shares, end._key.scheme.params
+
+    async def guest(session: Session) -> Any:
+        end = await MatrixGuest.start(session, 0)
+        shares = [await end.multiply("x", x.shape, v) for _ in range(5)]
+        with pytest.raises(ProtocolError, match="too many homomorphic products"):
+            await end.multiply("x", x.shape, v)
+        return shares
+
+    (ours, params), theirs = await between(owner, guest)
+    assert params == level_params(1)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert np.array_equal(mine + other, x @ v)
+
+
+async def test_the_larger_key_serves_large_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "ANSWERS", (1, 1 << 40))
+    x, v = random(8192, 2), random(2)
+
+    async def owner(session: Session) -> Any:
+        end = await MatrixOwner.start(session, 1)
+        assert level_params(1).degree == 16384
+        return await end.multiply("x", x)
+
+    async def guest(session: Session) -> Any:
+        return await (await MatrixGuest.start(session, 0)).multiply("x", x.shape, v)
+
+    mine, other = await between(owner, guest)
+    assert np.array_equal(mine + other, x @ v)
+
+
+@pytest.mark.parametrize(
+    ("size", "bits"), [(0, 64), (1, 64), (8193, 64), (16385, 64), (100, 22), (8193, 22), (100, 33)]
+)
 async def test_elementwise_products(size: int, bits: int) -> None:
     def numbers() -> Any:
         raw = random(size).copy()
         if bits < 64:
             raw = (raw.view(np.int64) >> (64 - bits)).view(np.uint64)
-            raw[0] = (1 << 64) - (1 << (bits - 1))
-        else:
-            raw[0] = (1 << 64) - 1
+        raw[:1] = (1 << 64) - (1 << (bits - 1))
+        raw[1:2] = (1 << (bits - 1)) - 1
+        raw[2:3] = (1 << 64) - 1
+        raw[3:4] = 0
         return raw
 
     a, b, c, d = (numbers() for _ in range(4))
@@ -94,64 +142,139 @@ async def test_elementwise_products(size: int, bits: int) -> None:
 
     (mine, sent), (other, answered) = await between(owner, guest)
     assert np.array_equal(mine + other, a * d + b * c)
-    chosen = [product_params(t) for t in width(bits).primes]
-    batches = -(-size // 8192)
-    assert sent == START + sum((1 + 2 * batches) * (32 + 4 * 8192 * len(p.primes)) for p in chosen)
-    assert answered == START + sum(batches * 8 * 8192 * p.kept for p in chosen)
+    plan = plan_for(bits, size)
+    pieces = len(parts_of(plan, size))
+    keys = sum(32 + 4 * p.degree * len(p.primes) for p in plan) if size else 0
+    assert sent == START + keys + pieces * 4 * piece_words(plan)
+    assert answered == START + pieces * sum(8 * p.degree * p.kept for p in plan)
 
 
-async def test_shapes_beyond_a_product_are_refused() -> None:
-    async def owner(session: Session) -> None:
-        end = await MatrixOwner.start(session, 1)
-        with pytest.raises(ProtocolError, match="a product of 8193 x 1"):
-            await end.multiply("x", np.zeros((8193, 1), dtype=np.uint64))
+async def test_products_in_one_call_are_exact_and_no_more_than_a_window_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    n = 8192 * 7 + 3
+    a, b, c, d = (random(n) >> np.uint64(43) for _ in range(4))
+    monkeypatch.setattr(products, "DEGREES", (8192,))
+    plan_for.cache_clear()
+    asked, most = 0, 0
+    encrypt = products._encrypted
 
-    async def guest(session: Session) -> None:
-        end = await MatrixGuest.start(session, 0)
-        with pytest.raises(ProtocolError, match="a product of 1 x 0"):
-            await end.multiply("x", (1, 0), random(0))
+    def counting(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return encrypt(*arguments)
 
-    await between(owner, guest)
+    def checking(*arguments: Any) -> Any:
+        nonlocal most
+        most = max(most, asked - len(done))
+        done.append(1)
+        return decrypt(*arguments)
+
+    done: list[int] = []
+    decrypt = products._decrypted
+    monkeypatch.setattr(products, "_encrypted", counting)
+    monkeypatch.setattr(products, "_decrypted", checking)
+
+    async def party(session: Session) -> Any:
+        if session.rank:
+            return await ProductGuest(session, 0).cross(c, d, 22)
+        return await ProductOwner(session, 1).cross(a, b, 22)
+
+    mine, other = await between(party, party)
+    plan_for.cache_clear()
+    assert np.array_equal(mine + other, a * d + b * c)
+    assert len(done) == 8
+    assert most <= products.WINDOW
 
 
-@pytest.mark.parametrize("what", ["key", "ciphertext", "answer"])
+async def test_spent_masks_are_followed_by_wider_ones_and_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "PRODUCTS", (150, 1 << 36))
+    plan_for.cache_clear()
+    a, b, c, d = (random(100) for _ in range(4))
+
+    async def party(session: Session) -> Any:
+        end = (ProductGuest if session.rank else ProductOwner)(session, 1 - session.rank)
+        mine = (c, d) if session.rank else (a, b)
+        first = await end.cross(*mine)
+        second = await end.cross(*mine)
+        small = await end.cross(*(x >> np.uint64(60) for x in mine), 22)
+        assert list(end._keys) == [plan_for(64, 100, 0), plan_for(64, 100, 1), plan_for(22, 100, 0)]
+        monkeypatch.setattr(products, "PRODUCTS", (150, 150))
+        with pytest.raises(ProtocolError, match="too many homomorphic products"):
+            await end.cross(*mine)
+        monkeypatch.setattr(products, "PRODUCTS", (150, 1 << 36))
+        return first, second, small
+
+    ours, theirs = await between(party, party)
+    plan_for.cache_clear()
+    expected = [a * d + b * c] * 2 + [
+        (a >> np.uint64(60)) * (d >> np.uint64(60)) + (b >> np.uint64(60)) * (c >> np.uint64(60))
+    ]
+    for mine, other, right in zip(ours, theirs, expected, strict=True):
+        assert np.array_equal(mine + other, right)
+
+
+@pytest.mark.parametrize("what", ["key", "ciphertext", "answer", "pairs", "cross answer"])
 async def test_residues_out_of_range_name_the_peer(what: str) -> None:
-    chosen = linear_params()
-    bad = np.full((1, len(chosen.primes), chosen.n), 1 << 31, dtype=np.uint32)
-
     async def cheat(session: Session) -> None:
+        params, plan = level_params(0), plan_for(64, 4)
+
+        def bad(words: int) -> Any:
+            out = np.zeros(words, dtype=np.uint32)
+            out[-1] = params.primes[params.kept - 1] if "answer" in what else params.primes[-1]
+            return out
+
         if what == "answer":
-            await MatrixGuest.start(session, 1 - session.rank)
-            await pair.recv_ciphertexts(session, 1 - session.rank, chosen, 1)
-            await pair.send_answer(session, 1 - session.rank, bad[0, : chosen.kept, :4], bad[0, : chosen.kept])
-            return
-        if what == "ciphertext":
-            await pair.send_key(session, 1 - session.rank, chosen)
-        await session.send(1 - session.rank, np.zeros(32, dtype=np.uint8))
-        await session.send(1 - session.rank, bad)
+            await MatrixGuest.start(session, 1)
+            await pair.recv_fresh(session, 1, scheme(params), 1)
+            await session.send(1, bad(params.kept * (4 + params.degree)))
+        elif what == "cross answer":
+            for lot in plan:
+                await pair.recv_key(session, 1, lot)
+            out = np.zeros(sum(2 * lot.kept * lot.degree for lot in plan), dtype=np.uint32)
+            out[-1] = 2**30
+            await session.send(1, out)
+        elif what == "pairs":
+            for lot in plan:
+                await pair.send_key(session, 1, lot)
+            out = np.zeros(piece_words(plan), dtype=np.uint32)
+            out[-1] = 2**30
+            await session.send(1, out)
+        else:
+            if what == "ciphertext":
+                await pair.send_key(session, 1, params)
+            await session.send(1, bad(pair.SEED_WORDS + len(params.primes) * params.degree))
 
     async def honest(session: Session) -> None:
         if what == "answer":
-            end = await MatrixOwner.start(session, 1 - session.rank)
-            await end.multiply("x", random(4, 4))
+            await (await MatrixOwner.start(session, 0)).multiply("x", random(4, 4))
+        elif what == "cross answer":
+            await ProductOwner(session, 0).cross(random(4), random(4))
+        elif what == "pairs":
+            await ProductGuest(session, 0).cross(random(4), random(4))
         else:
-            guest = await MatrixGuest.start(session, 1 - session.rank)
-            await guest.multiply("x", (4, 4), random(4))
+            await (await MatrixGuest.start(session, 0)).multiply("x", (4, 4), random(4))
 
     async with parties(2) as sessions:
 
         async def party(session: Session) -> None:
-            await (cheat if session.rank == 0 else honest)(session)
+            with session.step("products"):
+                await (honest if session.rank else cheat)(session)
 
         with trio.fail_after(20):
             outcomes = await outcomes_of_parties(sessions, party)
     assert isinstance(outcomes[1], PeerMisbehaved)
-    assert "party 0 sent a ciphertext out of range" in str(outcomes[1])
+    assert "party 0 sent a ciphertext out of range, step products" in str(outcomes[1])
 
 
-def test_masks_cover_the_products_by_40_bits() -> None:
-    for bits in (22, 33, 64):
-        chosen = width(bits)
-        mask = 1 << products.mask_bits(chosen)
-        assert mask >= (2 << (2 * bits)) << 40
-        assert mask + (2 << (2 * bits)) < products.modulus(chosen) // 2
+async def test_a_message_of_another_size_names_both_steps() -> None:
+    async def party(session: Session) -> None:
+        if session.rank:
+            await ProductGuest(session, 0).cross(random(4), random(4))
+        else:
+            await session.send(1, np.zeros(9, dtype=np.uint32))
+
+    async with parties(2) as sessions:
+        with trio.fail_after(20):
+            outcomes = await outcomes_of_parties(sessions, party)
+    assert isinstance(outcomes[1], DesyncError)

@@ -1,126 +1,126 @@
-"""Transforms, parameters, encryption: against plain integers, at the edges of what the parameters promise."""
+"""Samples, residues, and what a returned ciphertext decrypts to."""
 
 from __future__ import annotations
 
-import math
+import secrets
+from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
+from mpc.rlwe.scenes import Scene, insecure_linear, numbers
 
-from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels import rlwe as kernels
-from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.rlwe import pair
-from hansa.protocols.mpc.rlwe.linear import linear_params
-from hansa.protocols.mpc.rlwe.params import MAX_MODULUS_BITS, Params, ntt_primes, params
-from hansa.protocols.mpc.rlwe.products import product_params, width
-from hansa.protocols.mpc.rlwe.scheme import Evaluator, KeyOwner, PublicKey, expand
-from hansa.protocols.mpc.rlwe.transform import Transform
+from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, Params, linear_params
+from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
+from hansa.protocols.mpc.rlwe.sampling import errors, fresh_coins, limbs, ternary, uniform
 
-N = 4096
-RNG = np.random.default_rng(5)
+M64 = 2**64
+PRIMES = linear_params(8, 8).primes
 
 
-def small_params(t: int = 1 << 64) -> Params:
-    return Params(N, ntt_primes(3), 3, t, 10)
+def words(*shape: int) -> np.ndarray:
+    return np.frombuffer(secrets.token_bytes(8 * int(np.prod(shape))), dtype=np.uint64).reshape(shape).copy()
 
 
-def test_primes_fit_every_degree() -> None:
-    for p in ntt_primes(24):
-        assert p < 1 << 30
-        assert p % (2 * 16384) == 1
-        assert all(p % k for k in range(3, 32768, 2))
-    assert ntt_primes(3, 2) == ntt_primes(5)[2:]
+def test_samples_have_their_distributions() -> None:
+    coins, n = fresh_coins(), 1 << 16
+    e = errors(coins, n).astype(int) - ERROR_BOUND
+    assert abs(e).max() <= ERROR_BOUND
+    assert abs(e.mean()) < 0.1
+    assert abs(e.var() - 10.5) < 0.5
+    assert np.ptp(np.bincount(ternary(coins, n)[0], minlength=3)) < 6 * n**0.5
+    a = uniform(b"s" * 32, 0, np.array(PRIMES, dtype=np.uint32), n)
+    assert (a < np.array(PRIMES, dtype=np.uint32)[:, None]).all()
+    assert abs(a.mean() / 2**29 - 1) < 0.01
+    np.testing.assert_array_equal(a, uniform(b"s" * 32, 0, np.array(PRIMES, dtype=np.uint32), n))
+    assert not np.array_equal(a[:, :9], uniform(b"s" * 32, 1, np.array(PRIMES, dtype=np.uint32), n)[:, :9])
+    m = limbs(coins, 95, n)
+    assert m.shape == (4, n)
+    assert [int(row.max()).bit_length() for row in m] == [30, 30, 30, 5]
 
 
-def test_transforms_multiply_negacyclically() -> None:
-    primes = ntt_primes(2)
-    transform = Transform.of(N, primes)
-    x = RNG.integers(0, primes[1], (2, N)).astype(np.uint64)
-    assert np.array_equal(transform.inverse(transform.forward(x.copy())), x)
-    shift = np.zeros((2, N), dtype=np.uint64)
-    shift[:, 3] = 1
-    product = kernels.multiply(transform.forward(x.copy()), transform.forward(shift), transform.primes)
-    rolled = np.roll(x, 3, axis=1)
-    rolled[:, :3] = transform.primes[:, None] - rolled[:, :3]
-    assert np.array_equal(transform.inverse(product), rolled % transform.primes[:, None])
+def test_uniform_residues_are_drawn_again_when_most_are_refused() -> None:
+    low = np.array([40961], dtype=np.uint32)
+    assert kernels.accept(np.full(4, 0xFFFFFFFF, dtype=np.uint32), low[0], np.zeros(4, dtype=np.uint32), 1) == 1
+    half = np.array([2**29 + 1], dtype=np.uint32)
+    assert (uniform(b"s" * 32, 0, half, 1024) < half[0]).all()
 
 
-def test_reduction_is_exact_for_every_word() -> None:
-    for p in (*ntt_primes(24), 1048583):
-        edges = [k * p + d for k in (0, 1, 2**33, 2**34 - 1, (2**64 - 1) // p) for d in (0, 1, p - 1)]
-        for x in (*(e for e in edges if e < 2**64), 2**64 - 1, 2**63, 2**53 + 1):
-            assert kernels.reduced(np.uint64(x), np.uint64(p), 1.0 / p) == x % p
+@pytest.mark.parametrize("terms", [1, 5, kernels.MAX_TERMS])
+def test_conversion_and_digits_are_exact(terms: int) -> None:
+    digits = (words(terms, 5) & np.uint64(2**30 - 1)).astype(np.uint32)
+    digits[:, 0], digits[:, 1] = 2**30 - 1, 0
+    weights = [secrets.randbits(300) - 2**299 for _ in range(terms)]
+    weights[0] = prod(PRIMES) - 1
+    constant = -(2**200)
+    residues = Conversion(PRIMES, weights, constant)(digits)
+    expected = [sum(int(d) * w for d, w in zip(c, weights, strict=True)) + constant for c in digits.T]
+    q = prod(PRIMES)
+    assert numbers(residues, PRIMES) == [x % q for x in expected]
+    mixed = basis(PRIMES).to_digits(residues.copy())
+    radix = basis(PRIMES).radix
+    assert [sum(int(d) * r for d, r in zip(c, radix, strict=True)) for c in mixed.T] == [x % q for x in expected]
+    np.testing.assert_array_equal(in_ring(mixed, radix), np.array([x % q % M64 for x in expected], dtype=np.uint64))
 
 
-def test_numbers_of_several_words_are_reduced() -> None:
-    words = Keystream(bytes(32), b"test").words(3, 50)
-    words[:, 0] = (1 << 64) - 1
-    words[:, 1] = 0
-    primes = np.array(ntt_primes(2), dtype=np.uint64)
-    for count in (1, 2, 3):
-        whole = [sum(int(words[k, j]) << (64 * k) for k in range(count)) for j in range(50)]
-        assert kernels.residues(words[:count], primes).tolist() == [[w % int(p) for w in whole] for p in primes]
+def test_residues_of_a_peer_are_checked() -> None:
+    x = np.repeat(np.array(PRIMES, dtype=np.uint32)[:, None] - np.uint32(1), 9, axis=1)
+    assert basis(PRIMES).holds_untrusted(x)
+    x[-1, -1] += 1
+    assert not basis(PRIMES).holds_untrusted(x)
 
 
-@pytest.mark.parametrize(
-    "chosen", [linear_params(), *map(product_params, width(64).primes), product_params(width(22).primes[0])]
-)
-def test_parameters_are_secure_and_hold_the_worst_noise(chosen: Params) -> None:
-    modulus = math.prod(chosen.primes)
-    assert modulus.bit_length() <= MAX_MODULUS_BITS[chosen.n]
-    assert modulus > 2 * chosen.t * (1 << (chosen.flood_bits + 1))
-    assert math.prod(chosen.primes[: chosen.kept]) > 2 * chosen.t * chosen.n
+def product(params: Params, matrix: np.ndarray, vector: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """matrix · vector by the scheme, and the integers that the owner sees."""
+    scene = Scene(params, matrix, vector)
+    return scene.product(), scene.seen()
 
 
-def test_parameters_without_room_are_refused() -> None:
-    with pytest.raises(ProtocolError, match="does not fit its security parameters"):
-        params(4096, 1 << 64, noise=1 << 70, answers=1 << 20)
-    with pytest.raises(AssertionError):
-        Params(4096, ntt_primes(4), 4, 1 << 64, 10)
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 5), (5, 3), (64, 2), (17, 40), (33, 130)])
+@pytest.mark.parametrize("fill", ["random", "largest", "alternating", "zero"])
+def test_products_are_exact_mod_2_64(rows: int, columns: int, fill: str) -> None:
+    if fill == "random":
+        matrix, vector = words(rows, columns), words(columns)
+    else:
+        value = {"largest": 2**63, "alternating": M64 - 1, "zero": 0}[fill]
+        matrix, vector = (np.full(s, value, dtype=np.uint64) for s in ((rows, columns), columns))
+        matrix[::2] += np.uint64(fill == "alternating")
+    got, _ = product(insecure_linear(64, columns), matrix, vector)
+    np.testing.assert_array_equal(got, matrix @ vector)
 
 
-def test_samples_are_of_their_distributions() -> None:
-    chosen = small_params()
-    key = KeyOwner(chosen)
-    primes, draw = key.constants.primes, key._random.words
-    ternary = kernels.ternary(draw(30_000), primes).astype(np.int64)
-    assert set(np.unique(ternary[0])) == {0, 1, int(primes[0]) - 1}
-    assert abs(np.count_nonzero(ternary[0]) / 30_000 - 2 / 3) < 0.02
-    errors = kernels.errors(draw(30_000), primes, np.ones(3, dtype=np.uint64)).astype(np.int64)
-    centred = np.where(
-        errors > primes[:, None].astype(np.int64) // 2, errors - primes[:, None].astype(np.int64), errors
-    )
-    assert np.array_equal(centred[0], centred[2])
-    assert np.abs(centred).max() <= 21
-    assert abs(centred[0].std() - math.sqrt(10.5)) < 0.1
-    assert abs(centred[0].mean()) < 0.1
-    flood = kernels.flood(draw(1, 2000), 40, primes, np.ones(3, dtype=np.uint64))
-    values = kernels.compose(flood, primes, key.constants.inverses).view(np.int64)
-    assert -(1 << 40) <= values.min() < -(1 << 39)
-    assert 1 << 39 < values.max() < 1 << 40
-    uniform = expand(chosen, pair.fresh_seed())
-    assert np.all(uniform < primes[:, None])
-    assert abs(uniform[0].mean() / float(primes[0]) - 0.5) < 0.03
+def test_every_number_of_kept_primes_decrypts() -> None:
+    params = insecure_linear(64, 7)
+    matrix, vector = words(40, 7), words(7)
+    for kept in range(params.kept, len(params.primes) + 1):
+        got, _ = product(replace(params, kept=kept), matrix, vector)
+        np.testing.assert_array_equal(got, matrix @ vector)
 
 
-@pytest.mark.parametrize("t", [1 << 64, ntt_primes(1, 8)[0]])
-def test_messages_come_back(t: int) -> None:
-    chosen = params(8192, t, noise=1 << 30, answers=1 << 10)
-    key = KeyOwner(chosen)
-    constants = key.constants
-    seed, key_seed = pair.fresh_seed(), pair.fresh_seed()
-    message = RNG.integers(0, min(t, 1 << 63), chosen.n).astype(np.uint64)
-    message[:2] = 0, min(t, 1 << 64) - 1
-    plain = (
-        kernels.signed_residues(message, constants.primes)
-        if t == 1 << 64
-        else message[None] % constants.primes[:, None]
-    )
-    cipher = np.stack((key.encrypt(plain, seed), expand(chosen, seed)))
-    zero = np.stack((key.public_key(key_seed), expand(chosen, key_seed)))
-    mask = RNG.integers(0, min(t, 1 << 63), 100).astype(np.uint64)
-    answer = Evaluator(PublicKey(constants, zero)).answer(cipher, mask, slice(0, 100))
-    got = key.decrypt(*answer, slice(0, 100))
-    expected = message[:100] + mask if t == 1 << 64 else (message[:100] + mask) % np.uint64(t)
-    assert np.array_equal(got, expected)
+def test_noise_stays_below_the_worst_case_and_the_mask_is_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors, secrets and inputs all at their extremes: the noise is close to the bound, never above it."""
+    params = insecure_linear(64, 130, keep_all=True)
+
+    def extreme(coins: object, degree: int) -> np.ndarray:
+        return np.full(degree, 2 * ERROR_BOUND, dtype=np.uint32)
+
+    def all_twos(coins: object, degree: int) -> np.ndarray:
+        return np.full((1, degree), 2, dtype=np.uint32)
+
+    def no_mask(coins: object, bits: int, size: int) -> np.ndarray:
+        zero = limbs(coins, bits, size) * np.uint32(0)  # type: ignore[arg-type]
+        zero[(bits - 1) // 30] = np.uint32(1) << np.uint32((bits - 1) % 30)  # cancels the offset
+        return zero
+
+    monkeypatch.setattr("hansa.protocols.mpc.rlwe.packing.errors", extreme)
+    monkeypatch.setattr("hansa.protocols.mpc.rlwe.scheme.errors", extreme)
+    monkeypatch.setattr("hansa.protocols.mpc.rlwe.scheme.ternary", all_twos)
+    monkeypatch.setattr("hansa.protocols.mpc.rlwe.scheme.limbs", no_mask)
+    matrix, vector = np.full((64, 130), M64 - 1, dtype=np.uint64), np.full(130, 2**63, dtype=np.uint64)
+    got, seen = product(params, matrix, vector)
+    np.testing.assert_array_equal(got, matrix @ vector)
+    assert params.noise // 2 < max(abs(v) for v in seen) <= params.noise
+    monkeypatch.undo()
+    _, seen = product(params, matrix, vector)
+    assert max(abs(v) for v in seen) > params.noise * params.returned * 2**36
