@@ -1,8 +1,9 @@
-"""The additive engine with a dealer: every party and the dealer a process of its own, real channels over loopback.
+"""The additive engine: every party, and the dealer if there is one, a process of its own, real channels over loopback.
 
-python benchmarks/additive.py [less mul sigmoid matmul lr] [--parties 2] [--repeat 5] [--n N] [--json]
+python benchmarks/additive.py [less mul sigmoid matmul lr] [--parties 2] [--no-dealer] [--repeat 5] [--n N] [--json]
 
-Seconds are the slowest computing party's median, preprocessing included; that kind's bytes are what the dealer sends.
+Seconds are the slowest computing party's median, preprocessing included. Bytes of that kind are what the dealer sends, or
+without one each party to all others.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from hansa.node.bench_ops import OPERATIONS, Size
 from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.mpc.additive.dealer import serve
 from hansa.protocols.mpc.additive.dealt import Dealt
+from hansa.protocols.mpc.additive.direct import Direct
+from hansa.protocols.mpc.additive.engine import Additive
 from hansa.protocols.mpc.additive.masked import Masked
+from hansa.protocols.mpc.additive.pairwise import Pairwise
 from hansa.protocols.mpc.kernels.__main__ import warm
 from hansa.protocols.mpc.session import Session, open_session
 from hansa.protocols.mpc.transcript import Kind, Transcript
@@ -66,31 +70,38 @@ def rounds(transcript: Transcript, kind: Kind) -> int:
     return sum(cost.rounds for (_, k), cost in transcript.steps.items() if k is kind)
 
 
-async def compute(session: Session, operation: str, size: Size, repeat: int) -> dict[str, Any]:
+async def compute(session: Session, operation: str, size: Size, repeat: int, dealer: bool) -> dict[str, Any]:
     """A computing party: an untimed run, then ``repeat`` timed ones."""
-    correlations = await Dealt.start(session)
-    engine = await Masked.start(session.among(range(session.n_parties - 1)), correlations, FRAC_BITS)
     transcript = session.transcript
     began = time.perf_counter()
+    engine: Additive
+    if dealer:
+        source = await Dealt.start(session)
+        engine = await Masked.start(session.among(range(session.n_parties - 1)), source, FRAC_BITS)
+    else:
+        engine = await Direct.start(session, await Pairwise.start(session), FRAC_BITS)
     work = await OPERATIONS[operation][0](engine, size)
     setup = time.perf_counter() - began
-    seconds, waited, online = [], [], (0, 0)
+    seconds, waited, online, made = [], [], (0, 0), 0
     for _ in range(repeat + 1):
         await engine.session.check_public("bench", operation)
         online = sent(transcript, Kind.ONLINE), rounds(transcript, Kind.ONLINE)
+        made = sent(transcript, Kind.PREPROCESSING)
         dealt = transcript.cost("correlations", Kind.PREPROCESSING).seconds
         start = time.perf_counter()
         await work.timed()
         seconds.append(time.perf_counter() - start)
         online = sent(transcript, Kind.ONLINE) - online[0], rounds(transcript, Kind.ONLINE) - online[1]
+        made = sent(transcript, Kind.PREPROCESSING) - made
         waited.append(transcript.cost("correlations", Kind.PREPROCESSING).seconds - dealt)
     facts = await work.facts()
-    await correlations.finish()
+    await engine.correlations.finish()
     return {
         "seconds": statistics.median(seconds[1:]),
         "preprocessing_seconds": statistics.median(waited[1:]),
         "rounds": online[1],
         "bytes_sent": online[0],
+        "preprocessing_bytes": made,
         "setup_seconds": setup,
         **facts,
     }
@@ -112,7 +123,7 @@ async def take_part(
         if rank == options.parties:
             found = await deal(session, options.repeat)
         else:
-            found = await compute(session, operation, size, options.repeat)
+            found = await compute(session, operation, size, options.repeat, options.dealer)
     for link in links.values():
         await link.close()
     found["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
@@ -126,7 +137,7 @@ def process(*arguments: Any) -> None:
 
 def measure(operation: str, options: argparse.Namespace) -> dict[str, Any]:
     """One operation, in fresh processes."""
-    keys = [KeyPair.generate() for _ in range(options.parties + 1)]
+    keys = [KeyPair.generate() for _ in range(options.parties + options.dealer)]
     publics = [key.public for key in keys]
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in keys]
@@ -144,16 +155,18 @@ def measure(operation: str, options: argparse.Namespace) -> dict[str, Any]:
     found = [here.recv() for here, _ in pipes]
     for each in processes:
         each.join()
-    slowest = max(found[:-1], key=lambda party: party["seconds"])
+    computing = found[: options.parties]
+    slowest = max(computing, key=lambda party: party["seconds"])
     return {
         "bench": operation,
         "engine": "additive",
-        "dealer": True,
+        "dealer": options.dealer,
         "parties": options.parties,
         **slowest,
-        **found[-1],
-        "preprocessing_seconds": max(party["preprocessing_seconds"] for party in found[:-1]),
-        "bytes_sent_per_party": [party["bytes_sent"] for party in found[:-1]],
+        "dealer_bytes_a_run": found[-1].get("dealer_bytes_a_run", 0),
+        "preprocessing_bytes_per_party": [party["preprocessing_bytes"] for party in computing],
+        "preprocessing_seconds": max(party["preprocessing_seconds"] for party in computing),
+        "bytes_sent_per_party": [party["bytes_sent"] for party in computing],
         "peak_rss_mb": [party["peak_rss_mb"] for party in found],
     }
 
@@ -162,6 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("operations", nargs="*", default=["less", "mul", "sigmoid", "matmul", "lr"])
     parser.add_argument("--parties", type=int, default=2)
+    parser.add_argument("--no-dealer", dest="dealer", action="store_false")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--n", type=int)
     parser.add_argument("--batch", type=int)
@@ -172,10 +186,12 @@ def main() -> None:
         if options.json:
             print(json.dumps(found))
             continue
+        beside = [found["dealer_bytes_a_run"]] if options.dealer else found["preprocessing_bytes_per_party"]
         megabytes = "/".join(f"{count / 1e6:.3g}" for count in found["bytes_sent_per_party"])
         print(
-            f"{operation:8} {found['seconds']:.3f} s (waited for the dealer {found['preprocessing_seconds']:.3f}), "
-            f"{found['rounds']} rounds, {megabytes} MB online, dealer {found['dealer_bytes_a_run'] / 1e6:.3g} MB, "
+            f"{operation:8} {found['seconds']:.3f} s (preprocessing {found['preprocessing_seconds']:.3f}), "
+            f"{found['rounds']} rounds, {megabytes} MB online, "
+            f"{'/'.join(f'{count / 1e6:.3g}' for count in beside)} MB preprocessing, "
             f"error {found['max_abs_error']:.2g}, set-up {found['setup_seconds']:.2f} s, "
             f"peak {found['peak_rss_mb']} MB"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.dealt import Dealt
 from hansa.protocols.mpc.additive.direct import Direct
 from hansa.protocols.mpc.additive.masked import Masked
@@ -23,7 +22,7 @@ async def open_engine(
     """The engine ``name`` among the first ``parties`` ranks of the session; a rank after them is the dealer.
 
     ``computing``: the ranks that compute where not all parties do, else empty. When the block ends well, the source of
-    correlations is told that no more are needed. Raises ``ProtocolError`` for an engine that cannot be had.
+    correlations is told that no more are needed.
     """
     dealt = session.n_parties > parties
     institutions = session.among(range(parties)) if dealt else session
@@ -39,11 +38,3 @@ async def open_engine(
     correlations = await Dealt.start(session)
     yield await Masked.start(institutions, correlations, frac_bits)
     await correlations.finish()
-
-
-def _missing(what: str) -> ProtocolError:
-    return ProtocolError(
-        f"the engine {what} cannot compute yet",
-        remedy='name a dealer in the job file, or engine = "replicated" with three parties',
-        what=what,
-    )

@@ -39,6 +39,11 @@ async def a2b(e: Additive, x: Share, bits: int) -> BitShare:
     Rounds: the levels of thirds that N parties make (none for two), and those of ``adder.add``. Each AND costs as
     ``and_bits``: 373 of them for two parties and 64 bits, 93.25 bytes an element; ``bits`` more for each further party.
     """
+    return await add(e, *await two_addends(e, x, bits))
+
+
+async def two_addends(e: Additive, x: Share, bits: int) -> tuple[BitShare, BitShare]:
+    """Two numbers that add up to the lowest ``bits`` bits of each element, flat. Rounds and bytes: see ``a2b``."""
     if not 0 < bits <= 64:
         raise ProtocolError(f"{bits} bits of a ring element", remedy="ask for 1 to 64")
     flat = np.ascontiguousarray(x.parts[0]).reshape(-1)
@@ -47,7 +52,7 @@ async def a2b(e: Additive, x: Share, bits: int) -> BitShare:
     addends = [BitShare((own if rank == e.rank else zero,), x.size) for rank in range(e.session.n_parties)]
     while len(addends) > 2:
         addends = await _thirds(e, addends)
-    return await add(e, addends[0], addends[1])
+    return addends[0], addends[1]
 
 
 async def _thirds(e: Additive, addends: list[BitShare]) -> list[BitShare]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive import two
-from hansa.protocols.mpc.additive.correlations import TOP_BITS
+from hansa.protocols.mpc.additive import live_sigmoid, many, two
+from hansa.protocols.mpc.additive.correlations import TOP_BITS, sigmoid_bits
 from hansa.protocols.mpc.additive.engine import Additive, input_masks
 from hansa.protocols.mpc.additive.matrices import checked
 from hansa.protocols.mpc.additive.pairs import Pair, together
@@ -51,11 +51,6 @@ class Direct(Additive):
     @classmethod
     async def start(cls, session: Session, pairwise: Pairwise, frac_bits: int) -> Direct:
         """Costs as ``input_masks``."""
-        if session.n_parties != 2:
-            raise ProtocolError(
-                f"{session.n_parties} parties cannot compute without a dealer yet",
-                remedy='name a dealer in the job file, or engine = "replicated" with three parties',
-            )
         return cls(session, pairwise, frac_bits, await input_masks(session, frac_bits))
 
     @property
@@ -63,43 +58,59 @@ class Direct(Additive):
         """The one pair that two parties make."""
         return self.pairs[0]
 
-    def _online(self) -> None:
+    def _online(self, *, encryption: bool = True) -> None:
         """Count what pairs do from here on under the step under way."""
         for pair in self.pairs:
-            pair.follow(self.session)
+            pair.follow(self.session, encryption=encryption)
 
     async def truncate(self, x: Linear, bits: int) -> Share:
-        """x / 2^bits for |x| < 2^62: floor or one more, and exact for multiples of 2^bits.
+        """x / 2^bits for |x| < 2^62: floor or up to N - 1 more, exact for multiples of 2^bits.
 
-        z = x + 2^62 is below 2^63, so its two summands wrap around exactly if one of their top bits is set; one of them
-        is divided rounding down, the other rounding up. Rounds and bytes: as ``two.bit_products``.
+        z = x + 2^62 is below 2^63. Each party divides its summand, the first rounding down, the others up; what the sum
+        wraps around is taken off: between two parties it does exactly if one of their top bits is set, else ``many.wraps``.
+        Rounds and bytes: as ``two.bit_products``, or ``many.wraps``.
         """
         check_bits(bits)
         own = x.parts[0].reshape(-1)
         if self.first:
             own = own + OFFSET
-        top = own >> np.uint64(63)
         self._online()
-        both = await two.bit_products(self, top, bits)
+        if self.session.n_parties == 2:
+            top = own >> np.uint64(63)
+            wrapped = top - await two.bit_products(self, top, bits)
+        else:
+            wrapped = (await many.wraps(self, own)).parts[0]
         quotient = own >> np.uint64(bits)
         if self.first:
             quotient -= np.uint64(1 << (62 - bits))
         else:
             quotient += (own & np.uint64((1 << bits) - 1)) != 0
-        return Share((quotient - ((top - both) << np.uint64(64 - bits)),)).reshape(*x.shape)
+        return Share((quotient - (wrapped << np.uint64(64 - bits)),)).reshape(*x.shape)
 
     async def msb(self, x: Share) -> BitShare:
-        """The sign bit of every element, flat, exactly; see ``two.top_bit``."""
-        self._online()
-        return await two.top_bit(self, x.parts[0].reshape(-1), TOP_BITS)
+        """The sign bit of every element, flat, exactly; see ``two.top_bit`` and ``many.top_bit``."""
+        return await self._top_bit(x.parts[0].reshape(-1), TOP_BITS)
+
+    async def signs(self, own: Ring, scale_bits: int) -> Ring:
+        """The words of sign bits of the sum of all parties' ``own``, which may be wrong below 1/16 at that scale."""
+        signs: Ring = (await self._top_bit(own, sigmoid_bits(scale_bits))).parts[0][0]
+        return signs
+
+    async def _top_bit(self, own: Ring, below: int) -> BitShare:
+        self._online(encryption=False)
+        if self.session.n_parties == 2:
+            return await two.top_bit(self, own, below)
+        return await many.top_bit(self, np.ascontiguousarray(own))
 
     async def sigmoid(self, x: Linear, scale_bits: int) -> Share:
-        """The logistic function; see ``two.sigmoid``."""
+        """The logistic function; see ``live_sigmoid.sigmoid``."""
         self._online()
-        return await two.sigmoid(self, x.parts[0].reshape(-1), scale_bits)
+        return await live_sigmoid.sigmoid(self, x.parts[0].reshape(-1), scale_bits)
 
     async def mux(self, bits: BitShare, x: Share, y: Share) -> Share:
-        """x where the bit is 1, else y, flat; costs as ``two.times_bit``."""
+        """x where the bit is 1, else y, flat; costs as ``two.times_bit``, among more parties as ``b2a`` and ``mul``."""
+        if self.session.n_parties > 2:
+            return await super().mux(bits, x, y)
         self._online()
         return y.reshape(-1) + await two.times_bit(self, bits, (x - y).reshape(-1))
 

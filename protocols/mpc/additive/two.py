@@ -13,9 +13,8 @@ import numpy as np
 import trio
 
 from hansa.protocols.mpc.additive.comparison import borrow
-from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT, blocks_of, sigmoid_bits, words_of
+from hansa.protocols.mpc.additive.correlations import blocks_of, words_of
 from hansa.protocols.mpc.additive.pairs import Pair, together
-from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
 from hansa.protocols.mpc.kernels.additive import leaf_choices, leaf_planes, leaf_tables
 from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
 from hansa.protocols.mpc.prf import Keystream
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 PIECE: Final = 1 << 11
 """Words of elements compared at once in a direction (131,072 elements)."""
-TRIG_WIDTH: Final = TRIG_BITS + 2
-"""Bits of a sine at ``TRIG_BITS``, one at most, with its sign."""
 
 
 async def top_bit(e: Direct, own: Ring, below: int) -> BitShare:
@@ -104,50 +101,3 @@ async def times_bit(e: Direct, bits: BitShare, x: Share) -> Share:
         e.pair.sends.correlated(number * (np.uint64(1) - plain - plain)), e.pair.chooses.correlated(own, number.size)
     )
     return Share((plain * number + sent + chosen,))
-
-
-async def sines(e: Direct, own: Ring, scale_bits: int) -> Ring:
-    """A summand of the series 1/2 + sum c_k sin(k x), at twice ``TRIG_BITS``, of x the sum of both parties' ``own``.
-
-    sin(k(u + v)) = sin ku cos kv + cos ku sin kv, each factor known to one party; the coefficients go with the first
-    party's. Rounds and bytes: as ``rlwe.products`` for 6 elements each.
-    """
-    trig = await e.run(64 * own.size, _weighted if e.first else sines_and_cosines, own, scale_bits)
-    flat = trig.reshape(2, HARMONIC_COUNT * own.size)
-    # the first party's (sine, cosine) meet the other's (cosine, sine): a·d + b·c
-    product = await e.pair.cross(flat[0], flat[1], TRIG_WIDTH)
-    total = np.asarray(product.reshape(HARMONIC_COUNT, own.size).sum(axis=0, dtype=np.uint64))
-    if e.first:
-        total += np.uint64(1 << (2 * TRIG_BITS - 1))
-    return total
-
-
-def _weighted(own: Ring, scale_bits: int) -> Ring:
-    trig = sines_and_cosines(own, scale_bits).view(np.int64)
-    weighted: Ring = np.rint(trig * np.array(COEFFICIENTS)[:, None]).astype(np.int64).view(np.uint64)
-    return weighted
-
-
-async def sigmoid(e: Direct, own: Ring, scale_bits: int) -> Share:
-    """1 / (1 + exp(-x)) of the sum of both parties' ``own``, flat, |x| < 2^(62 - scale); error as ``additive.sigmoid``.
-
-    1. The signs of x + 9 and x - 9, from the highest bits; the series, from both parties' sines and cosines.
-    2. The series is truncated to ``frac_bits`` while it is known that x >= 9 becomes a number.
-    3. It is kept between -9 and 9.
-    """
-    check_scale(scale_bits)
-    n, words = own.size, words_of(own.size)
-    end = edge(scale_bits) if e.first else np.uint64(0)
-    both = np.zeros((2, 64 * words), dtype=np.uint64)
-    both[0, :n], both[1, :n] = own + end, own - end
-    smooth, signs = await together(sines(e, own, scale_bits), _signs(e, both.reshape(-1), scale_bits))
-    low, high = signs[:words], signs[words:]
-    cut = await e.truncate(Share((smooth,)), 2 * TRIG_BITS - e.frac_bits)
-    above = await e.b2a(BitShare((high[None] ^ (~np.uint64(0) if e.first else np.uint64(0)),), n))
-    # x < -9 implies x < 9: between them exactly one of the two holds
-    return await times_bit(e, BitShare(((low ^ high)[None],), n), cut) + above.times(1 << e.frac_bits)
-
-
-async def _signs(e: Direct, own: Ring, scale_bits: int) -> Ring:
-    signs: Ring = (await top_bit(e, own, sigmoid_bits(scale_bits))).parts[0][0]
-    return signs

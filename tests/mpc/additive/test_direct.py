@@ -16,7 +16,7 @@ from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.shares import Product, Share
 
 EDGES = np.array([0, 1, 2**64 - 1, 2**63, 2**63 - 1, 2**62, 2**62 - 1, 12345, 2**64 - 12345], dtype=np.uint64)
-PARTIES = [2]
+PARTIES = [2, 3]
 rng = np.random.default_rng(7)
 
 
@@ -120,7 +120,7 @@ async def test_private_matrix_and_bins(n: int, owner: int) -> None:
             assert np.all(histogram - sums < n)
 
 
-@pytest.mark.parametrize("n", PARTIES)
+@pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
 async def test_sigmoid_everywhere(n: int) -> None:
     async def protocol(e: Direct) -> Any:
         found = []

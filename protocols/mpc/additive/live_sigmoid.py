@@ -1,0 +1,93 @@
+"""The logistic function without a dealer: sines and cosines of each party's own summand, multiplied by encryption."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT, words_of
+from hansa.protocols.mpc.additive.pairs import together
+from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
+from hansa.protocols.mpc.shares import BitShare, Ring, Share
+
+if TYPE_CHECKING:
+    from hansa.protocols.mpc.additive.direct import Direct
+
+TRIG_WIDTH: Final = TRIG_BITS + 2
+"""Bits of a sine at ``TRIG_BITS``, one at most, with its sign."""
+
+
+async def sigmoid(e: Direct, own: Ring, scale_bits: int) -> Share:
+    """1 / (1 + exp(-x)) of the sum of all parties' ``own``, flat, |x| < 2^(62 - scale); error as ``additive.sigmoid``.
+
+    1. The signs of x + 9 and x - 9, between two parties from the highest bits, and the series.
+    2. The series is truncated to ``frac_bits``, and x >= 9 becomes a number.
+    3. The series is kept where x is between -9 and 9.
+
+    Rounds and bytes: as the parts: ``_series``, ``msb`` of twice as many elements, ``truncate``, ``b2a`` and ``mux``.
+    """
+    check_scale(scale_bits)
+    n, words = own.size, words_of(own.size)
+    end = edge(scale_bits) if e.first else np.uint64(0)
+    both = np.zeros((2, 64 * words), dtype=np.uint64)
+    both[0, :n], both[1, :n] = own + end, own - end
+    if e.session.n_parties == 2:  # neither needs the engine's session but for the signs' tree
+        smooth, signs = await together(_series(e, own, scale_bits), e.signs(both.reshape(-1), scale_bits))
+    else:
+        smooth, signs = await _series(e, own, scale_bits), await e.signs(both.reshape(-1), scale_bits)
+    low, high = signs[:words], signs[words:]
+    cut = await e.truncate(Share((smooth,)), 2 * TRIG_BITS - e.frac_bits)
+    above = await e.b2a(BitShare((high[None] ^ (~np.uint64(0) if e.first else np.uint64(0)),), n))
+    # x < -9 implies x < 9: between them exactly one of the two holds
+    kept = await e.mux(BitShare(((low ^ high)[None],), n), cut, e.public(np.zeros(n, dtype=np.uint64)))
+    return kept + above.times(1 << e.frac_bits)
+
+
+async def _series(e: Direct, own: Ring, scale_bits: int) -> Ring:
+    """A summand of 1/2 + sum c_k sin(k x), at twice ``TRIG_BITS``, of x the sum of all parties' ``own``.
+
+    sin(k(u + v)) = sin ku cos kv + cos ku sin kv and cos(k(u + v)) = cos ku cos kv - sin ku sin kv, for u the sum of the parties
+    so far, shared among all, and v the next one's, known to it. The last one's have the coefficients, and need no cosine of
+    the sum.
+
+    Rounds and bytes: as ``rlwe.products`` for 6 elements each between two parties; among more for 12 between the first two,
+    then for 12 (of 64 bits), for the last one 6, between each next one and all others, and ``truncate`` between.
+    """
+    last = e.session.n_parties - 1
+    trig = await e.run(64 * own.size, sines_and_cosines, own, scale_bits)
+    if e.rank == last:
+        trig = _weighted(trig)
+    own_sin, own_cos = trig.reshape(2, HARMONIC_COUNT * own.size)
+    none = np.zeros_like(own_sin)
+    sin, cos = (own_sin, own_cos) if e.first else (none, none)
+    product: Ring = none
+    for joining in range(1, last + 1):
+        bits = TRIG_WIDTH if joining == 1 else 64
+        wanted = [(sin, cos)] if joining == last else [(sin, cos), (cos, np.uint64(0) - sin)]
+        # what each other party has of the sum, (a, b), meets the joining one's (sine, cosine): a·cos + b·sin
+        left = np.concatenate([a for a, _ in wanted]), np.concatenate([b for _, b in wanted])
+        right = np.tile(own_sin, len(wanted)), np.tile(own_cos, len(wanted))
+        others = [pair for pair in e.pairs if joining > 1 or pair.peer == 0]  # at first only one party has anything
+        if e.rank == joining:
+            products = await together(*(pair.cross(*right, bits) for pair in others))
+            product = np.asarray(left[0] * right[1] + left[1] * right[0], dtype=np.uint64)
+            for summand in products:
+                product += summand
+        elif joining > 1 or e.first:
+            (pair,) = (pair for pair in e.pairs if pair.peer == joining)
+            product = await pair.cross(*left, bits)
+        else:
+            product = np.zeros(left[0].size, dtype=np.uint64)
+        if joining < last:
+            sin, cos = (await e.truncate(Share((product,)), TRIG_BITS)).parts[0].reshape(2, -1)
+    total = np.asarray(product.reshape(HARMONIC_COUNT, own.size).sum(axis=0, dtype=np.uint64))
+    if e.first:
+        total += np.uint64(1 << (2 * TRIG_BITS - 1))
+    return total
+
+
+def _weighted(trig: Ring) -> Ring:
+    """Sines and cosines times the series' coefficients, rounded."""
+    weighted: Ring = np.rint(trig.view(np.int64) * np.array(COEFFICIENTS)[:, None]).astype(np.int64).view(np.uint64)
+    return weighted
