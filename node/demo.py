@@ -1,7 +1,8 @@
-"""`hansa demo`: three institutions, three daemons, one model, one table; and nothing left behind."""
+"""`hansa demo`: institutions with a daemon each, one model, one table; and nothing left behind."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -21,6 +22,8 @@ from hansa.node.local_league import LocalNode, introduce, running
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 DATASET = "customers"
+ENGINE_PARTIES = 3
+"""For which the examples' engine is."""
 POLICY = """\
 default = "refuse"
 
@@ -50,16 +53,19 @@ class DemoResult:
     total_seconds: float
 
 
-def run(data: Path | None, label: str | None, *, tell: Tell, watch: Watch, keep: bool = False) -> DemoResult:
-    """Run the whole story. ``tell`` gets a line a stage, ``watch`` the job's events. With ``keep`` the homes stay."""
+def run(
+    data: Path | None, label: str | None, *, tell: Tell, watch: Watch, engine: str | None = None, keep: bool = False
+) -> DemoResult:
+    """Run the whole story. ``engine``: another than the job file's. ``tell`` gets a line a stage, ``watch`` the job's
+    events. With ``keep`` the homes stay."""
     began = time.monotonic()
     with _folder(keep, tell) as folder:
         tables = breast_cancer(_made(folder / "tables")) if data is None else from_folder(data, label)
-        text, file = job_text(tables, given=data is not None)
+        text, file = job_text(tables, given=data is not None, engine=engine)
         job = jobfile.parse(text, file)
         datasets = {party.name: party.dataset for party in job.parties}
         nodes = [LocalNode(table.party, folder / table.party) for table in tables.tables]
-        tell(f"{', '.join(node.name for node in nodes)}: three daemons with keys, data and policies of their own")
+        tell(f"{', '.join(node.name for node in nodes)}: daemons with keys, data and policies of their own")
         for node in nodes:
             node.make(policy=POLICY)
         with running(nodes):
@@ -84,8 +90,11 @@ def run(data: Path | None, label: str | None, *, tell: Tell, watch: Watch, keep:
     return DemoResult(tables, final, costs, tuple(final["leakage"]), found, seconds, time.monotonic() - began)
 
 
-def job_text(tables: Tables, *, given: bool) -> tuple[str, str]:
-    """The job file to submit, and its name: the example's, its parties replaced for a folder of the user's own."""
+def job_text(tables: Tables, *, given: bool, engine: str | None) -> tuple[str, str]:
+    """The job file to submit, and its name: the example's, its parties replaced for a folder of the user's own.
+
+    The engine is ``engine``, or the example's where its number of parties is right, else "auto".
+    """
     names = {table.party for table in tables.tables}
     file = EXAMPLES / ("credit-default.toml" if given else "breast-cancer.toml")
     try:
@@ -96,6 +105,10 @@ def job_text(tables: Tables, *, given: bool) -> tuple[str, str]:
             remedy="clone hansa and run `make demo` there",
             file=str(file),
         ) from error
+    if engine is None and len(names) != ENGINE_PARTIES:
+        engine = "auto"
+    if engine is not None:
+        text = re.sub(r"(?m)^engine = .*$", f'engine = "{engine}"', text)
     parsed = jobfile.parse(text, file.name)
     if {party.name for party in parsed.parties} == names and _label_of(parsed) == (tables.owner, tables.label):
         return text, file.name

@@ -11,7 +11,7 @@ from hansa.algorithms.errors import DataError
 from hansa.node.errors import MissingExtra
 
 LABELS = ("label", "target", "default", "y")
-PARTIES = 3
+PARTIES = range(2, 6)
 KEPT = 0.92
 """Each institution knows this part of the patients."""
 _SHUFFLE = 2026
@@ -78,10 +78,10 @@ def from_folder(folder: Path, label: str | None) -> Tables:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}", remedy="hansa demo --data FOLDER", file=str(folder))
     paths = sorted(folder.glob("*.csv"))
-    if len(paths) != PARTIES:
+    if len(paths) not in PARTIES:
         raise DataError(
-            f"{folder} holds {len(paths)} CSV files; the demo takes three, one an institution",
-            remedy="put exactly three .csv files there, named after their institutions",
+            f"{folder} holds {len(paths)} CSV files; the demo takes two to five, one an institution",
+            remedy="put two to five .csv files there, named after their institutions",
             file=str(folder),
         )
     tables = [Table(path.stem, path, _header(path)) for path in paths]

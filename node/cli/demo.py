@@ -1,4 +1,4 @@
-"""hansa demo: three institutions train a model on real data."""
+"""hansa demo: institutions train a model on real data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hansa.config.vocabulary import ENGINES
 from hansa.node.cli.output import emit, say, style
 from hansa.node.cli.parser import command
 from hansa.node.cli.table import table
@@ -16,7 +17,8 @@ ABOUT = """\
 Starts three real daemons on this machine, each with its own keys, policy and table: a clinic (which knows the
 diagnosis), a laboratory and an imaging centre, who know different patients and different findings. They meet, agree on
 examples/breast-cancer.toml, find their common patients and train a logistic regression under MPC; then everything is
-stopped and removed. With --data, the same on your own folder of three CSV files, one an institution."""
+stopped and removed. With --data, the same on your own folder of two to five CSV files, one an institution. --engine
+replaces the job file's engine."""
 
 
 def register(subparsers: Any) -> None:
@@ -30,8 +32,9 @@ def register(subparsers: Any) -> None:
         examples=["hansa demo", "hansa demo --data ./tables --label default", "hansa demo --json"],
         then="hansa net up -n 3   (the same by hand)",
     )
-    parser.add_argument("--data", metavar="FOLDER", help="three CSV files; the key is the column they all share")
+    parser.add_argument("--data", metavar="FOLDER", help="CSV files; the key is the column they all share")
     parser.add_argument("--label", metavar="COL", help="the label (default: label, target, default or y)")
+    parser.add_argument("--engine", choices=("auto", *ENGINES), help="the engine (default: the job file's)")
     parser.add_argument("--keep", action="store_true", help="keep homes and logs, and say where")
 
 
@@ -41,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     live = _Live(quiet=args.json)
     data = Path(args.data).expanduser() if args.data else None
-    result = demo.run(data, args.label, tell=live.tell, watch=live.watch, keep=args.keep)
+    result = demo.run(data, args.label, tell=live.tell, watch=live.watch, engine=args.engine, keep=args.keep)
     live.end()
     emit(args, _json(result), lambda: _lines(result))
     return 0
@@ -87,7 +90,7 @@ class _Live:
 
 
 def _json(result: Any) -> dict[str, Any]:
-    metrics = result.job["metrics"]
+    job, metrics = result.job, result.job["metrics"]
     return {
         "auc": metrics["auc"],
         "ks": metrics["ks"],
@@ -105,6 +108,7 @@ def _json(result: Any) -> dict[str, Any]:
         "rounds": {party: cost["rounds"] for party, cost in result.costs.items()},
         "bytes_sent": {party: cost["bytes_sent"] for party, cost in result.costs.items()},
         "learnt": list(result.learnt),
+        "engine": job["contract"]["engine"],
         "job": result.job["job"],
     }
 
@@ -128,13 +132,15 @@ def _lines(result: Any) -> list[str]:
         "",
         *table(("who trains", "AUC", "KS", "accuracy", "log-loss"), rows, right=_RIGHT),
         "",
-        style("* the same training on all tables in one place, which only this demo can do: it owns all three", "dim"),
+        style("* the same training on all tables in one place, which only this demo can do: it owns them all", "dim"),
         "",
         *table(("party", "time", "rounds", "sent"), costs, right=["time", "rounds", "sent"]),
         f"training itself took {duration(result.train_seconds)}; all of the demo {duration(result.total_seconds)}",
         "",
         "What left each house, besides ciphertext and uniformly random shares:",
         *(f"  • {text}" for text in result.learnt),
+        f"Whom it took trust in (engine {job['contract']['engine']}):",
+        *(f"  • {text}" for text in job["trust"]),
         "",
         style("next: hansa net up -n 3   (the same by hand)", "dim"),
     ]

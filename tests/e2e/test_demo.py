@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from hansa.node.demo_data import breast_cancer
+
 CREDIT = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "credit-default"
 
 
@@ -48,6 +50,18 @@ def test_an_unusable_folder_is_one_sentence_and_a_way_on(tmp_path: Path) -> None
     assert "holds 0 CSV files" in done.stderr
     assert "next:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_institutions_need_nobody_else(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the extra 'demo' is not installed")
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    breast_cancer(folder)
+    (folder / "imaging.csv").unlink()
+    found = checked(hansa("demo", "--json", "--data", str(folder), "--label", "malignant", tmp=tmp_path), tmp_path)
+    assert found["engine"] == "additive"
+    assert set(found["bytes_sent"]) == {"clinic", "laboratory"}
+    assert found["auc"] == pytest.approx(found["auc_pooled"], abs=0.002)
 
 
 @pytest.mark.slow
