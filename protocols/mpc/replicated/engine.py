@@ -109,8 +109,9 @@ class Replicated:
 
     def add_public(self, x: Share, values: Ring | int) -> Share:
         """x plus a public value. Local."""
-        flat = np.broadcast_to(np.asarray(values, dtype=np.uint64), x.shape)
-        return x + self.public(np.ascontiguousarray(flat))
+        value = np.uint64(values % (1 << 64)) if isinstance(values, int) else values
+        (first, second), flat = x.parts, np.broadcast_to(value, x.shape)
+        return Share((first + flat if self.rank == 0 else first, second + flat if self.rank == PARTIES - 1 else second))
 
     def random(self, shape: tuple[int, ...]) -> Share:
         """Uniform ring elements that no party knows, from the keystreams. Local."""
