@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from hansa.algorithms.cost_direct import BYTES_PER_SECOND, direct
+
 POINT_SECONDS = 110e-6
 """One exponentiation with its check, on one core."""
 ROUND_SECONDS = 0.4e-3
@@ -24,19 +26,19 @@ STOCK_BYTES = 8 << 20
 """What a dealer has sent ahead in the end, at most."""
 WORKER_MB = 150
 DEALT_MB = 64
+DIRECT_MB = 150
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Per party: rounds (messages that wait for one another), bytes sent, megabytes held, seconds.
 
-    ``preprocessing_bytes`` are what a dealer sends beside; None where the parties make their correlations themselves,
-    which neither these bytes nor the seconds hold.
+    ``preprocessing_bytes`` are what a dealer sends beside, or without one each party for correlations.
     """
 
     rounds: int
     bytes_per_party: int
-    preprocessing_bytes: int | None
+    preprocessing_bytes: int
     memory_mb: int
     seconds: float
 
@@ -62,6 +64,12 @@ class _Training:
     @property
     def test(self) -> int:
         return self.rows - self.train
+
+    @property
+    def sizes(self) -> list[int]:
+        """The batches of an epoch."""
+        whole, rest = divmod(self.train, self.batch_size)
+        return [self.batch_size] * whole + [rest] * bool(rest)
 
     @property
     def words(self) -> int:
@@ -91,15 +99,20 @@ def estimate(
     widths = [columns[0] + 1, *columns[1:]]
     job = _Training(rows, rows - math.ceil(test_fraction * rows), widths, epochs, batch_size)
     n, width = job.n_parties, sum(widths)
-    rounds, sent = _additive(job) if engine == "additive" else _replicated(job)
+    dealt = held = 0
+    work = rows * (2 * n - 1) * POINT_SECONDS + epochs * job.train * width * 2 / MULTIPLICATIONS_PER_SECOND
+    if engine == "additive" and not dealer:
+        made = direct(job.sizes, epochs, job.test, widths)
+        rounds, sent, dealt, held = made.rounds, made.sent, made.correlations, made.held + (DIRECT_MB << 20)
+        work += (sent + dealt) / BYTES_PER_SECOND
+    elif engine == "additive":
+        (rounds, sent), dealt, held = _additive(job), _dealt(job), DEALT_MB << 20
+    else:
+        rounds, sent = _replicated(job)
     rounds += 4 + (3 * n - 1) + n
     sent += 32 * rows * 3 * (n - 1)
-    dealt = None if engine == "additive" else 0
-    if dealer:
-        dealt = _dealt(job)
-    work = rows * (2 * n - 1) * POINT_SECONDS + epochs * job.train * width * 2 / MULTIPLICATIONS_PER_SECOND
-    seconds = work + rounds * (latency_s + ROUND_SECONDS) + (sent + (dealt or 0)) / bytes_per_s
-    memory = WORKER_MB + (DEALT_MB if dealer else 0) + (8 * rows * width * 3 + 200 * rows * n) // 1_000_000
+    seconds = work + rounds * (latency_s + ROUND_SECONDS) + (sent + dealt) / bytes_per_s
+    memory = WORKER_MB + (held + 8 * rows * width * 3 + 200 * rows * n) // 1_000_000
     return Estimate(rounds, sent, dealt, memory, seconds)
 
 

@@ -147,10 +147,8 @@ class Proposals:
         return warnings
 
 
-def _correlations(contract: Contract, dealt: int | None) -> list[str]:
+def _correlations(contract: Contract, made: int) -> list[str]:
     """What the correlations cost, where the engine needs some."""
-    if dealt is None:
-        return ["making correlated random numbers without a dealer comes on top, in traffic and time"]
-    return (
-        [f"{dealt / 1e6:.1f} MB more sent by {contract.dealer.name}, who deals"] if contract.dealer is not None else []
-    )
+    if contract.dealer is not None:
+        return [f"{made / 1e6:.1f} MB more sent by {contract.dealer.name}, who deals"]
+    return [f"{made / 1e6:.1f} MB more sent by each party for correlated random numbers"] if made else []

@@ -178,12 +178,37 @@ def test_the_size_of_a_message_is_that_of_the_protocol() -> None:
     assert cost.PADDED_WORDS == matrices.BLOCK_WORDS
 
 
-def test_what_peers_make_themselves_is_not_guessed() -> None:
-    numbers: dict[str, Any] = {"rows": 1000, "columns": [3, 3], "epochs": 2, "batch_size": 64, "test_fraction": 0.2}
-    made = cost.estimate(engine="additive", dealer=False, latency_s=0.001, bytes_per_s=1e8, **numbers)
-    dealt = cost.estimate(engine="additive", dealer=True, latency_s=0.001, bytes_per_s=1e8, **numbers)
-    assert made.preprocessing_bytes is None
-    assert (made.rounds, made.bytes_per_party) == (dealt.rounds, dealt.bytes_per_party)
+@pytest.mark.parametrize(("n", "batch"), [(2, 64), pytest.param(3, 64, marks=pytest.mark.slow)])
+async def test_what_a_job_without_a_dealer_is_said_to_cost(n: int, batch: int) -> None:
+    """Within a quarter; what is made ahead of need is up to twice what is used."""
+    league = League("additive", False, n)
+    league.terms = replace(league.terms, weights="owner", params={**league.terms.params, "batch_size": batch})
+
+    async def train(e: Any, rank: int) -> Any:
+        return await pipeline.train(e, league.terms, league.tables[rank], Quiet(), Kept())
+
+    _, sessions = await league.run(train, "train")
+    expected = cost.estimate(
+        engine="additive",
+        dealer=False,
+        rows=ROWS,
+        columns=[COLUMNS] * n,
+        epochs=2,
+        batch_size=batch,
+        test_fraction=0.2,
+        latency_s=0.001,
+        bytes_per_s=1e8,
+    )
+    rounds, sent = (
+        max(column) for column in zip(*(spent(session.transcript, Kind.ONLINE) for session in sessions), strict=True)
+    )
+    setup, made = (
+        max(column)
+        for column in zip(*(spent(session.transcript, Kind.PREPROCESSING) for session in sessions), strict=True)
+    )
+    assert rounds + setup <= 1.25 * expected.rounds <= 1.25 * 1.25 * (rounds + setup)
+    assert sent <= 1.25 * expected.bytes_per_party <= 1.25 * 1.25 * sent
+    assert made <= 1.25 * expected.preprocessing_bytes <= 1.25 * 2 * made
 
 
 async def test_an_interrupted_job_goes_on_with_other_correlations() -> None:
