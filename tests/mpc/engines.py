@@ -1,4 +1,4 @@
-"""Every engine in one process: ``ENGINES[name](n_parties)`` runs a protocol at all computing parties."""
+"""Every engine in one process: ``ENGINES[name](protocol)`` runs a protocol at all parties but a dealer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hansa.protocols.mpc.additive.masked import Masked
 from hansa.protocols.mpc.additive.pairwise import Pairwise
 from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.guests import WithGuests
 from hansa.protocols.mpc.session import Session
 
 FRAC_BITS = 18
@@ -69,4 +70,24 @@ def additive_direct(n_parties: int = 2) -> Run:
     return run
 
 
-ENGINES: Mapping[str, Callable[[int], Run]] = {"replicated": replicated, "additive+dealer": additive_dealt}
+def with_guests(n_parties: int = 4) -> Run:
+    """The replicated engine of ranks 0, 1 and the last, all others being guests; what a guest holds are zeros."""
+
+    async def run(protocol: Protocol, **options: Any) -> list[Any]:
+        async def party(session: Session) -> Any:
+            return await protocol(await WithGuests.start(session, (0, 1, n_parties - 1), FRAC_BITS))
+
+        async with parties(n_parties, **options) as sessions:
+            return await run_parties(sessions, party)
+
+    return run
+
+
+ENGINES: Mapping[str, Run] = {
+    "replicated": replicated(),
+    "replicated with a guest": with_guests(),
+    "additive, dealer, 2": additive_dealt(2),
+    "additive, dealer, 4": additive_dealt(4),
+    "additive, 2": additive_direct(2),
+}
+"""What tests/mpc/conformance holds to one suite."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.adder import add
 from hansa.protocols.mpc.kernels.bits import slice_bits
+from hansa.protocols.mpc.shapes import check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Share, stack_planes
 
 if TYPE_CHECKING:
@@ -20,11 +20,8 @@ async def and_bits(e: Additive, x: BitShare, y: BitShare) -> BitShare:
 
     Rounds: 1. Bytes sent per party: 16·planes·words·(n_parties - 1). Preprocessing: planes·words bit triples.
     """
+    check_planes(x, y)
     shape = x.parts[0].shape
-    if y.parts[0].shape != shape or y.length != x.length:
-        raise ProtocolError(
-            f"AND of {x.planes} x {x.length} and {y.planes} x {y.length} bits", remedy="give both one shape"
-        )
     a, b, c = await e.correlations.bit_triples(int(x.parts[0].size), 1)
     left, right = x.parts[0].reshape(-1), y.parts[0].reshape(-1)
     d, f = await e.xors(left ^ a, right ^ b[0])
@@ -44,8 +41,7 @@ async def a2b(e: Additive, x: Share, bits: int) -> BitShare:
 
 async def two_addends(e: Additive, x: Share, bits: int) -> tuple[BitShare, BitShare]:
     """Two numbers that add up to the lowest ``bits`` bits of each element, flat. Rounds and bytes: see ``a2b``."""
-    if not 0 < bits <= 64:
-        raise ProtocolError(f"{bits} bits of a ring element", remedy="ask for 1 to 64")
+    check_width(bits)
     flat = np.ascontiguousarray(x.parts[0]).reshape(-1)
     own = await e.run(8 * flat.size, slice_bits, flat, 0, bits)
     zero = np.zeros_like(own)

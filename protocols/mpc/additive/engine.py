@@ -23,6 +23,7 @@ from hansa.protocols.mpc.additive.hints import OwnedBins
 from hansa.protocols.mpc.kernels.additive import beaver
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.shapes import check_factors
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
 
 T = TypeVar("T")
@@ -147,8 +148,7 @@ class Additive(ABC):
 
         Rounds: 1. Bytes sent per party: 16·size·(n_parties - 1). Preprocessing: a triple each.
         """
-        if x.shape != y.shape:
-            raise ProtocolError("factors of different shapes", remedy="report this as a bug")
+        check_factors(x, y)
         a, b, c = await self.correlations.triples(x.size)
         d, f = await self.sums(x.parts[0].reshape(-1) - a, y.parts[0].reshape(-1) - b)
         return Product(((await self.run(x.size, beaver, d, f, a, b, c, self.first)).reshape(x.shape),))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels.ring import matmul as multiply
+from hansa.protocols.mpc.shapes import check_matrices
 from hansa.protocols.mpc.shares import Product, Share
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ async def matmul(e: Additive, x: Share, y: Share) -> Product:
     Rounds: 1. Bytes sent per party: 8·(n·k·ceil(m/1024) + k·m·ceil(n/1024))·(n_parties - 1).
     Preprocessing: a matrix triple a tile. Memory: as what is sent, besides the result.
     """
-    if len(x.shape) != 2 or len(y.shape) != 2 or x.shape[1] != y.shape[0]:
-        raise ProtocolError("matrices that do not fit each other", remedy="report this as a bug")
+    check_matrices(x, y)
     n, k, m = x.shape[0], x.shape[1], y.shape[1]
     tiles = [(r, i, c) for r in _tiles(n) for i in _tiles(k) for c in _tiles(m)]
     out = np.zeros((n, m), dtype=np.uint64)

@@ -1,12 +1,12 @@
 """What algorithms compute with: operators on shares, written once on ``engine.Engine``, so that every engine has them.
 
 Numbers are fixed point with ``engine.frac_bits`` fraction bits (12 to 20 where an operator divides, exponentiates or
-takes roots); nothing is opened by any operator. docs/protocols.md, "Operators", has the table of costs and errors.
+takes roots); nothing is opened by any operator. What needs no more than one method of the engine is called there: ``truncate``,
+``less``, ``msb``, ``a2b``, ``b2a``, ``and_bits``, ``sigmoid``. docs/protocols.md, "Operators", has the table of costs and errors.
 """
 
-from hansa.protocols.mpc.operators.arithmetic import inner, integer_product, matmul, mul, product, square, truncate
+from hansa.protocols.mpc.operators.arithmetic import inner, integer_product, matmul, mul, product, square
 from hansa.protocols.mpc.operators.bits import (
-    and_bits,
     b2a_planes,
     bits_to_ring,
     equal,
@@ -26,7 +26,6 @@ from hansa.protocols.mpc.operators.sorting import permute, shuffle, sort
 
 __all__ = [
     "Ranked",
-    "and_bits",
     "argmax",
     "auc",
     "b2a_planes",
@@ -59,6 +58,5 @@ __all__ = [
     "sqrt",
     "square",
     "top_k",
-    "truncate",
     "uniform",
 ]

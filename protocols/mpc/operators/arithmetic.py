@@ -16,8 +16,6 @@ async def product(e: Engine, x: Share, y: Share, bits: int) -> Share:
 
     Rounds and bytes: those of the engine's ``mul`` and ``truncate`` (replicated: 2 rounds, 16 bytes an element).
     """
-    if x.shape != y.shape:
-        raise ProtocolError(f"factors of shapes {x.shape} and {y.shape}", remedy="give both one shape (``broadcast``)")
     return await e.truncate(await e.mul(x, y), bits)
 
 
@@ -36,8 +34,6 @@ async def integer_product(e: Engine, x: Share, y: Share) -> Share:
 
     Rounds and bytes: those of the engine's ``mul`` and ``reshare`` (replicated: 1 round, 8 bytes an element).
     """
-    if x.shape != y.shape:
-        raise ProtocolError(f"factors of shapes {x.shape} and {y.shape}", remedy="give both one shape (``broadcast``)")
     return await e.reshare(await e.mul(x, y))
 
 
@@ -58,13 +54,4 @@ async def matmul(e: Engine, x: Share, y: Share) -> Share:
 
     Rounds and bytes: those of the engine's ``matmul``, and of ``truncate`` for the n·m entries of the result.
     """
-    if len(x.shape) != 2 or len(y.shape) != 2 or x.shape[1] != y.shape[0]:
-        raise ProtocolError(f"matrices of shapes {x.shape} and {y.shape}", remedy="give (n, k) and (k, m)")
     return await e.truncate(await e.matmul(x, y), e.frac_bits)
-
-
-async def truncate(e: Engine, x: Share, bits: int) -> Share:
-    """x / 2^bits: floor or one more, for |x| < 2^62; costs as the engine's ``truncate``. ``bits``: 1 to 61."""
-    if not 0 < bits < 62:
-        raise ProtocolError(f"truncation by {bits} bits", remedy="truncate by 1 to 61 bits")
-    return await e.truncate(x, bits)

@@ -20,15 +20,8 @@ def not_bits(e: Engine, x: BitShare) -> BitShare:
     return x ^ e.public_bits(np.full(x.parts[0].shape, ALL_ONES), x.length)
 
 
-async def and_bits(e: Engine, x: BitShare, y: BitShare) -> BitShare:
-    """AND, plane by plane. Rounds: 1. Bytes: an AND a plane."""
-    _same(x, y)
-    return await e.and_bits(x, y)
-
-
 async def or_bits(e: Engine, x: BitShare, y: BitShare) -> BitShare:
     """OR, plane by plane: x ^ y ^ (x & y). Rounds: 1. Bytes: an AND a plane."""
-    _same(x, y)
     return x ^ y ^ await e.and_bits(x, y)
 
 
@@ -118,11 +111,6 @@ def with_ones_below(e: Engine, bits: BitShare) -> BitShare:
 
 def _halves(words: int) -> tuple[slice, slice]:
     return slice(0, words), slice(words, 2 * words)
-
-
-def _same(x: BitShare, y: BitShare) -> None:
-    if x.parts[0].shape != y.parts[0].shape or x.length != y.length:
-        raise ProtocolError(f"{x.planes} x {x.length} bits with {y.planes} x {y.length}", remedy="give both one shape")
 
 
 def _fits(bits: BitShare, x: Share) -> None:

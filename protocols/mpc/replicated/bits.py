@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.adder import sum_from
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.kernels.ring import cross_and
+from hansa.protocols.mpc.shapes import check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ async def a2b(e: Replicated, x: Share, bits: int) -> BitShare:
     Rounds: 2 + ceil(log2(bits - 1)). Bytes sent per party: 8·words for each AND of ``adder.sum_from`` (310 for 64 bits,
     181 for 45), and 8·words·bits by P0, 8·words·(bits - 1) by P1 and P2 each: 46.75 an element for 64 bits, 28.3 for 45.
     """
-    if not 0 < bits <= 64:
-        raise ProtocolError(f"{bits} bits of a ring element", remedy="ask for 1 to 64")
+    check_width(bits)
     u, v = await addends(e, x, bits)
     below = bits - 1
     generate = await and_of_addends(e, u[:below], v[:below])
@@ -84,11 +83,8 @@ async def and_bits(e: Replicated, x: BitShare, y: BitShare) -> BitShare:
 
     Rounds: 1. Bytes sent per party: 8·planes·words.
     """
+    check_planes(x, y)
     shape = x.parts[0].shape
-    if y.parts[0].shape != shape or y.length != x.length:
-        raise ProtocolError(
-            f"AND of {x.planes} x {x.length} and {y.planes} x {y.length} bits", remedy="give both one shape"
-        )
     size = int(x.parts[0].size)
     mask = e.key_own.words(size) ^ e.key_next.words(size)
     flat = [np.ascontiguousarray(part).reshape(-1) for part in (*x.parts, *y.parts)]

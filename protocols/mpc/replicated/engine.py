@@ -23,6 +23,7 @@ from hansa.protocols.mpc.replicated import bits as binary
 from hansa.protocols.mpc.replicated import comparison, truncation
 from hansa.protocols.mpc.replicated import sigmoid as logistic
 from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.shapes import check_factors, check_matrices
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
 
 PARTIES = 3
@@ -153,15 +154,13 @@ class Replicated:
 
     def cross(self, x: Share, y: Share) -> Ring:
         """This party's summand of x·y."""
-        if x.shape != y.shape:
-            raise ProtocolError("factors of different shapes", remedy="report this as a bug")
+        check_factors(x, y)
         flat = [np.ascontiguousarray(part).reshape(-1) for part in (*x.parts, *y.parts)]
         return cross_product(flat[0], flat[1], flat[2], flat[3]).reshape(x.shape)
 
     async def matmul(self, x: Share, y: Share) -> Product:
         """``x @ y`` of shared matrices, unreduced. Local."""
-        if len(x.shape) != 2 or len(y.shape) != 2 or x.shape[1] != y.shape[0]:
-            raise ProtocolError(f"matrices of shapes {x.shape} and {y.shape}", remedy="give (n, k) and (k, m)")
+        check_matrices(x, y)
         (x0, x1), (y0, y1) = x.parts, y.parts
         return Product((await self.run(matmul, x0, y0 + y1) + await self.run(matmul, x1, y0),))
 

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
+from hansa.protocols.mpc.masked import check_bits
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.replicated.engine import PARTIES, Replicated
 from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.shapes import check_factors, check_matrices, check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
 
 _GUEST_STATE: Final = b"\x01guest"
@@ -169,10 +171,12 @@ class WithGuests:
 
     async def mul(self, x: Share, y: Share) -> Product:
         """Elementwise product. Local."""
+        check_factors(x, y)
         return _shadow_product(x.shape) if self._inner is None else await self._inner.mul(x, y)
 
     async def matmul(self, x: Share, y: Share) -> Product:
         """``x @ y`` of shared matrices. Local."""
+        check_matrices(x, y)
         return _shadow_product((x.shape[0], y.shape[1])) if self._inner is None else await self._inner.matmul(x, y)
 
     def as_product(self, x: Linear) -> Product:
@@ -185,6 +189,7 @@ class WithGuests:
 
     async def truncate(self, x: Linear, bits: int) -> Share:
         """x / 2^bits."""
+        check_bits(bits)
         return _shadow(x.shape) if self._inner is None else await self._inner.truncate(x, bits)
 
     # --- what stays with its owner -------------------------------------------------------------------------------
@@ -262,10 +267,12 @@ class WithGuests:
 
     async def and_bits(self, x: BitShare, y: BitShare) -> BitShare:
         """AND, plane by plane."""
+        check_planes(x, y)
         return _shadow_bits(x.length, x.planes) if self._inner is None else await self._inner.and_bits(x, y)
 
     async def a2b(self, x: Share, bits: int) -> BitShare:
         """The lowest bits of every element, flat."""
+        check_width(bits)
         return _shadow_bits(x.size, bits) if self._inner is None else await self._inner.a2b(x, bits)
 
     async def b2a(self, bits: BitShare) -> Share:
