@@ -63,6 +63,28 @@ class Direct(Additive):
         for pair in self.pairs:
             pair.follow(self.session, encryption=encryption)
 
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    async def open(self, *shares: Share, what: str) -> tuple[Ring, ...]:
+        """Open to all, refreshed: what a party computed of its summand alone is not seen apart from the others'.
+
+        Rounds and bytes: as the base's.
+        """
+        return await super().open(*map(self._refreshed, shares), what=what)
+
+    async def open_to(self, to: int, *shares: Share, what: str) -> tuple[Ring, ...] | None:
+        """Open to one party, refreshed as in ``open``."""
+        return await super().open_to(to, *map(self._refreshed, shares), what=what)
+
+    def _refreshed(self, share: Share) -> Share:
+        """The share plus a fresh sharing of zero: words of each keystream that two parties have, added and taken off."""
+        part = share.parts[0].copy()
+        for own, theirs in self._masks.values():
+            part += own.words(*share.shape) - theirs.words(*share.shape)
+        return Share((part,))
+
+    # --- bits ----------------------------------------------------------------------------------------------------
+
     async def truncate(self, x: Linear, bits: int) -> Share:
         """x / 2^bits for |x| < 2^62: floor or up to N - 1 more, exact for multiples of 2^bits.
 

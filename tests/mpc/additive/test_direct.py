@@ -198,3 +198,26 @@ async def test_nothing_is_opened_that_is_not_declared() -> None:
 
     with pytest.raises(UndeclaredOpening):
         await additive_direct(2)(protocol, allowed=set())
+
+
+async def test_what_is_opened_comes_in_fresh_summands() -> None:
+    """Summands keep what their holders computed of them alone: here zero at two, and the value at the first."""
+    sent: list[np.ndarray] = []
+
+    async def protocol(e: Direct) -> Any:
+        merged = e.sums
+
+        async def watched(*parts: np.ndarray) -> Any:
+            sent.append(parts[0])
+            return await merged(*parts)
+
+        e.sums = watched  # type: ignore[method-assign]
+        return (await e.open(e.public(EDGES), what="test"))[0], await e.open_to(1, e.public(EDGES), what="test")
+
+    for rank, (opened, mine) in enumerate(await additive_direct(3)(protocol)):
+        np.testing.assert_array_equal(opened, EDGES)
+        assert (mine is not None) == (rank == 1)
+        if mine is not None:
+            np.testing.assert_array_equal(mine[0], EDGES)
+    assert all(np.unique(part).size == part.size for part in sent)
+    np.testing.assert_array_equal(sum(sent), EDGES)
