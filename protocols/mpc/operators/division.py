@@ -29,7 +29,8 @@ async def reciprocal(e: Engine, x: Share) -> Share:
     """1/x for 2^-f <= |x| < 2^(44-f), of either sign (f fraction bits, 12 to 20); shape kept.
 
     Error: relative 2^-26 and absolute 2·2^-f. 1/0 is without meaning, but harms nothing else.
-    Rounds and bytes: ``normalise_signed``, 4 products one after another (7 an element in all), a ``wide_product``.
+    Rounds and bytes: ``normalise_signed``, 4 products one after another (7 an element in all), a ``wide_product``;
+    replicated: 30 rounds, 571 bytes an element.
     Source: Goldschmidt's iteration as in Catrina, Saxena (FC'10, section 5); scaling by one-hot places is ours.
     """
     normal = await normalise_signed(e, x)
@@ -43,7 +44,7 @@ async def divide(e: Engine, x: Share, y: Share) -> Share:
 
     x and y may have any common scale: for integers as they are it is the quotient as well. Error: relative 2^-26 and
     absolute 2·2^-f. 0/0 is 0 up to 2^-f; other quotients by 0 are without meaning, but harm nothing else.
-    Rounds and bytes: as ``reciprocal``, and a ``product``.
+    Rounds and bytes: as ``reciprocal``, and a ``product``; replicated: 32 rounds, 587 bytes an element.
     """
     if x.shape != y.shape:
         raise ProtocolError(

@@ -41,7 +41,7 @@ async def exp(e: Engine, x: Share) -> Share:
     3. 2^t's fraction: a polynomial of degree 6.
 
     Rounds and bytes: a truncation, ``a2b`` of 45 bits, ``b2a`` of 7 planes, 6 integer products in 3 rounds, the polynomial,
-    a ``wide_product``. Source: the split is that of Aly, Smart (ACNS'19, section 4).
+    a ``wide_product``; replicated: 27 rounds, 292 bytes an element. Source: the split is that of Aly, Smart (ACNS'19, section 4).
     """
     check_precision(e)
     flat = x.reshape(-1)
@@ -76,7 +76,8 @@ async def log(e: Engine, x: Share) -> Share:
     """The natural logarithm for 2^-f <= x < 2^(44-f) (f fraction bits, 12 to 20); shape kept. Error: 2·2^-f.
 
     ln x = ln m + (q - f) ln 2. Of 0 and of negative numbers the result is without meaning, but harms nothing else.
-    Rounds and bytes: ``normalise``, a ``polynomial`` of degree 10 (9 products in 4 rounds), a truncation.
+    Rounds and bytes: ``normalise``, a ``polynomial`` of degree 10 (9 products in 4 rounds), a truncation;
+    replicated: 30 rounds, 585 bytes an element.
     """
     normal = await normalise(e, x)
     whole = normal.of_place([(q - e.frac_bits) * _LN_2 for q in normal.range_of_places])
