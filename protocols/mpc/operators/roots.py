@@ -20,7 +20,8 @@ async def sqrt(e: Engine, x: Share) -> Share:
 
     Error: relative 2^-26 and absolute 2·2^-f. Negative numbers are outside the domain.
     Rounds and bytes: ``normalise``, a ``polynomial`` of degree 2, 5 products one after another (7 an element), a
-    ``wide_product``; replicated: 36 rounds, 601 bytes an element. Source: the coupled iteration of Goldschmidt (Markstein, RNC'04).
+    ``wide_product``; replicated: 36 rounds, 601 bytes an element. Source: Goldschmidt's coupled iteration (Markstein,
+    RNC'04).
     """
     normal = await normalise(e, x)
     root, _ = await _roots(e, normal.mantissa)
