@@ -24,12 +24,14 @@ from hansa.node.bench_ops import OPERATIONS, Size
 from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.node.errors import JobError, RelayedError
 from hansa.node.relay import Shape, serve_relay
+from hansa.protocols.mpc.additive.dealer import serve
+from hansa.protocols.mpc.engine import Engine
+from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.kernels.__main__ import warm
-from hansa.protocols.mpc.replicated.engine import Replicated
-from hansa.protocols.mpc.session import open_session, sole_error
+from hansa.protocols.mpc.session import Session, open_session, sole_error
+from hansa.protocols.mpc.transcript import Kind
 from hansa.protocols.wire.noise import KeyPair
 
-PARTIES = 3
 _PATIENCE_S = 900.0
 
 
@@ -42,17 +44,25 @@ class Plan:
     repeat: int
     suite: str
     shape: Shape | None
+    engine: str = "replicated"
+    parties: int = 3
+    dealer: bool = False
+
+    @property
+    def processes(self) -> int:
+        """The parties, and the dealer."""
+        return self.parties + self.dealer
 
 
 def measure(plan: Plan) -> dict[str, Any]:
     """Run one measurement; the facts as documented in docs/cli.md (bench)."""
-    keys = [KeyPair.generate() for _ in range(PARTIES)]
+    keys = [KeyPair.generate() for _ in range(plan.processes)]
     secrets, publics = [key.secret for key in keys], [key.public for key in keys]
     context = multiprocessing.get_context("spawn")
-    pipes = [context.Pipe() for _ in range(PARTIES)]
+    pipes = [context.Pipe() for _ in range(plan.processes)]
     processes = [
         context.Process(target=_party, args=(rank, secrets[rank], publics, plan, pipes[rank][1]), daemon=True)
-        for rank in range(PARTIES)
+        for rank in range(plan.processes)
     ]
     for process in processes:
         process.start()
@@ -88,19 +98,23 @@ async def _hear(pipe: Connection) -> Any:
 
 
 def _summary(plan: Plan, found: list[dict[str, Any]]) -> dict[str, Any]:
-    slowest = max(found, key=lambda result: result["seconds"])
+    computing, dealt = found[: plan.parties], found[plan.parties :]
+    slowest = max(computing, key=lambda result: result["seconds"])
     shape = plan.shape
     return {
         "bench": plan.operation,
-        "engine": Replicated.name,
-        "parties": PARTIES,
+        "engine": plan.engine,
+        "parties": plan.parties,
+        "dealer": plan.dealer,
         "n": plan.size.n,
         **({"d": plan.size.d} if plan.size.d else {}),
         **({"batch": plan.size.batch} if plan.size.batch else {}),
         "seconds": slowest["seconds"],
-        "rounds": max(result["rounds"] for result in found),
-        "bytes_sent_per_party": [result["bytes_sent"] for result in found],
-        "preprocessing_seconds": 0.0,
+        "rounds": max(result["rounds"] for result in computing),
+        "bytes_sent_per_party": [result["bytes_sent"] for result in computing],
+        "preprocessing_seconds": slowest["preprocessing_seconds"],
+        "preprocessing_bytes_per_party": [result["preprocessing_bytes"] for result in computing],
+        **({"dealer_bytes": dealt[0]["preprocessing_bytes"]} if dealt else {}),
         "setup_seconds": max(result["setup_seconds"] for result in found),
         "peak_rss_mb": max(result["peak_rss_mb"] for result in found),
         "suite": plan.suite,
@@ -136,7 +150,7 @@ async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pip
         return HandshakeParams("KK", secret, (plan.suite,), remote_static=publics[other])
 
     async def answer() -> None:
-        for _ in range(rank + 1, PARTIES):
+        for _ in range(rank + 1, plan.processes):
             sock = (await listener.accept()).socket
             preamble = await read_preamble(sock)
             links[preamble.token[0]] = await accept(sock, preamble, params=params(preamble.token[0]))
@@ -148,34 +162,68 @@ async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pip
                 "127.0.0.1", ports[other], purpose=Purpose.WORKER, token=bytes([rank]), params=params(other)
             )
     async with open_session(rank, links, context=b"bench") as session:
-        result = await _measure(await Replicated.start(session, FRAC_BITS), plan)
+        if rank == plan.parties:
+            result = await _deal(session, plan)
+        else:
+            computing = range(3) if plan.engine == "replicated" and plan.parties > 3 else ()
+            async with open_engine(
+                session, plan.engine, parties=plan.parties, computing=tuple(computing), frac_bits=FRAC_BITS
+            ) as engine:
+                result = await _measure(engine, plan)
     for link in links.values():
         await link.close()
     return result
 
 
-async def _measure(engine: Replicated, plan: Plan) -> dict[str, Any]:
+async def _deal(session: Session, plan: Plan) -> dict[str, Any]:
+    """The dealer's part: bytes a repetition, set-up and checks included."""
+    await serve(session)
+    sent = _spent(session)[2] // (plan.repeat + 1)
+    return {"preprocessing_bytes": sent, "setup_seconds": 0.0, "peak_rss_mb": _peak_mb()}
+
+
+async def _measure(engine: Engine, plan: Plan) -> dict[str, Any]:
     session = engine.session
     warm()
     build, _ = OPERATIONS[plan.operation]
     began = time.perf_counter()
     operation = await build(engine, plan.size)
     setup = time.perf_counter() - began
-    seconds = []
-    rounds = sent = 0
+    seconds, made = [], []
+    before = after = _spent(session)
     for _ in range(plan.repeat + 1):  # the first is a warm-up
         await session.check_public("bench", plan.operation)
-        rounds, sent = session.transcript.rounds, session.transcript.bytes_sent
+        before = _spent(session)
         start = time.perf_counter()
         await operation.timed()
         seconds.append(time.perf_counter() - start)
-        rounds, sent = session.transcript.rounds - rounds, session.transcript.bytes_sent - sent
-    unit = 1 if sys.platform == "darwin" else 1024
+        after = _spent(session)
+        made.append(after[3] - before[3])
+    rounds, sent, prepared = (now - then for now, then in zip(after[:3], before[:3], strict=True))
     return {
         "seconds": statistics.median(seconds[1:]) / operation.times,
-        "rounds": rounds // operation.times,
-        "bytes_sent": sent // operation.times,
+        "rounds": int(rounds) // operation.times,
+        "bytes_sent": int(sent) // operation.times,
+        "preprocessing_seconds": statistics.median(made[1:]) / operation.times,
+        "preprocessing_bytes": int(prepared) // operation.times,
         "setup_seconds": setup,
         "facts": await operation.facts(),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1),
+        "peak_rss_mb": _peak_mb(),
     }
+
+
+def _spent(session: Session) -> tuple[int, int, int, float]:
+    """So far: online rounds and bytes, bytes of preprocessing and its seconds."""
+    rounds = online = prepared = 0
+    seconds = 0.0
+    for (_, kind), cost in session.transcript.steps.items():
+        if kind is Kind.ONLINE:
+            rounds, online = rounds + cost.rounds, online + cost.total_bytes
+        else:
+            prepared, seconds = prepared + cost.total_bytes, seconds + cost.seconds
+    return rounds, online, prepared, seconds
+
+
+def _peak_mb() -> float:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from hansa.algorithms.terms import Terms
 from hansa.config.vocabulary import FRAC_BITS as F
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
+from hansa.protocols.mpc.operators.division import reciprocal
+from hansa.protocols.mpc.ot import start_pair
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.shares import Share
 from hansa.protocols.psi.ddh import intersect
@@ -28,6 +31,7 @@ Vector = NDArray[np.float64]
 SEED = bytes(16)
 BULK_CHUNK = 1 << 24
 ROUND_TRIPS = 200
+BINS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,67 @@ async def matmul(e: Engine, size: Size) -> Operation:
     return Operation(timed, facts)
 
 
+async def reciprocal_(e: Engine, size: Size) -> Operation:
+    """n reciprocals of numbers from 1/4 to 20."""
+    x = np.abs(_numbers(size.n, 1)) + 0.25
+    a = await _shared(e, 0, x)
+    out = [a]
+
+    async def timed() -> None:
+        out[0] = await reciprocal(e, a)
+
+    async def facts() -> dict[str, float]:
+        return {"max_abs_error": float(np.max(np.abs(await _opened(e, out[0]) - 1 / x)))}
+
+    return Operation(timed, facts)
+
+
+async def select_sum(e: Engine, size: Size) -> Operation:
+    """Sums of a shared vector over party 0's n x d bins, ``BINS`` a column; the bins are prepared before."""
+    bins = np.random.default_rng(1).integers(0, BINS, (size.n, size.d)).astype(np.uint8)
+    v = np.random.default_rng(2).uniform(-1, 1, size.n)
+    held = await e.private_bins(0, bins if e.session.rank == 0 else None, bins.shape, BINS)
+    shared = await _shared(e, 1, v)
+    out = [shared]
+
+    async def timed() -> None:
+        out[0] = await e.reshare(await e.select_sum(held, shared, F + 1))
+
+    async def facts() -> dict[str, float]:
+        sums = np.stack([np.bincount(bins[:, j], v, BINS) for j in range(size.d)])
+        return {"max_abs_error": float(np.max(np.abs(await _opened(e, out[0]) - sums)))}
+
+    return Operation(timed, facts)
+
+
+async def ot(e: Engine, size: Size) -> Operation:
+    """n random oblivious transfers of bits from party 0 to party 1."""
+    session: Session = e.session.fork("ot")
+    ends = await start_pair(session, 1 - session.rank) if session.rank < 2 else None
+    found: list[tuple[Any, Any]] = []
+
+    async def timed() -> None:
+        if ends is not None:
+            found[:] = [await (ends[0] if session.rank == 0 else ends[1]).random_bits(size.n, 1)]
+
+    async def facts() -> dict[str, float]:
+        """Both show what they have: the transfers are spent on nothing else."""
+        if ends is None:
+            return {}
+        (mine,) = found
+        first, second = (np.ascontiguousarray(part).reshape(-1) for part in mine)
+        got = await session.exchange(
+            {1 - session.rank: [first, second]}, {1 - session.rank: [first.shape, second.shape]}
+        )
+        sent, taken = ((first, second), got[1]) if session.rank == 0 else (got[0], (first, second))
+        choices, bits = taken
+        wrong = bits ^ sent[0] ^ (choices & (sent[0] ^ sent[1]))
+        whole = wrong[: size.n // 64]
+        return {"max_abs_error": float(np.count_nonzero(whole))}
+
+    return Operation(timed, facts)
+
+
 async def psi(e: Engine, size: Size) -> Operation:
     """The alignment of n rows a party, nine tenths of them common."""
     first = size.n // 10 * (e.session.rank + 1)
@@ -204,6 +269,9 @@ OPERATIONS: dict[str, tuple[Build, Size]] = {
     "less": (less, Size(1_000_000, 0, 0)),
     "sigmoid": (sigmoid_, Size(100_000, 0, 0)),
     "matmul": (matmul, Size(10_000, 100, 0)),
+    "reciprocal": (reciprocal_, Size(100_000, 0, 0)),
+    "select-sum": (select_sum, Size(10_000, 50, 0)),
+    "ot": (ot, Size(4_000_000, 0, 0)),
     "psi": (psi, Size(1000, 0, 0)),
     "lr": (lr_, Size(12_500, 100, 1024)),
 }

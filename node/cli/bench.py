@@ -8,19 +8,23 @@ import math
 import sys
 from typing import Any
 
+from hansa.config.vocabulary import ENGINES
 from hansa.node.cli.output import say
 from hansa.node.cli.parser import command
 from hansa.node.cli.table import table
 from hansa.node.cli.units import count, duration, size
 from hansa.node.errors import UsageError
 
-OPERATIONS = ("rtt", "bulk", "mul", "less", "sigmoid", "matmul", "psi", "lr")
+OPERATIONS = ("rtt", "bulk", "mul", "less", "sigmoid", "reciprocal", "matmul", "select-sum", "ot", "psi", "lr")
 
 ABOUT = """\
 Real processes, one a party, over Noise channels on loopback, or through a relay that gives them latency and bandwidth.
 Seconds are the slowest party's median; rounds and bytes do not wobble. OP: rtt (round trip of n bytes), bulk (n bytes
-one way), mul (with truncation), less, sigmoid, matmul (an owner's n x d matrix times a shared vector), psi (n rows a
-party), lr (one epoch on n x d, a fifth of the rows held out), or all. --json prints one object a line."""
+one way), mul (with truncation), less, sigmoid, reciprocal, matmul (an owner's n x d matrix times a shared vector),
+select-sum (of a shared vector over an owner's n x d bins, 16 a column), ot (random transfers of bits between two), psi
+(n rows a party), lr (one epoch on n x d, a fifth of the rows held out), or all. Engines: replicated (three parties; with
+more, further ones only input and receive), additive (two to five; --dealer adds a process that deals, else the
+parties make their correlations themselves, which "time" includes). --json prints one object a line."""
 
 
 def register(subparsers: Any) -> None:
@@ -34,14 +38,17 @@ def register(subparsers: Any) -> None:
         examples=[
             "hansa bench all",
             "hansa bench less --n 1000000",
+            "hansa bench lr --engine additive --parties 2",
+            "hansa bench lr --engine additive --parties 2 --dealer",
             "hansa bench lr --latency 20ms --bandwidth 100mbit",
         ],
     )
     parser.add_argument(
         "operation", metavar="OP", choices=(*OPERATIONS, "all"), help=f"{', '.join(OPERATIONS)}, or all"
     )
-    parser.add_argument("--engine", choices=("replicated",), default="replicated", help="the engine")
-    parser.add_argument("--parties", type=int, choices=(3,), default=3, help="how many parties")
+    parser.add_argument("--engine", choices=ENGINES, default="replicated", help="the engine (default: replicated)")
+    parser.add_argument("--parties", type=int, choices=(2, 3, 4, 5), help="how many parties (default: 3; additive 2)")
+    parser.add_argument("--dealer", action="store_true", help="let one more process deal (additive)")
     parser.add_argument("--n", type=_count, help="elements, rows or bytes (default: the operation's own)")
     parser.add_argument("--d", type=_count, help="columns")
     parser.add_argument("--batch", type=_count, help="rows a batch")
@@ -81,7 +88,13 @@ def _plan(args: argparse.Namespace, operation: str) -> Any:
     except ValueError as error:
         raise UsageError(str(error), remedy="hansa bench lr --latency 20ms --bandwidth 100mbit") from error
     shape = Shape(latency, bandwidth) if args.latency or args.bandwidth else None
-    return Plan(operation, wanted, args.repeat, args.suite, shape)
+    parties = args.parties or (3 if args.engine == "replicated" else 2)
+    if args.engine == "replicated" and (parties < 3 or args.dealer):
+        raise UsageError(
+            "the engine replicated takes three parties or more, and no dealer",
+            remedy=f"hansa bench {args.operation} --engine additive --parties {parties}",
+        )
+    return Plan(operation, wanted, args.repeat, args.suite, shape, args.engine, parties, args.dealer)
 
 
 def _lines(results: list[dict[str, Any]]) -> list[str]:
@@ -92,19 +105,27 @@ def _lines(results: list[dict[str, Any]]) -> list[str]:
             duration(found["seconds"]) if found["seconds"] >= 0.1 else f"{found['seconds'] * 1000:.2f} ms",
             found["rounds"],
             " / ".join(size(sent) for sent in found["bytes_sent_per_party"]),
+            _prepared(found),
             duration(found["setup_seconds"]),
             f"{found['peak_rss_mb']:.0f} MB",
             _quality(found),
         )
         for found in results
     ]
-    headers = ("bench", "n", "time", "rounds", "sent by party 0 / 1 / 2", "set-up", "memory", "")
+    headers = ("bench", "n", "time", "rounds", "sent by each party", "preprocessing", "set-up", "memory", "")
     return table(headers, rows, right=["n", "time", "rounds", "set-up", "memory"])
+
+
+def _prepared(found: dict[str, Any]) -> str:
+    sent = max(found["preprocessing_bytes_per_party"], default=0) + found.get("dealer_bytes", 0)
+    return f"{duration(found['preprocessing_seconds'])}, {size(sent)}" if sent else ""
 
 
 def _quality(found: dict[str, Any]) -> str:
     if "auc" in found:
         return f"AUC {found['auc']:.4f}, plaintext {found['auc_plaintext']:.4f}"
+    if found["bench"] == "ot":
+        return f"{found['n'] / found['seconds'] / 1e6:.1f} M/s"
     if found["bench"] == "bulk":
         return f"{found['n'] / found['seconds'] / 1e9:.2f} GB/s"
     return f"error {found['max_abs_error']:.1e}" if "max_abs_error" in found else ""
