@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.kernels import truncation as kernels
 
 Ring = NDArray[np.uint64]
 
@@ -35,8 +36,4 @@ def unmask(c: Ring, t: Ring, m: Ring, bits: int, *, first: bool) -> Ring:
     So (c' >> bits) - t + w 2^(63-bits) is floor((z + 2^62) / 2^bits) or one more, from which 2^(62-bits) is taken off
     again. Given c, all is linear in t and m; ``first``: whether this summand has the constants.
     """
-    top, unit = c >> _TOP, np.uint64(1 << (63 - bits))
-    summand = (unit - (top * unit * np.uint64(2))) * m - t
-    if first:
-        summand += ((c & _LOW63) >> np.uint64(bits)) + top * unit - np.uint64(1 << (62 - bits))
-    return summand
+    return kernels.unmask(c, t, m, bits, first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hansa.protocols.mpc.kernels import additive, bits, hints, ntt, ot, ot_code, ring, rlwe
+from hansa.protocols.mpc.kernels import additive, bits, hints, ntt, ot, ot_code, ring, rlwe, truncation
 
 
 def warm() -> None:
@@ -24,6 +24,8 @@ def warm() -> None:
     additive.leaf_planes(tables.astype(np.uint8), 1)
     additive.leaf_choices(vector, 0, 1, 1)
     bits.unpack_bits(bits.slice_bits(vector, 0, 64)[0], 2)
+    truncation.unmask(vector, vector, vector, 18, True)
+    truncation.mask_corrections(vector, vector, vector, vector.copy(), vector.copy(), 18)
     _warm_ot()
     _warm_rlwe()
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.masked import OFFSET, check_bits, mask_parts, unmask
+from hansa.protocols.mpc.kernels.truncation import mask_corrections
+from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
 from hansa.protocols.mpc.shares import Product, Ring, Share
 
 if TYPE_CHECKING:
@@ -44,14 +47,19 @@ async def truncate(e: Replicated, z: Product, bits: int) -> Share:
         await e.session.exchange({1: [t, m]}, {})
         return (await settle(e, None, size)).reshape(*shape)
     if e.rank == 1:
-        c1 = own + OFFSET + e.key_own.words(size)
+        c1 = e.key_own.words(size)
+        c1 += own
+        c1 += OFFSET
         got = await e.session.exchange({2: [c1]}, {0: [size, size], 2: [size]})
         t, m = got[0]
-        c = c1 + got[2][0]
+        c = got[2][0]
+        c += c1
     else:
         r0, t, m = e.key_next.words(3, size)
-        c2 = own + r0
-        c = c2 + (await e.session.exchange({1: [c2]}, {1: [size]}))[1][0]
+        c2 = r0
+        c2 += own
+        c = (await e.session.exchange({1: [c2]}, {1: [size]}))[1][0]
+        c += c2
     return (await settle(e, unmask(c, t, m, bits, first=e.rank == 1), size)).reshape(*shape)
 
 
@@ -61,11 +69,9 @@ def masks_of_first(e: Replicated, size: int, bits: int, z0: Ring | None = None) 
     P2 draws its own, with r0, from keystream 0.
     """
     r0, t2, m2 = e.key_own.words(3, size)
-    r = r0 + e.key_next.words(size)
-    if z0 is not None:
-        r -= z0
-    t, m = mask_parts(r, bits)
-    return t - t2, m - m2
+    r1 = e.key_next.words(size)
+    mask_corrections(r0, r1, np.zeros_like(r0) if z0 is None else z0, t2, m2, bits)
+    return t2, m2
 
 
 async def settle(e: Replicated, summand: Ring | None, size: int) -> Share:
@@ -83,6 +89,6 @@ async def settle(e: Replicated, summand: Ring | None, size: int) -> Share:
     other = 3 - e.rank
     mask = e.key_own.words(size) if e.rank == 1 else e.key_next.words(size)
     mine = summand - mask
-    received = await e.session.exchange({other: [mine]}, {other: [size]})
-    y2 = mine + received[other][0]
+    y2 = (await e.session.exchange({other: [mine]}, {other: [size]}))[other][0]
+    y2 += mine
     return Share((mask, y2)) if e.rank == 1 else Share((y2, mask))
