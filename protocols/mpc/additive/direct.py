@@ -86,28 +86,19 @@ class Direct(Additive):
     # --- bits ----------------------------------------------------------------------------------------------------
 
     async def truncate(self, x: Linear, bits: int) -> Share:
-        """x / 2^bits for |x| < 2^62: floor or up to N - 1 more, exact for multiples of 2^bits.
+        """x / 2^bits for |x| < 2^62: floor or one more, exact for multiples of 2^bits.
 
-        z = x + 2^62 is below 2^63. Each party divides its summand, the first rounding down, the others up; what the sum
-        wraps around is taken off: between two parties it does exactly if one of their top bits is set, else ``many.wraps``.
-        Rounds and bytes: as ``two.bit_products``, or ``many.wraps``.
+        Rounds and bytes: as ``two.quotient`` of x + 2^62, which is below 2^63, or as ``many.quotient``.
         """
         check_bits(bits)
         own = x.parts[0].reshape(-1)
         if self.first:
             own = own + OFFSET
         self._online()
-        if self.session.n_parties == 2:
-            top = own >> np.uint64(63)
-            wrapped = top - await two.bit_products(self, top, bits)
-        else:
-            wrapped = (await many.wraps(self, own)).parts[0]
-        quotient = own >> np.uint64(bits)
+        divided = await (two if self.session.n_parties == 2 else many).quotient(self, own, bits)
         if self.first:
-            quotient -= np.uint64(1 << (62 - bits))
-        else:
-            quotient += (own & np.uint64((1 << bits) - 1)) != 0
-        return Share((quotient - (wrapped << np.uint64(64 - bits)),)).reshape(*x.shape)
+            divided = divided - np.uint64(1 << (62 - bits))
+        return Share((divided.reshape(x.shape),))
 
     async def msb(self, x: Share) -> BitShare:
         """The sign bit of every element, flat, exactly; see ``two.top_bit`` and ``many.top_bit``."""

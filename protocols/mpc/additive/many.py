@@ -29,23 +29,40 @@ async def top_bit(e: Direct, own: Ring) -> BitShare:
     return BitShare(((first ^ second).parts[0][63:] ^ carry,), own.size)
 
 
-async def wraps(e: Direct, own: Ring) -> Share:
-    """How often the sum of all parties' ``own`` (n,) wraps around 2^64, if what is left of it is below 2^63.
+def digit_bits(n_parties: int) -> int:
+    """Bits of each party's digits for ``carries``: N - 1 <= 2^(bits - 1)."""
+    return 1 + (n_parties - 2).bit_length()
 
-    Let H be the sum of the k highest bits of the summands as numbers, of N parties with N - 1 <= 2^(k-1). The sum, in units
-    of 2^(64-k), is 2^k w + z with 0 <= z < 2^(k-1), and H is at most that and above it less N: so H + N - 1 is from 2^k w
-    up to 2^k w + 2^(k-1) + N - 2, whose higher bits are w.
+
+async def carries(e: Direct, digits: Ring) -> Share:
+    """(H + N - 1) >> k for the sum H of all parties' digits of k = ``digit_bits`` bits, (n,).
 
     Rounds and bytes: as ``bits.a2b`` for k + log2 N bits, and ``b2a`` for log2 N.
     """
     n = e.session.n_parties
-    k = 1 + (n - 2).bit_length()
-    counted = (n - 1).bit_length()
-    high = own >> np.uint64(64 - k)
-    if e.first:
-        high += np.uint64(n - 1)
-    planes = (await a2b(e, Share((high,)), k + counted)).parts[0][k:]
+    k, counted = digit_bits(n), (n - 1).bit_length()
+    own = digits + np.uint64(n - 1) if e.first else digits
+    planes = (await a2b(e, Share((own,)), k + counted)).parts[0][k:]
     length = 64 * planes.shape[1]
     numbers = await e.b2a(BitShare((planes.reshape(1, -1),), counted * length))
     weights = np.uint64(1) << np.arange(counted, dtype=np.uint64)
-    return numbers.reshape(counted, length).times(weights[:, None]).sum(axis=0)[: own.size]
+    return numbers.reshape(counted, length).times(weights[:, None]).sum(axis=0)[: digits.size]
+
+
+async def quotient(e: Direct, own: Ring, bits: int) -> Ring:
+    """A summand of z / 2^bits, floor or one more, for the sum z < 2^63 of all parties' ``own`` modulo 2^64.
+
+    The summands' quotients add up to z's, less what the remainders carry, and more by w 2^(64-bits) if the sum wraps w times.
+    Both are read off the highest digits, of k bits, of summands and remainders. Let H be the sum of the summands' digits: the
+    sum, in units of 2^(64-k), is 2^k w + y with 0 <= y < 2^(k-1), and above H by less than N; so H + N - 1 is from 2^k w up to
+    2^k w + 2^(k-1) + N - 2, whose higher bits are w. Of the remainders, H + N - 1 is at most N - 1 < 2^k units
+    above their sum, and not below it: so what they carry, or one more, and exactly that if their sum is a multiple of 2^bits.
+
+    Rounds and bytes: as ``carries`` for twice as many elements.
+    """
+    k = digit_bits(e.session.n_parties)
+    rest = own & np.uint64((1 << bits) - 1)
+    low = rest >> np.uint64(bits - k) if bits >= k else rest << np.uint64(k - bits)
+    found = (await carries(e, np.concatenate((own >> np.uint64(64 - k), low)))).parts[0]
+    wrapped, carried = found[: own.size], found[own.size :]
+    return (own >> np.uint64(bits)) + carried - (wrapped << np.uint64(64 - bits))

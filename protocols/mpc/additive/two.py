@@ -90,6 +90,20 @@ async def bit_products(e: Direct, own: Ring, bits: int) -> Ring:
     return np.concatenate((sent, chosen) if mine == 0 else (chosen, sent))
 
 
+async def quotient(e: Direct, own: Ring, bits: int) -> Ring:
+    """A summand of z / 2^bits, floor or one more, for the sum z < 2^63 of both parties' ``own`` modulo 2^64.
+
+    The sum wraps exactly if one of the top bits is set. One summand is divided rounding down, the other rounding up, which is
+    exact for multiples of 2^bits. Rounds and bytes: as ``bit_products``.
+    """
+    top = own >> np.uint64(63)
+    wrapped = top - await bit_products(e, top, bits)
+    divided = own >> np.uint64(bits)
+    if not e.first:
+        divided += (own & np.uint64((1 << bits) - 1)) != 0
+    return divided - (wrapped << np.uint64(64 - bits))
+
+
 async def times_bit(e: Direct, bits: BitShare, x: Share) -> Share:
     """Each number where its bit is 1, else 0, flat: (b_0 ^ b_1)·x_i = b_i x_i + b_j (1 - 2 b_i) x_i, two transfers.
 
