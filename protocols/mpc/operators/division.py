@@ -13,6 +13,7 @@ from hansa.protocols.mpc.operators.normalise import (
     MANTISSA,
     ONE,
     Normal,
+    in_pieces,
     normalise_signed,
     wide_product,
 )
@@ -33,10 +34,13 @@ async def reciprocal(e: Engine, x: Share) -> Share:
     replicated: 30 rounds, 571 bytes an element.
     Source: Goldschmidt's iteration as in Catrina, Saxena (FC'10, section 5); scaling by one-hot places is ours.
     """
+    return await in_pieces(e, _reciprocal, x)
+
+
+async def _reciprocal(e: Engine, x: Share) -> Share:
     normal = await normalise_signed(e, x)
     power = normal.of_place([1 << (BIG - q) for q in normal.range_of_places])
-    inverse = await inverse_mantissa(e, normal)
-    return (await wide_product(e, power, inverse, BIG - 2 * e.frac_bits)).reshape(*x.shape)
+    return await wide_product(e, power, await inverse_mantissa(e, normal), BIG - 2 * e.frac_bits)
 
 
 async def divide(e: Engine, x: Share, y: Share) -> Share:
@@ -50,11 +54,14 @@ async def divide(e: Engine, x: Share, y: Share) -> Share:
         raise ProtocolError(
             f"a quotient of shapes {x.shape} and {y.shape}", remedy="give both one shape (``broadcast``)"
         )
+    return await in_pieces(e, _divide, x, y)
+
+
+async def _divide(e: Engine, x: Share, y: Share) -> Share:
     normal = await normalise_signed(e, y)
     power = normal.of_place([1 << (MAGNITUDE - q) for q in normal.range_of_places])
-    scaled = await product(e, x.reshape(-1), power, MAGNITUDE - e.frac_bits - _GUARD)
-    inverse = await inverse_mantissa(e, normal)
-    return (await wide_product(e, scaled, inverse, _GUARD)).reshape(*x.shape)
+    scaled = await product(e, x, power, MAGNITUDE - e.frac_bits - _GUARD)
+    return await wide_product(e, scaled, await inverse_mantissa(e, normal), _GUARD)
 
 
 async def inverse_mantissa(e: Engine, normal: Normal) -> Share:

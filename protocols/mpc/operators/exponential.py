@@ -13,6 +13,7 @@ from hansa.protocols.mpc.operators.normalise import (
     MAGNITUDE,
     MANTISSA,
     check_precision,
+    in_pieces,
     normalise,
     polynomial,
     wide_product,
@@ -44,9 +45,11 @@ async def exp(e: Engine, x: Share) -> Share:
     a ``wide_product``; replicated: 27 rounds, 292 bytes an element. Source: the split is that of Aly, Smart (ACNS'19, section 4).
     """
     check_precision(e)
-    flat = x.reshape(-1)
-    n = flat.size
-    t = await e.truncate(flat.times(_LOG2_E), e.frac_bits)
+    return await in_pieces(e, _exp, x)
+
+
+async def _exp(e: Engine, x: Share) -> Share:
+    t = await e.truncate(x.times(_LOG2_E), e.frac_bits)
     t = e.add_public(t, (e.frac_bits + _GUARD) << MANTISSA)
     bits = await e.a2b(t, MAGNITUDE + 1)
     kept = stack_planes(bits[MANTISSA : MANTISSA + _WHOLE], not_bits(e, bits[MAGNITUDE:]))
@@ -56,13 +59,14 @@ async def exp(e: Engine, x: Share) -> Share:
     for place in range(_WHOLE):
         fraction = fraction - ring[place].times(1 << (MANTISSA + place))
         factors.append(e.add_public(ring[place].times((1 << (1 << place)) - 1), 1))
-    whole = await _product_of(e, [*factors, ring[_WHOLE]], n)
+    whole = await _product_of(e, [*factors, ring[_WHOLE]])
     part = await polynomial(e, e.add_public(fraction.times(2), -1 << MANTISSA), _EXP2)
-    return (await wide_product(e, whole, part, _GUARD - 1)).reshape(*x.shape)
+    return await wide_product(e, whole, part, _GUARD - 1)
 
 
-async def _product_of(e: Engine, factors: list[Share], n: int) -> Share:
+async def _product_of(e: Engine, factors: list[Share]) -> Share:
     """The product of integers, pairs at a time."""
+    n = factors[0].size
     while len(factors) > 1:
         odd, pairs = factors[len(factors) // 2 * 2 :], len(factors) // 2
         both = await integer_product(
@@ -79,11 +83,15 @@ async def log(e: Engine, x: Share) -> Share:
     Rounds and bytes: ``normalise``, a ``polynomial`` of degree 10 (9 products in 4 rounds), a truncation;
     replicated: 30 rounds, 585 bytes an element.
     """
+    return await in_pieces(e, _log, x)
+
+
+async def _log(e: Engine, x: Share) -> Share:
     normal = await normalise(e, x)
     whole = normal.of_place([(q - e.frac_bits) * _LN_2 for q in normal.range_of_places])
     u = e.add_public(normal.mantissa.times(4), -3 << MANTISSA)
     total = await polynomial(e, u, _LN) + whole
-    return (await e.truncate(total, MANTISSA - e.frac_bits)).reshape(*x.shape)
+    return await e.truncate(total, MANTISSA - e.frac_bits)
 
 
 async def softmax(e: Engine, x: Share, axis: int = -1) -> Share:

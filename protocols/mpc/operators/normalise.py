@@ -7,7 +7,7 @@ section 5, who do it on prime fields).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,20 @@ class Normal:
         return range(self.lowest, self.lowest + self.places.shape[0])
 
 
+PIECE: Final = 1 << 16
+"""Elements that elementwise operators work on at once: some 25 MB for each array of one-hot places."""
+
+
+async def in_pieces(e: Engine, operator: Callable[..., Awaitable[Share]], *arrays: Share) -> Share:
+    """An operator on vectors of one size, applied to arrays of one shape piece by piece; rounds are those of each piece."""
+    flat = [array.reshape(-1) for array in arrays]
+    pieces = [
+        await operator(e, *[vector[low : low + PIECE] for vector in flat])
+        for low in range(0, max(flat[0].size, 1), PIECE)
+    ]
+    return concatenate(pieces).reshape(*arrays[0].shape)
+
+
 def check_precision(e: Engine) -> None:
     """Operators that normalise are made for 12 to 20 fraction bits."""
     if not 12 <= e.frac_bits <= 20:
@@ -58,37 +72,37 @@ def check_precision(e: Engine) -> None:
 
 
 async def normalise(e: Engine, x: Share) -> Normal:
-    """x in [0, 2^44) as m·2^q, 1/2 <= m <= 1, q from 1 to 44; 0 has the mantissa 0 and no place.
+    """A vector x in [0, 2^44) as m·2^q, 1/2 <= m <= 1, q from 1 to 44; 0 has the mantissa 0 and no place.
 
     1. The 44 lowest bits of x, their prefix OR from the top; where it changes is the leading bit.
     2. All planes become ring elements.
     3. m = x·2^(44 - q), truncated to 30 bits: error 2^-30.
 
-    Rounds and bytes: ``a2b`` of 44 bits, 6 rounds of ANDs (136 in all), ``b2a`` of 44 planes, a ``product``. Memory: 45
-    words an element.
+    Rounds and bytes: ``a2b`` of 44 bits, 6 rounds of ANDs (136 in all), ``b2a`` of 44 planes, a ``product``. Memory: some
+    hundred words an element.
     """
     check_precision(e)
-    bits = await e.a2b(x.reshape(-1), MAGNITUDE)
+    bits = await e.a2b(x, MAGNITUDE)
     upto = await prefix_or(e, bits)
     hot = stack_planes(upto[:-1] ^ upto[1:], upto[-1:])
     places = await b2a_planes(e, hot)
-    return await _scaled(e, x.reshape(-1), places, 1, None)
+    return await _scaled(e, x, places, 1, None)
 
 
 async def normalise_signed(e: Engine, x: Share) -> Normal:
-    """x in (-2^44, 2^44), not 0, as m·2^q, 1/2 <= |m| <= 1, m of the sign of x, q from 0 to 44.
+    """A vector x in (-2^44, 2^44), not 0, as m·2^q, 1/2 <= |m| <= 1, m of the sign of x, q from 0 to 44.
 
     As ``normalise``, with the bits y = x xor sign, which is |x| or |x| - 1: the leading bit of 2y + 1 is at q with
     2^(q - 1) <= |x| <= 2^q. Rounds and bytes: one plane more each.
     """
     check_precision(e)
-    bits = await e.a2b(x.reshape(-1), MAGNITUDE + 1)
+    bits = await e.a2b(x, MAGNITUDE + 1)
     sign = bits[MAGNITUDE:]
     upto = await prefix_or(e, with_ones_below(e, bits[:MAGNITUDE] ^ sign))
     hot = stack_planes(upto[:-1] ^ upto[1:], upto[-1:], sign)
     ring = await b2a_planes(e, hot)
     plus_minus = e.add_public(ring[-1].times(-2), 1)
-    return await _scaled(e, x.reshape(-1), ring[:-1], 0, plus_minus)
+    return await _scaled(e, x, ring[:-1], 0, plus_minus)
 
 
 async def _scaled(e: Engine, x: Share, places: Share, lowest: int, sign: Share | None) -> Normal:

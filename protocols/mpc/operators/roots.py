@@ -7,7 +7,7 @@ from typing import Final
 
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.operators.arithmetic import product
-from hansa.protocols.mpc.operators.normalise import BIG, MANTISSA, normalise, polynomial, wide_product
+from hansa.protocols.mpc.operators.normalise import BIG, MANTISSA, in_pieces, normalise, polynomial, wide_product
 from hansa.protocols.mpc.shares import Share, concatenate
 
 _START: Final = (619630185, -109130176, 28120698)
@@ -23,12 +23,16 @@ async def sqrt(e: Engine, x: Share) -> Share:
     ``wide_product``; replicated: 36 rounds, 601 bytes an element. Source: Goldschmidt's coupled iteration (Markstein,
     RNC'04).
     """
+    return await in_pieces(e, _sqrt, x)
+
+
+async def _sqrt(e: Engine, x: Share) -> Share:
     normal = await normalise(e, x)
     root, _ = await _roots(e, normal.mantissa)
     # 2^f sqrt(x / 2^f) = sqrt(m)·2^((q + f)/2)
     guard = BIG - (BIG + e.frac_bits) // 2
     power = normal.of_place([_half_power(q + e.frac_bits + 2 * guard) for q in normal.range_of_places])
-    return (await wide_product(e, power, root, guard)).reshape(*x.shape)
+    return await wide_product(e, power, root, guard)
 
 
 async def rsqrt(e: Engine, x: Share) -> Share:
@@ -36,12 +40,16 @@ async def rsqrt(e: Engine, x: Share) -> Share:
 
     Error: relative 2^-26 and absolute 2·2^-f; of 0 it is 0 up to 2^-f. Costs as ``sqrt``.
     """
+    return await in_pieces(e, _rsqrt, x)
+
+
+async def _rsqrt(e: Engine, x: Share) -> Share:
     normal = await normalise(e, x)
     _, half = await _roots(e, normal.mantissa)
     # 2^f / sqrt(x / 2^f) = 2·(1/(2 sqrt m))·2^((3f - q)/2)
     guard = BIG - 2 - (3 * e.frac_bits) // 2
     power = normal.of_place([_half_power(3 * e.frac_bits - q + 2 + 2 * guard) for q in normal.range_of_places])
-    return (await wide_product(e, power, half, guard)).reshape(*x.shape)
+    return await wide_product(e, power, half, guard)
 
 
 def _half_power(twice: int) -> int:
