@@ -81,7 +81,7 @@ def _signs(n: int) -> int:
     """Bytes an element of the comparisons, truncations and choices of a sigmoid."""
     if n == 2:
         return 125
-    return (n - 1) * ((128 * (n - 2) + 309) // 4 + 4 * (12 * (n - 2) + 1) + 20)
+    return (n - 1) * ((128 * (n - 2) + 309) // 4 + 8 * (12 * (n - 2) + 1) + 20)
 
 
 def _correlations(elements: int, n: int) -> int:
@@ -90,5 +90,5 @@ def _correlations(elements: int, n: int) -> int:
     if n == 2:
         return each + 110 * elements
     triples = math.ceil(elements / SLOTS) * PRODUCTS + KEYS_OF_PRODUCTS
-    bits = 8 * (190 + 64 * (n - 3)) + (12 * (n - 2) + 1) * (65 + 35 * (n - 3))
+    bits = 8 * (190 + 64 * (n - 3)) + (12 * (n - 2) + 1) * (130 + 70 * (n - 3))
     return (n - 1) * (each + triples + (3 * bits // 2) * elements)
