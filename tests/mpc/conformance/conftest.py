@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from mpc.engines import ENGINES, Run
 
+SLOW = {"additive, 3"}
+"""Engines that take a second to start among so many: 40 s for the suite."""
 
-@pytest.fixture(params=list(ENGINES), scope="session")
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in ENGINES], scope="session"
+)
 def run(request: Any) -> Run:
     return ENGINES[request.param]
