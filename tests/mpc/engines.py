@@ -90,6 +90,5 @@ ENGINES: Mapping[str, Run] = {
     "additive, dealer, 4": additive_dealt(4),
     "additive, 2": additive_direct(2),
     "additive, 3": additive_direct(3),
-    "additive, 3": additive_direct(3),
 }
 """What tests/mpc/conformance holds to one suite."""
