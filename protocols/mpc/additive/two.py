@@ -32,7 +32,7 @@ async def top_bit(e: Direct, own: Ring, below: int) -> BitShare:
 
     x0 + x1 carries into the top bit if the complement of x0's lower bits is less than x1's: one party offers for each block
     of four bits a table of (less, equal), masked, from which the other takes the entry of its own block; then the tree of
-    ``borrow``. Where fewer than 63 bits are looked at, the result is that for a sum up to two units of the lowest less.
+    ``borrow``. With ``below`` under 63 (a multiple of 4) the sum counts as up to one unit of the lowest bit looked at less.
 
     Rounds: 2 for each 131,072 elements, and ceil(log2(blocks)). Bytes sent per party, per element and block: 2 for the
     tables and as much as SoftSpoken needs (``OtReceiver.one_of_16``) for half of them; the tree as ``borrow``.
