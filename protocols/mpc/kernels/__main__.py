@@ -60,7 +60,7 @@ def _warm_rlwe() -> None:
     ntt.short_forward(np.ones((1, 2, 2), dtype=np.uint32), primes, other, other, 2)
     rlwe.combine(polys, np.ones((2, 2), dtype=np.uint32), primes, primes, primes, other)
     rlwe.multiply(polys, polys, primes, primes, other)
-    rlwe.multiply_two(polys, polys, polys, polys, primes, primes, other)
+    rlwe.inner(polys[None], polys[None], primes, primes, other)
     rlwe.add(polys, other, primes)
     rlwe.subtract(polys, other, primes)
     rlwe.weighted_sum(polys[None], np.ones((1, 2, 2), dtype=np.uint32), primes, primes, other)
