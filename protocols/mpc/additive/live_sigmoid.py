@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT, words_of
+from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT
 from hansa.protocols.mpc.additive.pairs import together
 from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
 from hansa.protocols.mpc.rlwe.products import best_terms
@@ -26,18 +26,15 @@ async def sigmoid(e: Direct, own: Ring, scale_bits: int) -> Share:
     2. The series is truncated to ``frac_bits``, and x >= 9 becomes a number.
     3. The series is kept where x is between -9 and 9.
 
-    Rounds and bytes: as the parts: ``_series``, ``msb`` of twice as many elements, ``truncate``, ``b2a`` and ``mux``.
+    Rounds and bytes: as the parts: ``_series``, ``top_bits`` for two offsets, ``truncate``, ``b2a`` and ``mux``.
     """
     check_scale(scale_bits)
-    n, words = own.size, words_of(own.size)
-    end = edge(scale_bits) if e.first else np.uint64(0)
-    both = np.zeros((2, 64 * words), dtype=np.uint64)
-    both[0, :n], both[1, :n] = own + end, own - end
+    n, end = own.size, int(edge(scale_bits))
     if e.session.n_parties == 2:  # neither needs the engine's session but for the signs' tree
-        smooth, signs = await together(_series(e, own, scale_bits), e.signs(both.reshape(-1), scale_bits))
+        smooth, signs = await together(_series(e, own, scale_bits), e.signs(own, scale_bits, (end, -end)))
     else:
-        smooth, signs = await _series(e, own, scale_bits), await e.signs(both.reshape(-1), scale_bits)
-    low, high = signs[:words], signs[words:]
+        smooth, signs = await _series(e, own, scale_bits), await e.signs(own, scale_bits, (end, -end))
+    low, high = signs
     cut = await e.truncate(Share((smooth,)), 2 * TRIG_BITS - e.frac_bits)
     above = await e.b2a(BitShare((high[None] ^ (~np.uint64(0) if e.first else np.uint64(0)),), n))
     # x < -9 implies x < 9: between them exactly one of the two holds
