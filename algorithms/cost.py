@@ -126,15 +126,15 @@ def _replicated(job: _Training) -> tuple[int, int]:
 
 
 def _additive(job: _Training) -> tuple[int, int]:
-    """Rounds: one for each 2 MiB of a matrix to prepare, 7 + 2N a batch, 8 + N to evaluate.
+    """Rounds: one for each 2 MiB of a matrix to prepare, 9 a batch, 9 to evaluate.
 
     Bytes: a padded matrix to each other; for a batch of B and W weights (N - 1)·(8B + 32B + 8·38·B/64 + 8W) and the
     weights of the others' columns.
     """
     n, width = job.n_parties, sum(job.widths)
-    each, peers = SIGMOID_ROUNDS["additive"] + 1 + 2 * n, n - 1
+    each, peers = SIGMOID_ROUNDS["additive"] + 3, n - 1
     prepare = sum(math.ceil(job.rows / max(1, PADDED_WORDS // max(w, 1))) for w in job.widths)
-    rounds = prepare + job.batches * each + (each - n + 1 if job.test else 0)
+    rounds = prepare + job.batches * each + (each if job.test else 0)
     elements = job.epochs * job.train + job.test
     sent = peers * (8 * job.rows * max(job.widths) + 40 * elements + 8 * 38 * job.words + 8 * width * job.batches)
     return rounds, sent + 8 * (width - min(job.widths)) * (job.batches + 1)

@@ -67,11 +67,8 @@ async def scores(e: Engine, blocks: Blocks, w: Share, rows: slice) -> Share:
 
 
 async def _margins(e: Engine, blocks: Blocks, w: Share, rows: slice) -> Any:
-    total = None
-    for matrix, place in zip(blocks.matrices, blocks.places, strict=True):
-        part = await e.private_linear(matrix, w[place], rows)
-        total = part if total is None else total + part
-    return total
+    first, *others = await e.private_linear(blocks.matrices, [w[place] for place in blocks.places], rows)
+    return sum(others, start=first)
 
 
 async def train(
@@ -87,7 +84,7 @@ async def train(
     """The weights after all epochs, shared. ``start``: a finished epoch and its weights, to resume from.
 
     Per batch: the margins (local), a sigmoid, the gradient (local) and one truncation, which also divides by the batch.
-    Rounds per batch: 14 on the replicated engine, 7 + 2·n_parties on the additive one.
+    Rounds per batch: 14 on the replicated engine, 9 on the additive one with a dealer.
 
     Right while weights stay below ``step_size.MOST_WEIGHT`` = 2^9 and margins below 2^26, which standardised columns and
     the bounds of the learning rate see to (docs/protocols.md); a model beyond is refused when its owners see its weights.
@@ -104,7 +101,7 @@ async def train(
                 float(terms.params["learning_rate"]), float(terms.params["l2"]), rows.stop - rows.start, train_rows
             )
             residual = await scores(e, blocks, w, rows) - label[rows]
-            parts = [await e.private_linear_t(matrix, residual, rows) for matrix in blocks.matrices]
+            parts = await e.private_linear_t(blocks.matrices, [residual] * len(blocks.matrices), rows)
             change = concatenate(parts).times(step.factor)
             if step.decay:
                 change += e.as_product(w.times(decayed * np.uint64(step.decay << FRAC_BITS)))

@@ -143,7 +143,7 @@ async def matmul(e: Engine, size: Size) -> Operation:
     out = [shared]
 
     async def timed() -> None:
-        out[0] = await e.truncate(await e.private_linear(matrix, shared, slice(0, size.n)), F)
+        out[0] = await e.truncate((await e.private_linear([matrix], [shared], slice(0, size.n)))[0], F)
 
     async def facts() -> dict[str, float]:
         return {"max_abs_error": float(np.max(np.abs(await _opened(e, out[0]) - x @ w)))}
@@ -171,15 +171,15 @@ async def select_sum(e: Engine, size: Size) -> Operation:
     bins = np.random.default_rng(1).integers(0, BINS, (size.n, size.d)).astype(np.uint8)
     v = np.random.default_rng(2).uniform(-1, 1, size.n)
     held = await e.private_bins(0, bins if e.session.rank == 0 else None, bins.shape, BINS)
-    shared = await _shared(e, 1, v)
+    shared = (await _shared(e, 1, v)).reshape(1, size.n)
     out = [shared]
 
     async def timed() -> None:
-        out[0] = await e.reshare(await e.select_sum(held, shared, F + 1))
+        (out[0],) = await e.select_sum([held], shared, F + 1)
 
     async def facts() -> dict[str, float]:
         sums = np.stack([np.bincount(bins[:, j], v, BINS) for j in range(size.d)])
-        return {"max_abs_error": float(np.max(np.abs(await _opened(e, out[0]) - sums)))}
+        return {"max_abs_error": float(np.max(np.abs((await _opened(e, out[0]))[0] - sums)))}
 
     return Operation(timed, facts)
 

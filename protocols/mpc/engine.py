@@ -6,6 +6,7 @@ and ``select_sum`` combine it with shared vectors in each engine's own best way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,16 +77,18 @@ class Engine(Protocol):
         """Prepare the owner's matrix, once a job."""
         ...
 
-    async def private_linear(self, x: Any, w: Share, rows: slice) -> Product:
-        """``x[rows] @ w`` for a shared vector w."""
+    async def private_linear(self, xs: Sequence[Any], ws: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows] @ w`` for each private matrix and its shared vector, in the rounds of one."""
         ...
 
-    async def private_linear_t(self, x: Any, r: Share, rows: slice) -> Product:
-        """``x[rows].T @ r`` for a shared vector r."""
+    async def private_linear_t(self, xs: Sequence[Any], rs: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows].T @ r``, likewise."""
         ...
 
-    async def select_sum(self, x: Any, v: Share, bits: int) -> Product:
-        """Per-bin sums of a shared vector over the owner's bins (``private_bins``), or one more; |v_i| < 2^bits."""
+    async def select_sum(self, xs: Sequence[Any], v: Share, bits: int) -> list[Share]:
+        """Per-bin sums of shared vectors (vectors, rows) over each owner's bins (``private_bins``), or one more; |v| < 2^bits.
+
+        Each result is (vectors, columns, n_bins); the rounds are those of one."""
         ...
 
     async def private_bins(

@@ -100,6 +100,6 @@ async def test_everything_runs_over_links_without_buffers() -> None:
                 await perform(e, operation, x, bits)
             await e.sigmoid(x, 18)
             matrix = await e.private_matrix(1, np.ones((N, 3), np.uint64) if e.rank == 1 else None, (N, 3))
-            await e.reshare(await e.private_linear_t(matrix, x, slice(0, N)))
+            await e.reshare((await e.private_linear_t([matrix], [x], slice(0, N)))[0])
 
         await run_parties(sessions, party)

@@ -10,6 +10,7 @@ from hansa.protocols.mpc.adder import add
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.shapes import check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Share, stack_planes
+from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.engine import Additive
@@ -43,7 +44,7 @@ async def two_addends(e: Additive, x: Share, bits: int) -> tuple[BitShare, BitSh
     """Two numbers that add up to the lowest ``bits`` bits of each element, flat. Rounds and bytes: see ``a2b``."""
     check_width(bits)
     flat = np.ascontiguousarray(x.parts[0]).reshape(-1)
-    own = await e.run(8 * flat.size, slice_bits, flat, 0, bits)
+    own = await offload(8 * flat.size, slice_bits, flat, 0, bits)
     zero = np.zeros_like(own)
     addends = [BitShare((own if rank == e.rank else zero,), x.size) for rank in range(e.session.n_parties)]
     while len(addends) > 2:

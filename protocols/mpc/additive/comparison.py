@@ -15,6 +15,7 @@ from hansa.protocols.mpc.additive.correlations import TOP_BITS
 from hansa.protocols.mpc.kernels.additive import block_less
 from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
+from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.engine import Additive
@@ -40,8 +41,8 @@ async def under_mask(e: Additive, c: Ring, planes: Ring, below: int) -> Ring:
 
     The mask's words of bits may be more than c's.
     """
-    bits: Ring = await e.run(8 * c.size, slice_bits, np.ascontiguousarray(c), 63 - below, below + 1)
-    compared: Ring = await e.run(
+    bits: Ring = await offload(8 * c.size, slice_bits, np.ascontiguousarray(c), 63 - below, below + 1)
+    compared: Ring = await offload(
         8 * c.size, block_less, bits, np.ascontiguousarray(planes[:, : bits.shape[1]]), e.first
     )
     return compared

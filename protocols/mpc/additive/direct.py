@@ -5,7 +5,7 @@ Nothing is opened: each protocol is made of products of one party's numbers with
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ from hansa.protocols.mpc.masked import OFFSET, check_bits
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
+from hansa.protocols.mpc.work import offload
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,43 +135,65 @@ class Direct(Additive):
         self._private += 1
         return PlainMatrix(owner, shape, self._private, plain)
 
-    async def private_linear(self, x: PlainMatrix, w: Share, rows: slice) -> Product:
-        """``x[rows] @ w``: the owner's summand of w locally, the others' by encryption; see ``rlwe.linear``.
+    async def private_linear(self, xs: Sequence[PlainMatrix], ws: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows] @ w`` for each: the owner's summand of w locally, the others' by encryption; see ``rlwe.linear``.
 
-        The same rows are encrypted once a job. Rounds: 1, and 1 the first time. Memory at each of the others: about 80
-        bytes an entry, rows or columns rounded up to a power of two.
+        The same rows are encrypted once a job. Rounds: 1, and 1 the first time; an owner's matrices one after the
+        other, nobody waiting. Memory at each of the others: about 80 bytes an entry, rows or columns rounded up to a
+        power of two.
         """
-        start, stop, _ = rows.indices(x.shape[0])
-        own = None if x.values is None else x.values[start:stop]
-        return await self._product(x, (x.place, start, stop, False), own, (stop - start, x.shape[1]), w)
+        return await self._products([_factor(x, rows, transposed=False) for x in xs], ws)
 
-    async def private_linear_t(self, x: PlainMatrix, r: Share, rows: slice) -> Product:
-        """``x[rows].T @ r``; as ``private_linear``, the two are encrypted apart."""
-        start, stop, _ = rows.indices(x.shape[0])
-        own = None if x.values is None else x.values[start:stop].T
-        return await self._product(x, (x.place, start, stop, True), own, (x.shape[1], stop - start), r)
+    async def private_linear_t(self, xs: Sequence[PlainMatrix], rs: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows].T @ r`` for each; as ``private_linear``, the two are encrypted apart."""
+        return await self._products([_factor(x, rows, transposed=True) for x in xs], rs)
 
-    async def _product(
-        self, x: PlainMatrix, name: object, own: Ring | None, shape: tuple[int, int], w: Share
-    ) -> Product:
-        if w.shape != shape[1:]:
-            raise ProtocolError("a vector that does not fit the matrix", remedy="report this as a bug")
-        cross = await self._cross(x.owner, name, own, shape, w)
-        if own is None:
-            return cross
-        vector = np.ascontiguousarray(w.parts[0])
-        if own.flags.c_contiguous:
-            local = await self.run(own.size, matvec, own, vector)
-        else:
-            local = await self.run(own.size, matvec_transposed, np.ascontiguousarray(own.T), vector)
-        return Product((cross.parts[0] + local,))
-
-    async def _cross(self, owner: int, name: object, own: Ring | None, shape: tuple[int, int], w: Share) -> Product:
-        """The owner's matrix times the others' summands of w."""
+    async def _products(self, factors: Sequence[_Factor], ws: Sequence[Share]) -> list[Product]:
+        out = []
+        for x, w in zip(factors, ws, strict=True):
+            if w.shape != x.shape[1:]:
+                raise ProtocolError("a vector that does not fit the matrix", remedy="report this as a bug")
+            out.append(np.zeros(x.shape[0], dtype=np.uint64))
         self._online()
-        if own is not None:
-            calls: list[Awaitable[Ring]] = [multiply_own(pair, name, own) for pair in self.pairs]
-        else:
-            (pair,) = (pair for pair in self.pairs if pair.peer == owner)
-            calls = [multiply_other(pair, name, shape, w.parts[0])]
-        return Product((sum(await together(*calls), start=np.zeros(shape[0], dtype=np.uint64)),))
+
+        async def own(pair: Pair) -> None:
+            for x, total in zip(factors, out, strict=True):
+                if x.values is not None:
+                    np.add(total, await multiply_own(pair, x.name, x.values), out=total)
+
+        async def other(pair: Pair) -> None:
+            for x, w, total in zip(factors, ws, out, strict=True):
+                if x.owner == pair.peer:
+                    np.add(total, await multiply_other(pair, x.name, x.shape, w.parts[0]), out=total)
+
+        async def local() -> None:
+            for x, w, total in zip(factors, ws, out, strict=True):
+                if x.values is not None:
+                    np.add(total, await self._local(x.values, np.ascontiguousarray(w.parts[0])), out=total)
+
+        await together(local(), *map(own, self.pairs), *map(other, self.pairs))
+        return [Product((total,)) for total in out]
+
+    async def _local(self, matrix: Ring, vector: Ring) -> Ring:
+        if matrix.flags.c_contiguous:
+            return await offload(matrix.size, matvec, matrix, vector)
+        return await offload(matrix.size, matvec_transposed, np.ascontiguousarray(matrix.T), vector)
+
+
+@dataclass(frozen=True, slots=True)
+class _Factor:
+    """A matrix as it is multiplied: some rows, or their transpose; ``name`` is the same at both ends of a pair."""
+
+    owner: int
+    name: object
+    shape: tuple[int, int]
+    values: Ring | None = field(repr=False)
+
+
+def _factor(x: PlainMatrix, rows: slice, *, transposed: bool) -> _Factor:
+    start, stop, _ = rows.indices(x.shape[0])
+    shape = (x.shape[1], stop - start) if transposed else (stop - start, x.shape[1])
+    values = None if x.values is None else x.values[start:stop]
+    if values is not None and transposed:
+        values = values.T
+    return _Factor(x.owner, (x.place, start, stop, transposed), shape, values)

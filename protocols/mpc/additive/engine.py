@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
-import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc import hints
 from hansa.protocols.mpc.additive import bits as binary
-from hansa.protocols.mpc.additive import comparison, hints, matrices, products
+from hansa.protocols.mpc.additive import comparison, matrices, products
 from hansa.protocols.mpc.additive.correlations import Correlations
-from hansa.protocols.mpc.additive.hints import OwnedBins
+from hansa.protocols.mpc.hints import OwnedBins
 from hansa.protocols.mpc.kernels.additive import beaver
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.shapes import check_factors
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
+from hansa.protocols.mpc.work import offload
 
-T = TypeVar("T")
-LONG_WORK: Final = 1 << 20
-"""Steps above which a kernel leaves the event loop (about a millisecond)."""
 _STATE_VERSION: Final = 1
 
 
@@ -135,12 +133,6 @@ class Additive(ABC):
                 operation(total, part, out=total)
         return merged
 
-    async def run(self, work: int, function: Callable[..., T], *arguments: object) -> T:
-        """A kernel's result, off the event loop where ``work`` steps take more than about a millisecond."""
-        if work < LONG_WORK:
-            return function(*arguments)
-        return await trio.to_thread.run_sync(function, *arguments)
-
     # --- products ------------------------------------------------------------------------------------------------
 
     async def mul(self, x: Share, y: Share) -> Product:
@@ -151,7 +143,7 @@ class Additive(ABC):
         check_factors(x, y)
         a, b, c = await self.correlations.triples(x.size)
         d, f = await self.sums(x.parts[0].reshape(-1) - a, y.parts[0].reshape(-1) - b)
-        return Product(((await self.run(x.size, beaver, d, f, a, b, c, self.first)).reshape(x.shape),))
+        return Product(((await offload(x.size, beaver, d, f, a, b, c, self.first)).reshape(x.shape),))
 
     async def matmul(self, x: Share, y: Share) -> Product:
         """``x @ y`` of shared matrices; see ``products.matmul``."""
@@ -176,12 +168,12 @@ class Additive(ABC):
         """Prepare the owner's matrix."""
 
     @abstractmethod
-    async def private_linear(self, x: Any, w: Share, rows: slice) -> Product:
-        """``x[rows] @ w``."""
+    async def private_linear(self, xs: Sequence[Any], ws: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows] @ w`` for each."""
 
     @abstractmethod
-    async def private_linear_t(self, x: Any, r: Share, rows: slice) -> Product:
-        """``x[rows].T @ r``."""
+    async def private_linear_t(self, xs: Sequence[Any], rs: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows].T @ r`` for each."""
 
     async def private_bins(
         self, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
@@ -189,9 +181,29 @@ class Additive(ABC):
         """Prepare the owner's bins; see ``hints.private_bins``."""
         return await hints.private_bins(self, owner, bins, shape, n_bins)
 
-    async def select_sum(self, x: OwnedBins, v: Share, bits: int) -> Product:
+    async def select_sum(self, xs: Sequence[OwnedBins], v: Share, bits: int) -> list[Share]:
         """Per-bin sums; see ``hints.select_sum``."""
-        return await hints.select_sum(self, x, v, bits)
+        return await hints.select_sum(self, xs, v, bits)
+
+    def senders(self, owner: int) -> tuple[int, ...]:
+        """Every party encrypts its own summand for an owner."""
+        return tuple(rank for rank in range(self.session.n_parties) if rank != owner)
+
+    def part_of_owner(self, v: Share) -> Ring:
+        """An owner's summand of v."""
+        return v.parts[0]
+
+    def part_against(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
+        """This party's summand, and coins of its own."""
+        return v.parts[0], Keystream(os.urandom(32), b"hinted aggregation")
+
+    async def lacked_by(self, owner: int, x: Ring) -> Share:
+        """The sum of what each party but the owner puts in. Local."""
+        return Share((np.zeros_like(x) if self.rank == owner else x,))
+
+    async def put_in(self, owner: int, x: Ring) -> Product:
+        """What the owner knows, as its summand. Local."""
+        return Product((x,))
 
     # --- bits ----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from hansa.protocols.mpc.additive.pairs import together
 from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
 from hansa.protocols.mpc.rlwe.products import best_terms
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
+from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.direct import Direct
@@ -54,7 +55,7 @@ async def _series(e: Direct, own: Ring, scale_bits: int) -> Ring:
     each next one and all others, and ``truncate`` between.
     """
     last = e.session.n_parties - 1
-    trig = await e.run(64 * own.size, sines_and_cosines, own, scale_bits)
+    trig = await offload(64 * own.size, sines_and_cosines, own, scale_bits)
     if e.rank == last:
         trig = _weighted(trig)
     own_sin, own_cos = trig.reshape(2, HARMONIC_COUNT * own.size)

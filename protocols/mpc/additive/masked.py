@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hansa.protocols.mpc.additive import comparison, matrices
 from hansa.protocols.mpc.additive import sigmoid as logistic
 from hansa.protocols.mpc.additive.correlations import MaskCorrelations
@@ -51,13 +53,13 @@ class Masked(Additive):
         """Prepare the owner's matrix; see ``matrices.private_matrix``."""
         return await matrices.private_matrix(self, owner, values, shape)
 
-    async def private_linear(self, x: OwnedMatrix, w: Share, rows: slice) -> Product:
-        """``x[rows] @ w``; see ``matrices.multiply``."""
-        return await matrices.multiply(self, x, w, rows, transposed=False)
+    async def private_linear(self, xs: Sequence[OwnedMatrix], ws: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows] @ w`` for each; see ``matrices.multiply``."""
+        return await matrices.multiply(self, xs, ws, rows, transposed=False)
 
-    async def private_linear_t(self, x: OwnedMatrix, r: Share, rows: slice) -> Product:
-        """``x[rows].T @ r``; see ``matrices.multiply``."""
-        return await matrices.multiply(self, x, r, rows, transposed=True)
+    async def private_linear_t(self, xs: Sequence[OwnedMatrix], rs: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows].T @ r`` for each; see ``matrices.multiply``."""
+        return await matrices.multiply(self, xs, rs, rows, transposed=True)
 
     # --- bits ----------------------------------------------------------------------------------------------------
 

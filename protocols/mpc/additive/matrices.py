@@ -7,6 +7,7 @@ part w_P and the others': these tell P what theirs are but for a fresh random b 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import Pad
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.shares import Product, Ring, Share
+from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.masked import Masked
@@ -67,27 +69,39 @@ async def private_matrix(e: Masked, owner: int, values: Ring | None, shape: tupl
     return OwnedMatrix(owner, shape, pad, piece)
 
 
-async def multiply(e: Masked, x: OwnedMatrix, w: Share, rows: slice, *, transposed: bool) -> Product:
-    """``x[rows] @ w``, or ``x[rows].T @ w``, for a shared vector w.
+async def multiply(
+    e: Masked, xs: Sequence[OwnedMatrix], ws: Sequence[Share], rows: slice, *, transposed: bool
+) -> list[Product]:
+    """``x[rows] @ w``, or ``x[rows].T @ w``, for each matrix and its shared vector w.
 
-    Rounds: 1, waited for by the owner only. Bytes sent: 8·size of w by each of the others, to the owner.
-    Preprocessing: one pad product.
+    Rounds: 1, waited for by the owners only. Bytes sent: for each 8·size of w by each of the others, to the owner.
+    Preprocessing: one pad product each.
     """
     kernel = matvec_transposed if transposed else matvec
-    rows = slice(*rows.indices(x.shape[0])[:2])
-    if w.shape != ((rows.stop - rows.start) if transposed else x.shape[1],):
-        raise ProtocolError("a vector that does not fit the matrix", remedy="report this as a bug")
-    b, c = await e.source.pad_products(x.pad, rows, transposed)
-    factor = await _tell_owner(e, x.owner, w, b)
-    piece = x.piece[rows]
-    return Product((c + await e.run(piece.size, kernel, piece, np.ascontiguousarray(factor)),))
+    parts = [slice(*rows.indices(x.shape[0])[:2]) for x in xs]
+    masks = []
+    for x, w, part in zip(xs, ws, parts, strict=True):
+        if w.shape != ((part.stop - part.start) if transposed else x.shape[1],):
+            raise ProtocolError("a vector that does not fit the matrix", remedy="report this as a bug")
+        masks.append(await e.source.pad_products(x.pad, part, transposed))
+    factors = await _tell_owners(e, [x.owner for x in xs], [w.parts[0] for w in ws], [b for b, _ in masks])
+    out = []
+    for x, part, factor, (_, c) in zip(xs, parts, factors, masks, strict=True):
+        piece = x.piece[part]
+        out.append(Product((c + await offload(piece.size, kernel, piece, np.ascontiguousarray(factor)),)))
+    return out
 
 
-async def _tell_owner(e: Masked, owner: int, w: Share, b: Ring) -> Ring:
-    """What this party multiplies its matrix by: the owner w_P + delta, the others b."""
-    own = w.parts[0]
-    if e.rank != owner:
-        await e.session.exchange({owner: [own - b]}, {})
-        return b
-    received = await e.session.exchange({}, dict.fromkeys(e.session.peers, [w.shape]))
-    return sum((theirs[0] for theirs in received.values()), start=own)
+async def _tell_owners(e: Masked, owners: Sequence[int], ws: Sequence[Ring], bs: Sequence[Ring]) -> list[Ring]:
+    """What this party multiplies each matrix by: its owner w_P + delta, the others b."""
+    outgoing: dict[int, list[Ring]] = {}
+    for owner, w, b in zip(owners, ws, bs, strict=True):
+        if owner != e.rank:
+            outgoing.setdefault(owner, []).append(w - b)
+    mine = [place for place, owner in enumerate(owners) if owner == e.rank]
+    incoming = dict.fromkeys(e.session.peers if mine else (), [ws[place].shape for place in mine])
+    received = await e.session.exchange(outgoing, incoming)
+    factors = list(bs)
+    for k, place in enumerate(mine):
+        factors[place] = sum((theirs[k] for theirs in received.values()), start=ws[place])
+    return factors

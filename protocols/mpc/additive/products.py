@@ -9,6 +9,7 @@ import numpy as np
 from hansa.protocols.mpc.kernels.ring import matmul as multiply
 from hansa.protocols.mpc.shapes import check_matrices
 from hansa.protocols.mpc.shares import Product, Share
+from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.engine import Additive
@@ -37,8 +38,8 @@ async def matmul(e: Additive, x: Share, y: Share) -> Product:
         tiles, triples, opened[: len(tiles)], opened[len(tiles) :], strict=True
     ):
         work = 2 * d.size * f.shape[1]
-        left = await e.run(work, multiply, d, b)
-        right = await e.run(work, multiply, a + d if e.first else a, f)
+        left = await offload(work, multiply, d, b)
+        right = await offload(work, multiply, a + d if e.first else a, f)
         out[rows, columns] += c + left + right
     return Product((out,))
 

@@ -16,6 +16,7 @@ from hansa.protocols.mpc.fourier import TRIG_BITS, check_scale, edge, series
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.masked import OFFSET, unmask
 from hansa.protocols.mpc.shares import Linear, Ring, Share
+from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.masked import Masked
@@ -41,7 +42,7 @@ async def sigmoid(e: Masked, x: Linear, scale_bits: int) -> Share:
     (c,) = await e.sums(x.parts[0].reshape(-1) + masks.r)
     # sin(k(c - r)) = sin(kc) cos(kr) - cos(kc) sin(kr)
     turned = np.stack((np.uint64(0) - masks.trig[0], masks.trig[1]))
-    smooth = await e.run(32 * size, _series, turned, c, scale_bits, e.first)
+    smooth = await offload(32 * size, _series, turned, c, scale_bits, e.first)
     end, words = edge(scale_bits), words_of(size)
     sides = [await under_mask(e, shifted, masks.planes, below) for shifted in (c + end, c - end)]
     signs = (await top_bit(e, np.concatenate(sides, axis=1), size)).parts[0][0]  # words of x < -9, then of x < 9

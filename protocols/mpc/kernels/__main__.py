@@ -15,7 +15,7 @@ def warm() -> None:
     ring.matmul(matrix, matrix)
     ring.cross_product(vector, vector, vector, vector)
     ring.cross_and(vector, vector, vector, vector, vector)
-    ring.bin_sums(np.zeros((2, 2), dtype=np.uint8), vector, 2)
+    ring.bin_sums(np.zeros((2, 2), dtype=np.uint8), matrix, 2)
     additive.beaver(vector, vector, vector, vector, vector, True)
     masked, planes = np.ones((64, 1), dtype=np.uint64), np.ones((33, 1), dtype=np.uint64)
     additive.block_less(masked, additive.monomials(masked, 16), True)

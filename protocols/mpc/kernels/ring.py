@@ -69,10 +69,13 @@ def cross_and(x0: Ring, x1: Ring, y0: Ring, y1: Ring, mask: Ring) -> Ring:
 
 @kernel
 def bin_sums(bins: NDArray[np.uint8], v: Ring, n_bins: int) -> Ring:
-    """Per-column bin sums: out[j, b] = sum of v[i] over bins[i, j] == b, mod 2^64."""
+    """Per-column bin sums of several vectors, (n, vectors): out[j, b, k] = sum of v[i, k] over bins[i, j] == b, mod 2^64."""
     n, d = bins.shape
-    out = np.zeros((d, n_bins), dtype=np.uint64)
+    out = np.zeros((d, n_bins, v.shape[1]), dtype=np.uint64)
     for i in range(n):
+        row = v[i]
         for j in range(d):
-            out[j, bins[i, j]] += v[i]
+            total = out[j, bins[i, j]]
+            for k in range(row.size):
+                total[k] += row[k]
     return out

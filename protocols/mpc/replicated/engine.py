@@ -10,14 +10,16 @@ No party alone learns anything but the openings; any two together hold every sec
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.kernels.ring import bin_sums, cross_product, matmul, matvec, matvec_transposed
+from hansa.protocols.mpc import hints
+from hansa.protocols.mpc.hints import OwnedBins
+from hansa.protocols.mpc.kernels.ring import cross_product, matmul, matvec, matvec_transposed
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.replicated import bits as binary
 from hansa.protocols.mpc.replicated import comparison, truncation
@@ -25,10 +27,9 @@ from hansa.protocols.mpc.replicated import sigmoid as logistic
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.shapes import check_factors, check_matrices
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
+from hansa.protocols.mpc.work import offload
 
 PARTIES = 3
-_LONG_WORK = 1 << 21
-"""Multiplications above which a kernel leaves the event loop (about a millisecond)."""
 _STATE_VERSION = 1
 
 
@@ -39,17 +40,6 @@ class OwnedMatrix:
     owner: int
     shape: tuple[int, int]
     piece: Ring = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedBins:
-    """Private bins: plain at their owner, one-time-padded indicator columns at the others."""
-
-    owner: int
-    shape: tuple[int, int]
-    n_bins: int
-    bins: NDArray[np.uint8] | None = field(repr=False)
-    indicators: OwnedMatrix | None = field(repr=False)
 
 
 class Replicated:
@@ -161,8 +151,9 @@ class Replicated:
     async def matmul(self, x: Share, y: Share) -> Product:
         """``x @ y`` of shared matrices, unreduced. Local."""
         check_matrices(x, y)
-        (x0, x1), (y0, y1) = x.parts, y.parts
-        return Product((await self.run(matmul, x0, y0 + y1) + await self.run(matmul, x1, y0),))
+        x0, x1, y0, y1 = (np.ascontiguousarray(part) for part in (*x.parts, *y.parts))
+        work = x0.size * y0.shape[1]
+        return Product((await offload(work, matmul, x0, y0 + y1) + await offload(work, matmul, x1, y0),))
 
     def as_product(self, x: Linear) -> Product:
         """A share as a Product, locally; a Product as it is."""
@@ -203,53 +194,64 @@ class Replicated:
         received = await self.session.exchange({}, {owner: [shape]})
         return OwnedMatrix(owner, shape, received[owner][0])
 
-    async def private_linear(self, x: OwnedMatrix, w: Share, rows: slice) -> Product:
-        """``x[rows] @ w``: the owner multiplies the two components of w that it holds, the others the third, which
+    async def private_linear(self, xs: Sequence[OwnedMatrix], ws: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows] @ w`` for each: the owner multiplies the two components of w that it holds, the others the third, which
         both know, by their halves of the pad. Local."""
-        return Product((await self.run(matvec, x.piece[rows], self._component_for(x.owner, w)),))
+        pairs = zip(xs, ws, strict=True)
+        return [await self._times(matvec, x.piece[rows], self._component_for(x.owner, w)) for x, w in pairs]
 
-    async def private_linear_t(self, x: OwnedMatrix, r: Share, rows: slice) -> Product:
-        """``x[rows].T @ r``, likewise. Local."""
-        return Product((await self.run(matvec_transposed, x.piece[rows], self._component_for(x.owner, r)),))
+    async def private_linear_t(self, xs: Sequence[OwnedMatrix], rs: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows].T @ r`` for each, likewise. Local."""
+        pairs = zip(xs, rs, strict=True)
+        return [await self._times(matvec_transposed, x.piece[rows], self._component_for(x.owner, r)) for x, r in pairs]
+
+    async def _times(self, kernel: Callable[[Ring, Ring], Ring], piece: Ring, vector: Ring) -> Product:
+        piece = np.ascontiguousarray(piece)
+        return Product((await offload(piece.size, kernel, piece, np.ascontiguousarray(vector)),))
 
     async def private_bins(
         self, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
     ) -> OwnedBins:
-        """Prepare the owner's bins, (rows, columns) of values below ``n_bins``, as padded indicator columns.
+        """Prepare the owner's bins; see ``hints.private_bins``."""
+        return await hints.private_bins(self, owner, bins, shape, n_bins)
 
-        Rounds: 1. Bytes sent: 8·rows·columns·n_bins by the owner, none by the others.
-        """
-        indicators = None
-        wide = (shape[0], shape[1] * n_bins)
+    async def select_sum(self, xs: Sequence[OwnedBins], v: Share, bits: int) -> list[Share]:
+        """Per-bin sums; see ``hints.select_sum``."""
+        return await hints.select_sum(self, xs, v, bits)
+
+    @property
+    def first(self) -> bool:
+        """Whether this party adds the public constants to products."""
+        return self.rank == 0
+
+    def senders(self, owner: int) -> tuple[int, ...]:
+        """One of the two that know the component that the owner lacks."""
+        return ((owner + 1) % PARTIES,)
+
+    def part_of_owner(self, v: Share) -> Ring:
+        """The two components that an owner holds, summed."""
+        return self._component_for(self.rank, v)
+
+    def part_against(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
+        """The component that the owner lacks, and coins that both who know it have and the owner does not."""
+        return self._component_for(owner, v), self.key_next if self.rank == (owner + 1) % PARTIES else self.key_own
+
+    async def put_in(self, owner: int, x: Ring) -> Product:
+        """What the owner knows, as its summand. Local."""
+        return Product((x,))
+
+    async def lacked_by(self, owner: int, x: Ring) -> Share:
+        """Local. A share whose only component other than zero is x, the one that the owner lacks."""
+        zero = np.zeros_like(x)
         if self.rank == owner:
-            if bins is None or bins.shape != shape or (bins.size and int(bins.max()) >= n_bins):
-                raise ProtocolError("bins out of range", remedy="report this as a bug")
-            indicators = (bins[:, :, None] == np.arange(n_bins, dtype=np.uint8)).astype(np.uint64).reshape(wide)
-        padded = await self.private_matrix(owner, indicators, wide)
-        return OwnedBins(owner, shape, n_bins, bins, None if self.rank == owner else padded)
-
-    async def select_sum(self, x: OwnedBins, v: Share, bits: int) -> Product:
-        """H[j, b] = sum of v_i over the rows i whose bin in column j is b, as (columns, n_bins). Local, for any ``bits``."""
-        component = self._component_for(x.owner, v)
-        if x.bins is not None:
-            return Product((bin_sums(x.bins, component, x.n_bins),))
-        if x.indicators is None:
-            raise ProtocolError("bins without indicators", remedy="report this as a bug")
-        sums = await self.run(matvec_transposed, x.indicators.piece, component)
-        return Product((sums.reshape(x.shape[1], x.n_bins),))
+            return Share((zero, zero))
+        return Share((zero, x) if self.rank == (owner + 1) % PARTIES else (x, zero))
 
     def _component_for(self, owner: int, v: Share) -> Ring:
         """The owner's two components of v, summed; at the others, the component that the owner lacks."""
         if self.rank == owner:
             return v.parts[0] + v.parts[1]
         return v.parts[1] if self.rank == (owner + 1) % PARTIES else v.parts[0]
-
-    async def run(self, multiply: truncation.MatVec, x: Ring, v: Ring) -> Ring:
-        """A matrix times a vector or matrix, off the event loop where it takes more than about a millisecond."""
-        x, v = np.ascontiguousarray(x), np.ascontiguousarray(v)
-        if x.size * (v.shape[1] if v.ndim > 1 else 1) < _LONG_WORK:
-            return multiply(x, v)
-        return await trio.to_thread.run_sync(multiply, x, v)
 
     # --- bits ----------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc import hints
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.masked import check_bits
 from hansa.protocols.mpc.prf import Keystream
@@ -27,6 +28,7 @@ from hansa.protocols.mpc.replicated.engine import PARTIES, Replicated
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.shapes import check_factors, check_matrices, check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
+from hansa.protocols.mpc.work import offload
 
 _GUEST_STATE: Final = b"\x01guest"
 
@@ -202,54 +204,95 @@ class WithGuests:
             return Held(owner, shape)
         return Held(owner, shape, await self._inner.private_matrix(self._computing.index(owner), values, shape))
 
-    async def private_linear(self, x: Held, w: Share, rows: slice) -> Product:
-        """``x[rows] @ w``. Local."""
+    async def private_linear(self, xs: Sequence[Held], ws: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows] @ w`` for each. Local."""
+        return [await self._linear(x, w, rows) for x, w in zip(xs, ws, strict=True)]
+
+    async def _linear(self, x: Held, w: Share, rows: slice) -> Product:
         if self._inner is None:
             return _shadow_product((len(range(*rows.indices(x.shape[0]))),))
-        if x.shared is None:
-            return await self._inner.private_linear(x.inner, w, rows)
-        return await self._shared_times(matvec, x.shared[rows], w)
+        if x.shared is not None:
+            return await self._shared_times(matvec, x.shared[rows], w)
+        (product,) = await self._inner.private_linear([x.inner], [w], rows)
+        return product
 
-    async def private_linear_t(self, x: Held, r: Share, rows: slice) -> Product:
-        """``x[rows].T @ r``. Local."""
+    async def private_linear_t(self, xs: Sequence[Held], rs: Sequence[Share], rows: slice) -> list[Product]:
+        """``x[rows].T @ r`` for each. Local."""
+        return [await self._linear_t(x, r, rows) for x, r in zip(xs, rs, strict=True)]
+
+    async def _linear_t(self, x: Held, r: Share, rows: slice) -> Product:
         if self._inner is None:
             return _shadow_product((x.shape[1],))
-        if x.shared is None:
-            return await self._inner.private_linear_t(x.inner, r, rows)
-        return await self._shared_times(matvec_transposed, x.shared[rows], r)
+        if x.shared is not None:
+            return await self._shared_times(matvec_transposed, x.shared[rows], r)
+        (product,) = await self._inner.private_linear_t([x.inner], [r], rows)
+        return product
 
     async def private_bins(
         self, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
     ) -> Held:
-        """Prepare the owner's bins, once a job; a guest's indicators are shared among the computing parties."""
-        if owner in self._computing:
-            held = None
-            if self._inner is not None:
-                held = await self._inner.private_bins(self._computing.index(owner), bins, shape, n_bins)
-            return Held(owner, shape, held, n_bins=n_bins)
-        wide = (shape[0], shape[1] * n_bins)
-        indicators = None
-        if self.session.rank == owner:
-            if bins is None or bins.shape != shape or (bins.size and int(bins.max()) >= n_bins):
-                raise ProtocolError("bins out of range", remedy="report this as a bug")
-            indicators = (bins[:, :, None] == np.arange(n_bins, dtype=np.uint8)).astype(np.uint64).reshape(wide)
-        return Held(owner, shape, shared=await self.input(owner, indicators, wide), n_bins=n_bins)
+        """Prepare the owner's bins, once a job; see ``hints.private_bins``. A guest's hint is shared, its bins are not."""
+        if owner not in self._computing:
+            return Held(owner, shape, await hints.private_bins(self, owner, bins, shape, n_bins), n_bins=n_bins)
+        held = None
+        if self._inner is not None:
+            held = await self._inner.private_bins(self._computing.index(owner), bins, shape, n_bins)
+        return Held(owner, shape, held, n_bins=n_bins)
 
-    async def select_sum(self, x: Held, v: Share, bits: int) -> Product:
-        """Per-bin sums, (columns, n_bins). Local."""
-        shape = (x.shape[1], x.n_bins)
+    async def select_sum(self, xs: Sequence[Held], v: Share, bits: int) -> list[Share]:
+        """Per-bin sums; see ``hints.select_sum``. For a guest's bins the three encrypt a summand each, the guest puts in
+        what it counted (2 rounds more), and the secrets' sum is reshared (1 more)."""
+        inside = [x for x in xs if x.owner in self._computing]
+        found: dict[int, Share] = {}
+        if inside and self._inner is not None:
+            sums = await self._inner.select_sum([x.inner for x in inside], v, bits)
+            found = {id(x): share for x, share in zip(inside, sums, strict=True)}
+        outside = [x for x in xs if x.owner not in self._computing]
+        if outside:
+            sums = await hints.select_sum(self, [x.inner for x in outside], v, bits)
+            found |= {id(x): share for x, share in zip(outside, sums, strict=True)}
+        return [found[id(x)] if id(x) in found else _shadow((v.shape[0], x.shape[1], x.n_bins)) for x in xs]
+
+    @property
+    def rank(self) -> int:
+        """This institution's rank."""
+        return self.session.rank
+
+    @property
+    def first(self) -> bool:
+        """Whether this party adds the public constants to products."""
+        return self._inner is not None and self._inner.first
+
+    def senders(self, owner: int) -> tuple[int, ...]:
+        """The computing parties encrypt for a guest."""
+        return self._computing
+
+    def part_of_owner(self, v: Share) -> Ring:
+        """A guest has nothing of v."""
+        return np.zeros(v.shape, dtype=np.uint64)
+
+    def part_against(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
+        """A summand of v that no other computing party encrypts, and coins of this party's own."""
         if self._inner is None:
-            return _shadow_product(shape)
-        if x.shared is None:
-            return await self._inner.select_sum(x.inner, v, bits)
-        return (await self._shared_times(matvec_transposed, x.shared, v)).reshape(*shape)
+            return None
+        return v.parts[0], Keystream(os.urandom(32), b"hinted aggregation")
+
+    async def lacked_by(self, owner: int, x: Ring) -> Share:
+        """The sum of what the computing parties put in, reshared. Rounds: 1."""
+        return _shadow(x.shape) if self._inner is None else await self._inner.reshare(Product((x,)))
+
+    async def put_in(self, owner: int, x: Ring) -> Product:
+        """A guest's input."""
+        return self.as_product(await self.input(owner, x if self.rank == owner else None, x.shape))
 
     async def _shared_times(self, kernel: Callable[[Ring, Ring], Ring], x: Share, v: Share) -> Product:
         """This party's summand of a shared matrix times a shared vector: x0·(v0 + v1) + x1·v0."""
         assert self._inner is not None
         x0, x1 = x.parts
         v0, v1 = (np.ascontiguousarray(part) for part in v.parts)
-        return Product((await self._inner.run(kernel, x0, v0 + v1) + await self._inner.run(kernel, x1, v0),))
+        x0, x1 = np.ascontiguousarray(x0), np.ascontiguousarray(x1)
+        own, common = await offload(x0.size, kernel, x0, v0 + v1), await offload(x1.size, kernel, x1, v0)
+        return Product((own + common,))
 
     # --- bits ----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ truncation, Dalskov, Escudero, Keller, PoPETs'20, section 4, with P0 in the plac
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +18,6 @@ from hansa.protocols.mpc.shares import Product, Ring, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.replicated.engine import Replicated
-
-MatVec = Callable[[Ring, Ring], Ring]
 
 
 async def truncate(e: Replicated, z: Product, bits: int) -> Share:

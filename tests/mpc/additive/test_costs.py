@@ -9,7 +9,7 @@ import pytest
 from mpc.engines import additive_dealt, dealt_party
 
 from hansa.protocols.mpc.additive.engine import Additive
-from hansa.protocols.mpc.additive.hints import moduli
+from hansa.protocols.mpc.hints import moduli
 from hansa.protocols.mpc.memory import StreamLink, network, parties, run_parties
 from hansa.protocols.mpc.transcript import Kind, Transcript
 
@@ -107,7 +107,7 @@ async def test_products_with_a_private_matrix(owner: int) -> None:
         found.append(spent(transcript, Kind.ONLINE)[1] - before)
         for multiply, size in ((e.private_linear, COLUMNS), (e.private_linear_t, 100)):
             rounds, sent = spent(transcript, Kind.ONLINE)
-            await multiply(x, e.public(np.ones(size, np.uint64)), slice(0, 100))
+            await multiply([x], [e.public(np.ones(size, np.uint64))], slice(0, 100))
             after = spent(transcript, Kind.ONLINE)
             assert after[0] - rounds == 1
             found.append(after[1] - sent)
@@ -115,7 +115,7 @@ async def test_products_with_a_private_matrix(owner: int) -> None:
         bins = await e.private_bins(owner, np.zeros((N, 3), np.uint8) if e.rank == owner else None, (N, 3), 4)
         found.append(spent(transcript, Kind.ONLINE)[1] - sent)
         sent = spent(transcript, Kind.ONLINE)[1]
-        await e.select_sum(bins, e.public(np.ones(N, np.uint64)), 10)
+        await e.select_sum([bins], e.public(np.ones((1, N), np.uint64)), 10)
         found.append(spent(transcript, Kind.ONLINE)[1] - sent)
         return found
 
@@ -125,7 +125,7 @@ async def test_products_with_a_private_matrix(owner: int) -> None:
         if rank == owner:
             assert found == [2 * 8 * N * COLUMNS, 0, 0, 2 * 16384 * 12 + 2 * 32, cut]
         else:
-            assert found == [0, 8 * COLUMNS, 8 * 100, 2 * 32, moduli(N, 10, 3).octets * N + 16384 + cut]
+            assert found == [0, 8 * COLUMNS, 8 * 100, 2 * 32, moduli(N, 10, 2).octets * N + 16384 + cut]
 
 
 async def test_repeated_small_draws_wait_for_no_round_trip() -> None:
@@ -154,6 +154,6 @@ async def test_everything_runs_over_links_without_buffers() -> None:
             await perform(e, operation)
         matrix = await e.private_matrix(1, np.ones((N, 3), np.uint64) if e.rank == 1 else None, (N, 3))
         for _ in range(3):
-            await e.private_linear_t(matrix, e.public(np.ones(N, np.uint64)), slice(0, N))
+            await e.private_linear_t([matrix], [e.public(np.ones(N, np.uint64))], slice(0, N))
 
     await additive_dealt(2)(protocol, links=network(3, pair))

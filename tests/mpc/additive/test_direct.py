@@ -101,15 +101,16 @@ async def test_private_matrix_and_bins(n: int, owner: int) -> None:
         found, sent = [], []
         for _ in range(2):
             before = e.session.transcript.bytes_sent
-            products = await e.private_linear(x, ws, rows), await e.private_linear_t(x, rs[rows], rows)
+            products = await e.private_linear([x], [ws], rows) + await e.private_linear_t([x], [rs[rows]], rows)
             sent.append(e.session.transcript.bytes_sent - before)
-            found.append([await reveal(e, product) for product in (*products, await e.select_sum(b, vs, 20))])
+            (sums,) = await e.select_sum([b], vs.reshape(1, 30), 20)
+            found.append([await reveal(e, result) for result in (*products, sums[0])])
         assert not mine or sent[1] == 0  # the matrix is encrypted once
         with pytest.raises(ProtocolError, match="does not fit"):
-            await e.private_linear(x, rs, rows)
+            await e.private_linear([x], [rs], rows)
         empty = await e.private_matrix(owner, matrix[:0] if mine else None, (0, 7))
-        assert (await e.private_linear(empty, ws, slice(0, 0))).size == 0
-        assert not (await reveal(e, await e.private_linear_t(empty, rs[:0], slice(0, 0)))).any()
+        assert ((await e.private_linear([empty], [ws], slice(0, 0)))[0]).size == 0
+        assert not (await reveal(e, (await e.private_linear_t([empty], [rs[:0]], slice(0, 0)))[0])).any()
         return found
 
     sums = np.stack([[v[bins[:, j] == b].sum(dtype=np.uint64) for b in range(5)] for j in range(4)])

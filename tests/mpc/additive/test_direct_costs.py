@@ -76,6 +76,6 @@ async def test_everything_runs_over_links_without_buffers() -> None:
         await e.sigmoid(x, 36)
         matrix = await e.private_matrix(1, np.ones((N, 3), np.uint64) if e.rank == 1 else None, (N, 3))
         for _ in range(2):
-            await e.private_linear_t(matrix, x, slice(0, N))
+            await e.private_linear_t([matrix], [x], slice(0, N))
 
     await additive_direct(2)(protocol, links=network(2, pair))

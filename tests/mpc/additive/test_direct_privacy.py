@@ -67,7 +67,7 @@ async def views(operation: str, values: np.ndarray, n: int) -> list[bytes]:
             case "matrix":
                 table = encode(values, 18).reshape(-1, 8)
                 matrix = await e.private_matrix(0, table if e.rank == 0 else None, table.shape)
-                await e.private_linear_t(matrix, x[: len(table)], slice(0, len(table)))
+                await e.private_linear_t([matrix], [x[: len(table)]], slice(0, len(table)))
 
     await additive_direct(n)(protocol, links=ends)
     return [b"".join(messages) for messages in heard]

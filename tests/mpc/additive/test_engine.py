@@ -165,9 +165,9 @@ async def test_private_matrix_and_bins(n: int, owner: int) -> None:
         ws, rs, vs = await share(e, 1, w), await share(e, 0, r), await share(e, 0, v)
         found = []
         for _ in range(4):  # on demand, and from stock
-            forward = await reveal(e, await e.private_linear(x, ws, rows))
-            backward = await reveal(e, await e.private_linear_t(x, rs[rows], rows))
-            found.append((forward, backward, await reveal(e, await e.select_sum(b, vs, 20))))
+            forward = await reveal(e, (await e.private_linear([x], [ws], rows))[0])
+            backward = await reveal(e, (await e.private_linear_t([x], [rs[rows]], rows))[0])
+            found.append((forward, backward, await reveal(e, (await e.select_sum([b], vs.reshape(1, 30), 20))[0][0])))
         return found
 
     sums = np.stack([[v[bins[:, j] == b].sum(dtype=np.uint64) for b in range(5)] for j in range(4)])
@@ -185,7 +185,7 @@ async def test_smallest_matrices(shape: tuple[int, int]) -> None:
         w, r = e.public(np.ones(shape[1], np.uint64)), e.public(np.ones(shape[0], np.uint64))
         everything = slice(0, shape[0])
         return [
-            (await reveal(e, await multiply(x, v, everything))).tolist()
+            (await reveal(e, (await multiply([x], [v], everything))[0])).tolist()
             for multiply, v in ((e.private_linear, w), (e.private_linear_t, r))
         ]
 

@@ -55,7 +55,7 @@ async def protocol(e: Additive) -> Any:
     y = await e.truncate(await e.mul(x, x), 2)
     sign = await e.b2a(await e.msb(y))
     matrix = await e.private_matrix(0, np.ones((N, 2), np.uint64) if e.rank == 0 else None, (N, 2))
-    sums = await e.private_linear_t(matrix, sign, slice(0, N))
+    sums = (await e.private_linear_t([matrix], [sign], slice(0, N)))[0]
     return (await e.open(await e.reshare(sums), what="test"))[0]
 
 

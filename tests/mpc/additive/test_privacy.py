@@ -88,12 +88,12 @@ def work(operation: str, values: np.ndarray) -> Any:
             case "matrix":
                 table = encode(values, 18).reshape(-1, 8)
                 matrix = await e.private_matrix(0, table if e.rank == 0 else None, table.shape)
-                await e.private_linear_t(matrix, x[: len(table)], slice(0, len(table)))
+                await e.private_linear_t([matrix], [x[: len(table)]], slice(0, len(table)))
             case "bins":
                 bins = np.abs(values).astype(np.uint8).reshape(-1, 4) % 4
                 prepared = await e.private_bins(1, bins if e.rank == 1 else None, bins.shape, 4)
                 v = await e.input(0, encode(values[: len(bins)], 8) if e.rank == 0 else None, (len(bins),))
-                await e.select_sum(prepared, v, 21)
+                await e.select_sum([prepared], v.reshape(1, len(bins)), 21)
         return e.opened
 
     return protocol

@@ -1,0 +1,249 @@
+"""Per-bin sums of a shared vector at the cost of plain ones: hinted aggregation.
+
+The owner's bins are fixed for the job, so the sums of the rows of a public matrix A over each bin, the hint W, are worked out
+once (the idea of SimplePIR, USENIX Security'23, turned to aggregation). For each vector the owner is sent LWE encryptions
+of what it lacks of it, c = A s + e + Delta x, with a fresh ternary s: as long as the share, and uniform to the owner. (On
+additive shares each other party sends its own; on replicated ones two know the component that the owner lacks, and one sends.)
+ Summed over a bin, c is W s + Delta (sum of x) + noise; the owner counts bins as in plain, with no
+factor for their number. Shares of W s, whose size does not depend on the rows, come from the product of the owner's
+matrix W with s, which all but the owner share (``private_linear``). One truncation divides by Delta.
+
+A is negacyclic in blocks, so A s is a product of polynomials. Security: LWE of dimension 2048, ternary secret, standard
+deviation 3.24 and q <= 2^54, 128 bits by the HomomorphicEncryption.org table (docs/protocols.md argues the rest).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final, Protocol
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.kernels.hints import add_rows
+from hansa.protocols.mpc.kernels.ring import bin_sums
+from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.rlwe.ring_product import RingFactor, errors_ring, ternary_ring
+from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.shares import Linear, Product, Ring, Share, concatenate
+from hansa.protocols.mpc.work import offload
+
+DIMENSION: Final = 2048
+MAX_MODULUS_BITS: Final = 54
+DEVIATION: Final = math.sqrt(10.5)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedBins:
+    """Private bins, plain at their owner; ``seed`` makes A, ``hint`` is (columns·n_bins, 2048)."""
+
+    owner: int
+    shape: tuple[int, int]
+    n_bins: int
+    seed: bytes
+    hint: Any = field(repr=False)
+    bins: NDArray[np.uint8] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Moduli:
+    """Powers of two, as bits: plaintexts below 2^t, ciphertexts below 2^q."""
+
+    t: int
+    q: int
+
+    @property
+    def delta(self) -> int:
+        """The factor of the message."""
+        return 1 << (self.q - self.t)
+
+    @property
+    def octets(self) -> int:
+        """Bytes of a ciphertext's element."""
+        return -(-self.q // 8)
+
+
+def moduli(rows: int, bits: int, senders: int) -> Moduli:
+    """For sums of at most ``rows`` numbers below 2^bits in size, encrypted in parts by ``senders``.
+
+    Raises ``ProtocolError`` where 2^54 is not enough.
+
+    t leaves two bits above the largest sum, for the truncation; Delta exceeds twice the noise of all, twelve standard
+    deviations (errors are sums of fair coins, so by Hoeffding the noise is larger with probability below 2^-100).
+    """
+    t = bits + rows.bit_length() + 2
+    noise = 12 * DEVIATION * math.sqrt(max(rows, 1) * senders)
+    least = t + math.ceil(math.log2(2 * noise)) + 1
+    whole = -(-least // 8) * 8  # whole bytes, where they fit
+    found = Moduli(t, whole if whole <= MAX_MODULUS_BITS else MAX_MODULUS_BITS)
+    if not bits > 0 or least > MAX_MODULUS_BITS:
+        raise ProtocolError(
+            f"sums of {rows} numbers of {bits} bits do not fit the encryption's {MAX_MODULUS_BITS} bits",
+            remedy="take fewer rows, or coarser gradients",
+        )
+    return found
+
+
+class Host(Protocol):
+    """What an engine brings along: how a shared vector falls into what an owner has of it and what the others encrypt."""
+
+    @property
+    def session(self) -> Session:
+        """The session of all who may own bins."""
+        ...
+
+    @property
+    def rank(self) -> int:
+        """This party's rank in it."""
+        ...
+
+    @property
+    def first(self) -> bool:
+        """Whether this party adds the public constants."""
+        ...
+
+    def senders(self, owner: int) -> tuple[int, ...]:
+        """Who sends the owner encryptions."""
+        ...
+
+    def part_of_owner(self, v: Share) -> Ring:
+        """What an owner has of v."""
+        ...
+
+    def part_against(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
+        """What is encrypted of v for another as the owner, and coins, if this party has them: its own, or common ones."""
+        ...
+
+    async def lacked_by(self, owner: int, x: Ring) -> Share:
+        """A share of secrets that those have who encrypt for the owner: of their sum, or of what is common to them."""
+        ...
+
+    async def put_in(self, owner: int, x: Ring) -> Product:
+        """What the owner knows (zeros at the others) as a product."""
+        ...
+
+    async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> Any:
+        """As ``Engine.private_matrix``."""
+        ...
+
+    async def private_linear(self, xs: Sequence[Any], ws: Sequence[Share], rows: slice) -> list[Product]:
+        """As ``Engine.private_linear``."""
+        ...
+
+    async def truncate(self, x: Linear, bits: int) -> Share:
+        """As ``Engine.truncate``."""
+        ...
+
+
+async def private_bins(
+    e: Host, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
+) -> OwnedBins:
+    """Agree on A, and pad the hint of the owner's bins, (rows, columns) of values below ``n_bins``, once a job.
+
+    Rounds: 1, and those of ``private_matrix`` for (columns·n_bins, 2048). Bytes sent per party: 32 to each
+    other; by the owner, where masks are dealt, 16384·columns·n_bins to each. Work of the owner: 2048·rows·columns additions.
+    """
+    if e.rank == owner and (bins is None or bins.shape != shape or (bins.size and int(bins.max()) >= n_bins)):
+        raise ProtocolError("bins out of range", remedy="report this as a bug")
+    mine = np.frombuffer(os.urandom(32), dtype=np.uint8)
+    peers = e.session.peers
+    got = await e.session.exchange(dict.fromkeys(peers, [mine]), dict.fromkeys(peers, [32]), dtype=np.uint8)
+    parts = {rank: theirs[0].tobytes() for rank, theirs in got.items()} | {e.rank: mine.tobytes()}
+    seed = blake2b(b"".join(parts[rank] for rank in sorted(parts)), digest_size=32, person=b"hansa-hint").digest()
+    hint = None
+    if e.rank == owner and bins is not None:
+        hint = await trio.to_thread.run_sync(_hint, bins, seed, n_bins)
+    matrix = await e.private_matrix(owner, hint, (shape[1] * n_bins, DIMENSION))
+    return OwnedBins(owner, shape, n_bins, seed, matrix, bins if e.rank == owner else None)
+
+
+async def select_sum(e: Host, xs: Sequence[OwnedBins], v: Share, bits: int) -> list[Share]:
+    """H[k, j, b] = sum of v[k, i] over the rows i whose bin in column j is b, or one more, for each of the owners' bins.
+
+    ``v`` is (vectors, rows), |v| < 2^bits; each result is (vectors, columns, n_bins).
+    Rounds: 3, whatever the number of vectors and owners. Bytes sent: to each owner (5 to 7)·vectors·rows by each
+    ``senders``; those of ``private_linear`` with (columns·n_bins, 2048) for each vector; and of one truncation.
+    """
+    vectors, rows = v.shape
+    if any(x.shape[0] != rows for x in xs):
+        raise ProtocolError("vectors that do not fit the bins", remedy="report this as a bug")
+    m = moduli(rows, bits, max(len(e.senders(x.owner)) for x in xs))
+    outgoing: dict[int, list[NDArray[Any]]] = {}
+    secrets = []
+    for x in xs:
+        secret = np.zeros((vectors, DIMENSION), dtype=np.uint64)
+        encrypts = e.part_against(x.owner, v) if x.bins is None else None
+        if encrypts is not None:
+            part, coins = encrypts
+            secret = ternary_ring(coins, secret.size).reshape(secret.shape)
+            noise = errors_ring(coins, vectors * rows).reshape(vectors, rows)
+            if e.rank in e.senders(x.owner):
+                encrypted = part * np.uint64(m.delta) + noise
+                encrypted += await trio.to_thread.run_sync(_times, x.seed, secret, rows)
+                lowest = (encrypted & np.uint64((1 << m.q) - 1)).view(np.uint8).reshape(vectors, rows, 8)
+                outgoing.setdefault(x.owner, []).append(np.ascontiguousarray(lowest[:, :, : m.octets]))
+        secrets.append(secret)
+    mine = [x for x in xs if x.bins is not None]
+    incoming = dict.fromkeys(e.senders(e.rank) if mine else (), [(vectors, rows, m.octets)] * len(mine))
+    got = await e.session.exchange(outgoing, incoming, dtype=np.uint8)
+    received = list(zip(*got.values(), strict=True))
+    factors: list[tuple[Any, Share]] = []
+    below, ends = [], [0]
+    for x, secret in zip(xs, secrets, strict=True):
+        total = np.zeros((vectors, x.shape[1] * x.n_bins), dtype=np.uint64)
+        if x.bins is not None:
+            theirs = map(_words, received.pop(0))
+            everything = sum(theirs, start=e.part_of_owner(v) * np.uint64(m.delta))
+            lines = np.ascontiguousarray(everything.T)
+            counted = await offload(x.bins.size * vectors, bin_sums, x.bins, lines, x.n_bins)
+            total += counted.reshape(-1, vectors).T
+        below.append(await e.put_in(x.owner, total.reshape(-1)))
+        ends.append(ends[-1] + total.size)
+        shared = await e.lacked_by(x.owner, secret)
+        factors += [(x.hint, shared[k]) for k in range(vectors)]
+    masks = await e.private_linear([hint for hint, _ in factors], [secret for _, secret in factors], slice(0, None))
+    scaled = (concatenate(below) - concatenate(masks)).parts[0]
+    if e.first:
+        scaled = scaled + np.uint64(m.delta >> 1)
+    sums = await e.truncate(Product((scaled << np.uint64(64 - m.q),)), 64 - m.t)
+    return [
+        sums[start:end].reshape(vectors, x.shape[1], x.n_bins)
+        for x, start, end in zip(xs, ends, ends[1:], strict=False)
+    ]
+
+
+def _words(octets: NDArray[np.uint8]) -> Ring:
+    """Elements of a few bytes each, lowest first along the last axis, as words."""
+    out = np.zeros((*octets.shape[:-1], 8), dtype=np.uint8)
+    out[..., : octets.shape[-1]] = octets
+    return out.view(np.uint64)[..., 0]
+
+
+def _blocks(seed: bytes, rows: int) -> list[tuple[slice, Ring]]:
+    """For each block of rows its polynomial of A."""
+    stream = Keystream(seed, b"public matrix")
+    return [(slice(low, min(low + DIMENSION, rows)), stream.words(DIMENSION)) for low in range(0, rows, DIMENSION)]
+
+
+def _hint(bins: NDArray[np.uint8], seed: bytes, n_bins: int) -> Ring:
+    rows, columns = bins.shape
+    hint = np.zeros((columns, n_bins, DIMENSION), dtype=np.uint64)
+    for part, a in _blocks(seed, rows):
+        add_rows(hint, np.ascontiguousarray(bins[part]), a)
+    return hint.reshape(columns * n_bins, DIMENSION)
+
+
+def _times(seed: bytes, secrets: Ring, rows: int) -> Ring:
+    """A s for each of the secrets, (vectors, rows), modulo 2^64."""
+    factors = [RingFactor(secret) for secret in secrets]
+    out = np.empty((len(secrets), rows), dtype=np.uint64)
+    for part, a in _blocks(seed, rows):
+        for factor, line in zip(factors, out, strict=True):
+            line[part] = factor.times(a)[: part.stop - part.start]
+    return out
