@@ -32,7 +32,7 @@ async def _send(kind: str, ot: OtSender, n: int) -> None:
         case "correlated":
             await ot.correlated(np.arange(n, dtype=np.uint64))
         case _:
-            await ot.one_of_16(np.arange(n, dtype=np.uint32))
+            await ot.one_of_16(np.arange(n, dtype=np.uint32)[None])
 
 
 async def _receive(kind: str, ot: OtReceiver, n: int) -> None:

@@ -5,7 +5,7 @@ Nothing is opened: each protocol is made of products of one party's numbers with
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,19 +101,18 @@ class Direct(Additive):
         return Share((divided.reshape(x.shape),))
 
     async def msb(self, x: Share) -> BitShare:
-        """The sign bit of every element, flat, exactly; see ``two.top_bit`` and ``many.top_bit``."""
-        return await self._top_bit(x.parts[0].reshape(-1), TOP_BITS)
+        """The sign bit of every element, flat, exactly; see ``two.top_bits`` and ``many.top_bits``."""
+        return BitShare((await self._top_bits(x.parts[0].reshape(-1), TOP_BITS, (0,)),), x.size)
 
-    async def signs(self, own: Ring, scale_bits: int) -> Ring:
-        """The words of sign bits of the sum of all parties' ``own``, which may be wrong below 1/16 at that scale."""
-        signs: Ring = (await self._top_bit(own, sigmoid_bits(scale_bits))).parts[0][0]
-        return signs
+    async def signs(self, own: Ring, scale_bits: int, offsets: Sequence[int]) -> Ring:
+        """The sign bits of the sum of all parties' ``own`` plus each offset, (offsets, words): see ``sigmoid_bits``."""
+        return await self._top_bits(own, sigmoid_bits(scale_bits), offsets)
 
-    async def _top_bit(self, own: Ring, below: int) -> BitShare:
+    async def _top_bits(self, own: Ring, below: int, offsets: Sequence[int]) -> Ring:
         self._online(encryption=False)
         if self.session.n_parties == 2:
-            return await two.top_bit(self, own, below)
-        return await many.top_bit(self, np.ascontiguousarray(own))
+            return await two.top_bits(self, own, below, offsets)
+        return await many.top_bits(self, own, offsets)
 
     async def sigmoid(self, x: Linear, scale_bits: int) -> Share:
         """The logistic function; see ``live_sigmoid.sigmoid``."""

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT, words_of
+from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT
 from hansa.protocols.mpc.additive.pairs import together
 from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
+from hansa.protocols.mpc.rlwe.products import best_terms
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
 
 if TYPE_CHECKING:
@@ -25,18 +26,15 @@ async def sigmoid(e: Direct, own: Ring, scale_bits: int) -> Share:
     2. The series is truncated to ``frac_bits``, and x >= 9 becomes a number.
     3. The series is kept where x is between -9 and 9.
 
-    Rounds and bytes: as the parts: ``_series``, ``msb`` of twice as many elements, ``truncate``, ``b2a`` and ``mux``.
+    Rounds and bytes: as the parts: ``_series``, ``top_bits`` for two offsets, ``truncate``, ``b2a`` and ``mux``.
     """
     check_scale(scale_bits)
-    n, words = own.size, words_of(own.size)
-    end = edge(scale_bits) if e.first else np.uint64(0)
-    both = np.zeros((2, 64 * words), dtype=np.uint64)
-    both[0, :n], both[1, :n] = own + end, own - end
+    n, end = own.size, int(edge(scale_bits))
     if e.session.n_parties == 2:  # neither needs the engine's session but for the signs' tree
-        smooth, signs = await together(_series(e, own, scale_bits), e.signs(both.reshape(-1), scale_bits))
+        smooth, signs = await together(_series(e, own, scale_bits), e.signs(own, scale_bits, (end, -end)))
     else:
-        smooth, signs = await _series(e, own, scale_bits), await e.signs(both.reshape(-1), scale_bits)
-    low, high = signs[:words], signs[words:]
+        smooth, signs = await _series(e, own, scale_bits), await e.signs(own, scale_bits, (end, -end))
+    low, high = signs
     cut = await e.truncate(Share((smooth,)), 2 * TRIG_BITS - e.frac_bits)
     above = await e.b2a(BitShare((high[None] ^ (~np.uint64(0) if e.first else np.uint64(0)),), n))
     # x < -9 implies x < 9: between them exactly one of the two holds
@@ -51,8 +49,9 @@ async def _series(e: Direct, own: Ring, scale_bits: int) -> Ring:
     so far, shared among all, and v the next one's, known to it. The last one's have the coefficients, and need no cosine of
     the sum.
 
-    Rounds and bytes: as ``rlwe.products`` for 6 elements each between two parties; among more for 12 between the first two,
-    then for 12 (of 64 bits), for the last one 6, between each next one and all others, and ``truncate`` between.
+    Rounds and bytes: as ``rlwe.products`` for 6 elements each between two parties, or fewer that are sums of several
+    terms (``best_terms``); among more for 12 between the first two, then for 12 (of 64 bits), for the last one 6, between
+    each next one and all others, and ``truncate`` between.
     """
     last = e.session.n_parties - 1
     trig = await e.run(64 * own.size, sines_and_cosines, own, scale_bits)
@@ -66,25 +65,34 @@ async def _series(e: Direct, own: Ring, scale_bits: int) -> Ring:
         bits = TRIG_WIDTH if joining == 1 else 64
         wanted = [(sin, cos)] if joining == last else [(sin, cos), (cos, np.uint64(0) - sin)]
         # what each other party has of the sum, (a, b), meets the joining one's (sine, cosine): a·cos + b·sin
-        left = np.concatenate([a for a, _ in wanted]), np.concatenate([b for _, b in wanted])
-        right = np.tile(own_sin, len(wanted)), np.tile(own_cos, len(wanted))
+        left = _in_terms((np.concatenate([a for a, _ in wanted]), np.concatenate([b for _, b in wanted])), 1)
+        right = _in_terms((np.tile(own_sin, len(wanted)), np.tile(own_cos, len(wanted))), 1)
         others = [pair for pair in e.pairs if joining > 1 or pair.peer == 0]  # at first only one party has anything
+        if joining == last:  # harmonics are summed up in the end: some of them at once, under encryption
+            terms = best_terms(bits, own.size, HARMONIC_COUNT)
+            left, right = _in_terms(left, terms), _in_terms(right, terms)
         if e.rank == joining:
             products = await together(*(pair.cross(*right, bits) for pair in others))
-            product = np.asarray(left[0] * right[1] + left[1] * right[0], dtype=np.uint64)
+            product = np.asarray((left[0] * right[1] + left[1] * right[0]).sum(axis=0, dtype=np.uint64))
             for summand in products:
                 product += summand
         elif joining > 1 or e.first:
             (pair,) = (pair for pair in e.pairs if pair.peer == joining)
             product = await pair.cross(*left, bits)
         else:
-            product = np.zeros(left[0].size, dtype=np.uint64)
+            product = np.zeros(left[0].shape[1], dtype=np.uint64)
         if joining < last:
             sin, cos = (await e.truncate(Share((product,)), TRIG_BITS)).parts[0].reshape(2, -1)
-    total = np.asarray(product.reshape(HARMONIC_COUNT, own.size).sum(axis=0, dtype=np.uint64))
+    sums = product.size // max(own.size, 1)
+    total = np.asarray(product.reshape(sums, own.size).sum(axis=0, dtype=np.uint64))
     if e.first:
         total += np.uint64(1 << (2 * TRIG_BITS - 1))
     return total
+
+
+def _in_terms(factors: tuple[Ring, Ring], terms: int) -> tuple[Ring, Ring]:
+    """Both factors as (terms, elements)."""
+    return factors[0].reshape(terms, -1), factors[1].reshape(terms, -1)
 
 
 def _weighted(trig: Ring) -> Ring:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hansa.protocols.mpc.additive.bits import a2b, and_bits, two_addends
 from hansa.protocols.mpc.additive.comparison import borrow
+from hansa.protocols.mpc.additive.correlations import words_of
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.direct import Direct
 
 
-async def top_bit(e: Direct, own: Ring) -> BitShare:
-    """The top bit of the sum of all parties' ``own`` (n,) modulo 2^64, exactly.
+async def top_bits(e: Direct, own: Ring, offsets: Sequence[int]) -> Ring:
+    """The top bits of the sum of all parties' ``own`` (n,) plus each offset, modulo 2^64, exactly: (offsets, words).
 
     The summands become two numbers u and v; u + v carries into its top bit what a tree of (u & v, u ^ v) says, which
     joins as blocks' (less, equal) do.
@@ -23,10 +25,14 @@ async def top_bit(e: Direct, own: Ring) -> BitShare:
     Rounds: those of ``bits.two_addends`` (1 for 3 parties, 2 for 4, 3 for 5), 1 and 6. Bytes sent per party:
     16·64·words·(n_parties - 1) for each party but two, 16·63·words·(n_parties - 1), and ``borrow`` of 63 blocks.
     """
-    first, second = await two_addends(e, Share((own,)), 64)
+    words = words_of(own.size)
+    numbers = np.zeros((len(offsets), 64 * words), dtype=np.uint64)
+    for number, offset in zip(numbers, offsets, strict=True):
+        number[: own.size] = own + np.uint64(offset % (1 << 64)) if e.first else own
+    first, second = await two_addends(e, Share((numbers.reshape(-1),)), 64)
     both = await and_bits(e, first[:63], second[:63])
     carry = await borrow(e, both.parts[0], (first ^ second).parts[0][:63])
-    return BitShare(((first ^ second).parts[0][63:] ^ carry,), own.size)
+    return ((first ^ second).parts[0][63:] ^ carry).reshape(len(offsets), words)
 
 
 def digit_bits(n_parties: int) -> int:

@@ -7,10 +7,12 @@ is opened. The elements are halved between the two directions of transfers, whic
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import trio
+from numpy.typing import NDArray
 
 from hansa.protocols.mpc.additive.comparison import borrow
 from hansa.protocols.mpc.additive.correlations import blocks_of, words_of
@@ -27,52 +29,75 @@ PIECE: Final = 1 << 11
 """Words of elements compared at once in a direction (131,072 elements)."""
 
 
-async def top_bit(e: Direct, own: Ring, below: int) -> BitShare:
-    """The top bit of the sum of both parties' ``own``, from the ``below`` bits under it and the top bits.
+async def top_bits(e: Direct, own: Ring, below: int, offsets: Sequence[int] = (0,)) -> Ring:
+    """The top bits of the sum of both parties' ``own`` (n,) plus each offset, from the ``below`` bits under it: (offsets, words).
 
     x0 + x1 carries into the top bit if the complement of x0's lower bits is less than x1's: one party offers for each block
     of four bits a table of (less, equal), masked, from which the other takes the entry of its own block; then the tree of
-    ``borrow``. With ``below`` under 63 (a multiple of 4) the sum counts as up to one unit of the lowest bit looked at less.
+    ``borrow``. The offering party adds the offsets, so that one choice serves them all. With ``below`` under 63 (a multiple
+    of 4) the sum counts as up to one unit of the lowest bit looked at less.
 
-    Rounds: 2 for each 131,072 elements, and ceil(log2(blocks)). Bytes sent per party, per element and block: 2 for the
-    tables and as much as SoftSpoken needs (``OtReceiver.one_of_16``) for half of them; the tree as ``borrow``.
+    Rounds: 2 for each 131,072 elements, and ceil(log2(blocks)). Bytes sent per party, per element and block: 2 for each
+    offset's tables, and as much as SoftSpoken needs (``OtReceiver.one_of_16``) for half of them; the tree as ``borrow``.
     """
     words, blocks = words_of(own.size), blocks_of(below)
     low = 63 - below
     half = 64 * ((words + 1) // 2)
-    parts = [own[:half], own[half:]]
+    parts = [np.ascontiguousarray(own[:half]), np.ascontiguousarray(own[half:])]
     mine = 0 if e.rank == 0 else 1
+    offered = parts[mine] + np.array([offset % (1 << 64) for offset in offsets], dtype=np.uint64)[:, None]
     sent, chosen = await together(
-        _offer(e.pair, parts[mine], low, blocks), _choose(e.pair, parts[1 - mine], low, blocks)
+        _offer(e.pair, offered, low, blocks), _choose(e.pair, parts[1 - mine], low, blocks, len(offsets))
     )
-    planes = np.concatenate((sent, chosen) if mine == 0 else (chosen, sent), axis=1)
-    carry = await borrow(e, planes[:blocks], planes[blocks:])
-    return BitShare((carry ^ await e.run(8 * own.size, slice_bits, np.ascontiguousarray(own), 63, 1),), own.size)
+    planes = np.concatenate((sent, chosen) if mine == 0 else (chosen, sent), axis=2)
+    less, equal = planes.reshape(2, blocks, len(offsets) * words)
+    carry = await borrow(e, less, equal)
+    tops = [
+        _tops(offered),
+        np.broadcast_to(_tops(parts[1 - mine][None]), (len(offsets), words_of(parts[1 - mine].size))),
+    ]
+    return carry.reshape(len(offsets), words) ^ np.concatenate(tops if mine == 0 else tops[::-1], axis=1)
+
+
+def _tops(numbers: Ring) -> Ring:
+    """The top bits of numbers (k, n), packed: (k, words)."""
+    return np.stack([slice_bits(each, 63, 1)[0] for each in numbers])
 
 
 async def _offer(pair: Pair, own: Ring, low: int, blocks: int) -> Ring:
-    """The sending half of the leaves: masks that are this party's summands, (2·blocks, words)."""
+    """The sending half of the leaves, of numbers (k, n): masks that are this party's summands, (2·blocks, k, words)."""
     random = Keystream(os.urandom(32), b"leaves")
     pieces = []
-    for part in _pieces(own):
-        masks = random.words(2 * blocks, words_of(part.size))
-        await pair.sends.one_of_16(await trio.to_thread.run_sync(leaf_tables, part, low, masks))
-        pieces.append(masks)
-    return np.concatenate(pieces, axis=1)
+    for part in _pieces(own.shape[1]):
+        masks = random.words(len(own), 2 * blocks, words_of(own[:, part].shape[1]))
+        await pair.sends.one_of_16(await trio.to_thread.run_sync(_tables, own[:, part], low, masks))
+        pieces.append(masks.swapaxes(0, 1))
+    return np.concatenate(pieces, axis=2)
 
 
-async def _choose(pair: Pair, own: Ring, low: int, blocks: int) -> Ring:
-    """The choosing half."""
+async def _choose(pair: Pair, own: Ring, low: int, blocks: int, count: int) -> Ring:
+    """The choosing half, of numbers (n,) that are compared with ``count`` others each."""
     pieces = []
-    for part in _pieces(own):
-        choices = await trio.to_thread.run_sync(leaf_choices, part, low, blocks, words_of(part.size))
-        pieces.append(await trio.to_thread.run_sync(leaf_planes, await pair.chooses.one_of_16(choices), blocks))
-    return np.concatenate(pieces, axis=1)
+    for part in _pieces(own.size):
+        choices = await trio.to_thread.run_sync(leaf_choices, own[part], low, blocks, words_of(own[part].size))
+        entries = await pair.chooses.one_of_16(choices, count)
+        pieces.append(await trio.to_thread.run_sync(_planes, entries, blocks))
+    return np.concatenate(pieces, axis=2)
 
 
-def _pieces(own: Ring) -> list[Ring]:
+def _tables(own: Ring, low: int, masks: Ring) -> NDArray[np.uint32]:
+    """Tables for each of the numbers, (k, 64·blocks·words)."""
+    return np.stack([leaf_tables(np.ascontiguousarray(x), low, mask) for x, mask in zip(own, masks, strict=True)])
+
+
+def _planes(entries: NDArray[np.uint8], blocks: int) -> Ring:
+    """Entries (k, 64·blocks·words) as (2·blocks, k, words)."""
+    return np.stack([leaf_planes(each, blocks) for each in entries], axis=1)
+
+
+def _pieces(size: int) -> list[slice]:
     step = 64 * PIECE
-    return [own[low : low + step] for low in range(0, max(own.size, 1), step)]
+    return [slice(low, low + step) for low in range(0, max(size, 1), step)]
 
 
 async def bit_products(e: Direct, own: Ring, bits: int) -> Ring:

@@ -32,7 +32,8 @@ def warm() -> None:
 
 def _warm_ot() -> None:
     planes, rows = np.zeros((1, 8 * 240 + 8), dtype=np.uint64), np.zeros((512, 2), dtype=np.uint64)
-    words, tables, choices = np.zeros(8, dtype=np.uint64), np.zeros(512, dtype=np.uint32), np.zeros(512, dtype=np.uint8)
+    words, choices = np.zeros(8, dtype=np.uint64), np.zeros(512, dtype=np.uint8)
+    tables, entries = np.zeros((1, 512), dtype=np.uint32), np.zeros((1, 512), dtype=np.uint8)
     ot.fold(np.zeros((2, 16), dtype=np.uint64), planes, 0, words)
     ot.correct(planes, 0, 1, 1, words)
     ot.hash_inputs(planes, 0, rows)
@@ -47,8 +48,9 @@ def _warm_ot() -> None:
     ot_code.combine(planes, choices[:15], planes)
     ot_code.spread(rows, all_rows[:, 0].copy(), all_rows)
     ot_code.mask_tables(all_rows, all_rows, tables, 0, tables)
-    ot_code.entry_pads(rows, rows, 0, choices)
-    ot_code.choose_entries(tables, np.zeros(512, dtype=np.uint8), choices)
+    for some in (entries, np.zeros((2, 1024), dtype=np.uint8)[:, :512]):  # of one table, and part of several
+        ot_code.entry_pads(rows, rows, 0, some)
+        ot_code.choose_entries(np.zeros((2, 512), dtype=np.uint32), choices, some)
 
 
 def _warm_rlwe() -> None:
@@ -60,7 +62,7 @@ def _warm_rlwe() -> None:
     ntt.short_forward(np.ones((1, 2, 2), dtype=np.uint32), primes, other, other, 2)
     rlwe.combine(polys, np.ones((2, 2), dtype=np.uint32), primes, primes, primes, other)
     rlwe.multiply(polys, polys, primes, primes, other)
-    rlwe.multiply_two(polys, polys, polys, polys, primes, primes, other)
+    rlwe.inner(polys[None], polys[None], primes, primes, other)
     rlwe.add(polys, other, primes)
     rlwe.subtract(polys, other, primes)
     rlwe.weighted_sum(polys[None], np.ones((1, 2, 2), dtype=np.uint32), primes, primes, other)

@@ -54,41 +54,48 @@ def spread(rows: Ring, offsets: Ring, out: Ring) -> None:
 
 @kernel
 def mask_tables(before: Ring, after: Ring, tables: Tables, first: int, out: Tables) -> None:
-    """Mask each table with its pads; ``out`` is in the order of rows, from row ``first``.
+    """Mask each table, (tables, n), with its pads; ``out`` is in the order of rows, from row ``first``.
 
-    ``before`` and ``after``: (16, rows, 2). Bits 2x and 2x + 1 of a pad are the low bits of hash x.
+    ``before`` and ``after``: (16, rows, 2). Bits 2x and 2x + 1 of a pad of table k are bits 2k and 2k + 1 of hash x.
     """
-    rows = before.shape[1]
-    pads = np.zeros(rows, dtype=np.uint32)
-    for x in range(16):
-        for i in range(rows):
-            pads[i] |= np.uint32((before[x, i, 0] ^ after[x, i, 0]) & np.uint64(3)) << np.uint32(2 * x)
-    for block in range(rows // 512):
-        for j in range(64):
-            for lane in range(8):
-                row = 512 * block + 8 * j + lane
-                element = first + 512 * block + 64 * lane + j
-                table = tables[element] if element < tables.size else np.uint32(0)
-                out[first + row] = pads[row] ^ table
+    rows, n = before.shape[1], tables.shape[1]
+    pads = np.empty(rows, dtype=np.uint32)
+    for k in range(tables.shape[0]):
+        shift = np.uint64(2 * k)
+        pads[:] = 0
+        for x in range(16):
+            for i in range(rows):
+                two = ((before[x, i, 0] ^ after[x, i, 0]) >> shift) & np.uint64(3)
+                pads[i] |= np.uint32(two) << np.uint32(2 * x)
+        for block in range(rows // 512):
+            for j in range(64):
+                for lane in range(8):
+                    row = 512 * block + 8 * j + lane
+                    element = first + 512 * block + 64 * lane + j
+                    table = tables[k, element] if element < n else np.uint32(0)
+                    out[k, first + row] = pads[row] ^ table
 
 
 @kernel
 def entry_pads(before: Ring, after: Ring, first: int, out: Bytes) -> None:
-    """The low two bits of each hash, in the order of elements, into ``out`` (n,) from ``first``."""
+    """The low bits of each hash, two a table, in the order of elements, into ``out`` (tables, n) from ``first``."""
     for block in range(before.shape[0] // 512):
         for j in range(64):
             for lane in range(8):
                 element = first + 512 * block + 64 * lane + j
-                if element < out.size:
+                if element < out.shape[1]:
                     row = 512 * block + 8 * j + lane
-                    out[element] = np.uint8((before[row, 0] ^ after[row, 0]) & np.uint64(3))
+                    pad = before[row, 0] ^ after[row, 0]
+                    for k in range(out.shape[0]):
+                        out[k, element] = np.uint8((pad >> np.uint64(2 * k)) & np.uint64(3))
 
 
 @kernel
 def choose_entries(masked: Tables, choices: Bytes, pads: Bytes) -> None:
-    """Turn ``pads`` (n,) into the chosen entries of the masked tables, which are in the order of rows."""
+    """Turn ``pads`` (tables, n) into the chosen entries of the masked tables, which are in the order of rows."""
     for element in range(choices.size):
         inside = element & 511
         row = (element - inside) + 8 * (inside & 63) + (inside >> 6)
-        entry = (masked[row] >> np.uint32(2 * choices[element])) & np.uint32(3)
-        pads[element] ^= np.uint8(entry)
+        for k in range(pads.shape[0]):
+            entry = (masked[k, row] >> np.uint32(2 * choices[element])) & np.uint32(3)
+            pads[k, element] ^= np.uint8(entry)

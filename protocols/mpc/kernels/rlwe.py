@@ -63,13 +63,22 @@ def multiply(x: Words, y: Words, primes: Words, inverses: Words, out: Words) -> 
 
 
 @kernel
-def multiply_two(x: Words, y: Words, v: Words, w: Words, primes: Words, inverses: Words, out: Words) -> None:
-    """out = x·y + v·w mod each prime, (primes, n); one factor of each product is in Montgomery form."""
+def inner(x: Words, y: Words, primes: Words, inverses: Words, out: Words) -> None:
+    """out = sum over k of x[k]·y[k] mod each prime, (primes, n); at most ``MAX_TERMS``, one factor of each in Montgomery form."""
+    terms, _, n = x.shape
+    totals = np.empty(_RUN, dtype=np.uint64)
     for row in range(primes.size):
         p, inverse = primes[row], inverses[row]
-        a, b, c, d, e = x[row], y[row], v[row], w[row], out[row]
-        for j in range(a.size):
-            e[j] = _reduced(np.uint64(a[j]) * np.uint64(b[j]) + np.uint64(c[j]) * np.uint64(d[j]), p, inverse)
+        for start in range(0, n, _RUN):
+            size = min(_RUN, n - start)
+            for j in range(size):
+                totals[j] = np.uint64(0)
+            for k in range(terms):
+                a, b = x[k, row, start : start + size], y[k, row, start : start + size]
+                for j in range(size):
+                    totals[j] += np.uint64(a[j]) * np.uint64(b[j])
+            for j in range(size):
+                out[row, start + j] = _reduced(totals[j], p, inverse)
 
 
 @kernel

@@ -132,7 +132,7 @@ class _Setup:
 async def _try_sender(ot: OtSender) -> None:
     messages = await ot.random_bits(_CHECKED, _CHECK_WIDTH)
     tables = np.frombuffer(bytearray(secrets.token_bytes(4 * _CHECKED)), dtype=np.uint32)
-    await ot.one_of_16(tables)
+    await ot.one_of_16(tables[None])
     words = _CHECKED // 64
     choices, got = np.split(await ot.session.recv(ot.peer, np.uint64, ((1 + _CHECK_WIDTH) * words,)), [words])
     entries = await ot.session.recv(ot.peer, np.uint8, (2, _CHECKED))
@@ -153,7 +153,7 @@ async def _try_receiver(ot: OtReceiver) -> None:
     chosen = np.frombuffer(secrets.token_bytes(_CHECKED), dtype=np.uint8) & np.uint8(15)
     entries = await ot.one_of_16(chosen)
     await ot.session.send(ot.peer, choices, messages.ravel())
-    await ot.session.send(ot.peer, chosen, entries)
+    await ot.session.send(ot.peer, chosen, entries[0])
 
 
 def _random_bools(n: int) -> Bools:

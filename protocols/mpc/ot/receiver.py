@@ -78,26 +78,26 @@ class OtReceiver:
                 await trio.to_thread.run_sync(_correct_shares, share[first : first + size], chosen, answer, bits)
         return share
 
-    async def one_of_16(self, choices: Bytes) -> Bytes:
-        """The entries that ``choices`` (n,) uint8, each below 16, select from the sender's tables: (n,) uint8, below 4.
+    async def one_of_16(self, choices: Bytes, tables: int = 1) -> Bytes:
+        """The entries that ``choices`` (n,) uint8, each below 16, select from the sender's tables: (tables, n) uint8, below 4.
 
         Rounds: 2·c. Bytes sent: T16·N / 8. Raises as ``correlated``.
         """
         assert choices.size == 0 or int(choices.max()) < 16
-        entries = np.empty(choices.size, dtype=np.uint8)
+        entries = np.empty((tables, choices.size), dtype=np.uint8)
         pieces = list(chunks(choices.size))
         for turn in range(len(pieces) + LAG_CHUNKS):
             if turn < len(pieces):
                 first, size = pieces[turn]
                 part = slice(first, first + size)
                 await self._send(
-                    await trio.to_thread.run_sync(_choose_entries, self._code, choices[part], entries[part])
+                    await trio.to_thread.run_sync(_choose_entries, self._code, choices[part], entries[:, part])
                 )
             if 0 <= turn - LAG_CHUNKS < len(pieces):
                 first, size = pieces[turn - LAG_CHUNKS]
                 part = slice(first, first + size)
-                masked: Tables = await self._receive(padded(size), np.uint32)
-                await trio.to_thread.run_sync(ot_code.choose_entries, masked, choices[part], entries[part])
+                masked: Tables = await self._receive((tables, padded(size)), np.uint32)
+                await trio.to_thread.run_sync(ot_code.choose_entries, masked, choices[part], entries[:, part])
         return entries
 
     async def _send(self, corrections: Ring) -> None:
@@ -137,7 +137,7 @@ def _correct_shares(share: Ring, choices: Ring, answer: Ring, bits: int) -> None
 
 def _choose_entries(receiver: CodeReceiver, choices: Bytes, entries: Bytes) -> Ring:
     """Corrections for these choices; ``entries`` become the chosen pads."""
-    planes, corrections = receiver.stretch(padded(entries.size), choices)
+    planes, corrections = receiver.stretch(padded(choices.size), choices)
     for row, pad in receiver.pads(planes):
         ot_code.entry_pads(*pad, row, entries)
     return corrections

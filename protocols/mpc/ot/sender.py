@@ -20,6 +20,8 @@ ACK_CHUNKS = 32
 """Chunks after which the sender of one-way transfers says that it keeps up; the receiver is at most twice that ahead."""
 LAG_CHUNKS = 8
 """Chunks that the receiver of answered transfers is ahead of the answers."""
+MAX_TABLES = 32
+"""Two bits of half a hash each."""
 NOTHING = np.empty(0, dtype=np.uint64)
 
 
@@ -87,13 +89,15 @@ class OtSender:
         return share
 
     async def one_of_16(self, tables: NDArray[np.uint32]) -> None:
-        """Offer tables (n,) uint32 of 16 entries of 2 bits (entry k at bits 2k and 2k + 1); the peer gets one of each.
+        """Offer tables (tables, n) uint32 of 16 entries of 2 bits (entry k at bits 2k and 2k + 1), at most 32 for a choice.
 
-        Rounds: 2·c. Bytes sent: 4·N; the receiver sends T16·N / 8. Raises as ``random_bits``.
+        The peer gets, for each of the n, the same entry of every table. Rounds: 2·c. Bytes sent: 4·tables·N; the receiver
+        sends T16·N / 8. Raises as ``random_bits``.
         """
-        for first, size in chunks(tables.size):
+        assert 0 < tables.shape[0] <= MAX_TABLES
+        for first, size in chunks(tables.shape[1]):
             corrections = await self._receive(self.code_trees, size)
-            answer = await trio.to_thread.run_sync(_mask, self._code, corrections, tables[first : first + size])
+            answer = await trio.to_thread.run_sync(_mask, self._code, corrections, tables[:, first : first + size])
             await self._answer(answer)
 
     async def _receive(self, rows: int, size: int) -> Ring:
@@ -127,7 +131,8 @@ def _correlate(sender: BitSender, corrections: Ring, delta: Ring, bits: int, sha
 
 
 def _mask(sender: CodeSender, corrections: Ring, tables: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    masked = np.empty(padded(tables.size), dtype=np.uint32)
-    for row, (before, after) in sender.pads(masked.size, corrections):
+    tables = np.ascontiguousarray(tables)
+    masked = np.empty((tables.shape[0], padded(tables.shape[1])), dtype=np.uint32)
+    for row, (before, after) in sender.pads(masked.shape[1], corrections):
         ot_code.mask_tables(before, after, tables, row, masked)
     return masked

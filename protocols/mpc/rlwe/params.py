@@ -84,10 +84,10 @@ def linear_noise(degree: int, columns: int) -> int:
     return columns * (ERROR_BOUND + 1) * RING * 2**63 + _fresh_noise(degree, RING)
 
 
-def product_noise(degree: int, slots: tuple[int, ...]) -> int:
-    """|V| for two products of polynomials: base conversion leaves up to ``len(slots)`` times t in each coefficient."""
+def product_noise(degree: int, slots: tuple[int, ...], terms: int) -> int:
+    """|V| for 2·terms products of polynomials: base conversion leaves up to ``len(slots)`` times t in each coefficient."""
     t, k = prod(slots), len(slots)
-    return 2 * degree * ((k + ERROR_BOUND) * t) * (k * t) + _fresh_noise(degree, t)
+    return 2 * terms * degree * ((k + ERROR_BOUND) * t) * (k * t) + _fresh_noise(degree, t)
 
 
 def fit(degree: int, t: int, slots: tuple[int, ...], noise: int, returned: int) -> Params:
@@ -106,21 +106,21 @@ def fit(degree: int, t: int, slots: tuple[int, ...], noise: int, returned: int) 
 
 
 @lru_cache(maxsize=64)
-def product_params(bits: int, count: int, degree: int) -> tuple[Params, ...]:
-    """For ``count`` elements a0·b1 + a1·b0 of numbers of ``bits`` bits with sign: the lots whose slots together suffice.
+def product_params(bits: int, count: int, degree: int, terms: int = 1) -> tuple[Params, ...]:
+    """For ``count`` sums of ``terms`` a0·b1 + a1·b0, of numbers of ``bits`` bits with sign: the lots whose slots suffice.
 
-    The product T of all slot primes is at least 2^40·count times the largest |a0·b1 + a1·b0|. Of all divisions into lots
+    The product T of all slot primes is at least 2^40·count times the largest such sum. Of all divisions into lots
     the one that sends least is taken. Raises ``ProtocolError`` where none is secure.
     """
     best: tuple[Params, ...] = ()
-    need = 2 ** (2 * bits - 1 + STATISTICAL) * count
+    need = 2 ** (2 * bits - 1 + STATISTICAL) * terms * count
     fewest = -(-need.bit_length() * 10 // 294)
     for total in range(fewest, fewest + 2):
         slots = _slot_primes(need, total)
         for lots in range(1, total + 1):
-            plan = tuple(_lot(degree, slots[i::lots], count * lots) for i in range(lots))
+            plan = tuple(_lot(degree, slots[i::lots], count * lots, terms) for i in range(lots))
             secure = all(params.modulus_bits <= SECURITY[degree] for params in plan)
-            if secure and (not best or product_bytes(plan) < product_bytes(best)):
+            if secure and (not best or product_bytes(plan, terms) < product_bytes(best, terms)):
                 best = plan
     if not best:
         raise ProtocolError(f"no parameters for {count} products of {bits} bits", remedy="ask for fewer at a time")
@@ -130,13 +130,13 @@ def product_params(bits: int, count: int, degree: int) -> tuple[Params, ...]:
     return best
 
 
-def product_bytes(plan: tuple[Params, ...]) -> int:
+def product_bytes(plan: tuple[Params, ...], terms: int) -> int:
     """Bytes on the wire an element, both ways."""
-    return sum(8 * (len(params.primes) + params.kept) for params in plan)
+    return sum(8 * (terms * len(params.primes) + params.kept) for params in plan)
 
 
-def _lot(degree: int, slots: tuple[int, ...], returned: int) -> Params:
-    return fit(degree, prod(slots), slots, product_noise(degree, slots), returned)
+def _lot(degree: int, slots: tuple[int, ...], returned: int, terms: int) -> Params:
+    return fit(degree, prod(slots), slots, product_noise(degree, slots, terms), returned)
 
 
 def _fresh_noise(degree: int, t: int) -> int:

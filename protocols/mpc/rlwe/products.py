@@ -1,8 +1,9 @@
-"""Elementwise products of two parties' private numbers: a·d + b·c for one's (a, b) and the other's (c, d).
+"""Elementwise products of two parties' private numbers: sums of a·d + b·c for one's (a, b) and the other's (c, d).
 
 Slot packing (SIMD: Smart, Vercauteren, Designs, Codes and Cryptography'14): modulo a prime 1 mod 2·degree the ring is as many
 independent slots. Several such primes make a lot, one ciphertext's t; a few lots' primes together make T, and the slots
-hold a·d + b·c mod T. Both cross terms of a Beaver triple come from one answer (a, b encrypted; c, d plain factors).
+hold a·d + b·c mod T. Both cross terms of a Beaver triple come from one answer (a, b encrypted; c, d plain factors),
+and so does an inner product of several terms, added up under encryption.
 
 The owner decrypts a·d + b·c + R mod T with R uniform mod T, so its summand shows nothing. Both summands are taken to
 2^64 as integers in [0, T), which is wrong where that sum passes T: for all elements of a job together with probability 2^-40,
@@ -33,7 +34,7 @@ Ring = NDArray[np.uint64]
 Words = NDArray[np.uint32]
 Plan = tuple[Params, ...]
 PRODUCTS: Final = (1 << 30, 1 << 36)
-"""Elements of a job, for each pair, direction and number of bits: with the first parameters, and with the next, wider ones."""
+"""Elements of a job, for each pair, direction, bits and terms: with the first parameters, and with the next, wider ones."""
 WINDOW: Final = 4
 """Pieces under way, each of as many elements as there are slots."""
 _LIMBS: Final = (1, 2**30, 2**60)
@@ -41,11 +42,26 @@ _SIGN: Final = 2**63
 
 
 @lru_cache
-def plan_for(bits: int, size: int, level: int = 0) -> Plan:
-    """The lots in which ``size`` products of numbers of ``bits`` bits cost the fewest bytes."""
+def plan_for(bits: int, size: int, terms: int = 1, level: int = 0) -> Plan:
+    """The lots in which ``size`` sums of ``terms`` products of numbers of ``bits`` bits cost the fewest bytes."""
     count = len(PRODUCTS) * PRODUCTS[level]
-    plans = [product_params(bits, count, degree) for degree in DEGREES]
-    return min(plans, key=lambda plan: product_bytes(plan) * plan[0].degree * len(parts_of(plan, size)))
+    plans = [product_params(bits, count, degree, terms) for degree in DEGREES]
+    return min(plans, key=lambda plan: bytes_of(plan, size, terms))
+
+
+def bytes_of(plan: Plan, size: int, terms: int) -> int:
+    """What such a call sends, both ways."""
+    return product_bytes(plan, terms) * plan[0].degree * len(parts_of(plan, size))
+
+
+@lru_cache
+def best_terms(bits: int, size: int, terms: int) -> int:
+    """How many of an inner product's ``terms`` to add up under encryption (a divisor), so that the call sends least.
+
+    A ciphertext holds many numbers: few elements fill one with several terms each, many are better added up.
+    """
+    divisors = [k for k in range(1, terms + 1) if terms % k == 0 and 2 * k <= kernels.MAX_TERMS]
+    return min(divisors, key=lambda k: bytes_of(plan_for(bits, size * terms // k, k), size * terms // k, k))
 
 
 def parts_of(plan: Plan, size: int) -> list[slice]:
@@ -58,15 +74,15 @@ class _Budget:
     """Counts elements; the same at both ends."""
 
     def __init__(self) -> None:
-        self._spent: dict[tuple[int, int], int] = {}
+        self._spent: dict[tuple[int, int, int], int] = {}
 
-    def plan(self, bits: int, size: int) -> Plan:
+    def plan(self, bits: int, size: int, terms: int) -> Plan:
         """The plan for the next call, of the first level with room for it."""
         for level, most in enumerate(PRODUCTS):
-            spent = self._spent.get((bits, level), 0) + size
+            spent = self._spent.get((bits, terms, level), 0) + size
             if spent <= most:
-                self._spent[bits, level] = spent
-                return plan_for(bits, size, level)
+                self._spent[bits, terms, level] = spent
+                return plan_for(bits, size, terms, level)
         raise ProtocolError("too many homomorphic products", remedy="train with fewer epochs")
 
 
@@ -79,17 +95,18 @@ class ProductOwner:
         self._budget = _Budget()
 
     async def cross(self, a: Ring, b: Ring, bits: int = 64) -> Ring:
-        """This party's summand modulo 2^64 of a·d + b·c, (size,).
+        """This party's summand modulo 2^64 of the sum over terms of a·d + b·c, (size,); a and b are (terms, size) or (size,).
 
-        All numbers are two's complement of ``bits`` bits (64: any). Messages for a piece: 1 sent, 1 received; keys once
-        for a plan (``plan_for``), 1 a lot. Bytes sent: for a piece 32 and, for each lot and slot, 8·primes; for a key
-        32 + 4·degree·primes. Raises ``PeerMisbehaved`` for an answer out of range, ``ProtocolError`` beyond
-        ``PRODUCTS``, and the session's errors.
+        All numbers are two's complement of ``bits`` bits (64: any), of at most six terms. Messages for a piece: 1 sent, 1
+        received; keys once for a plan (``plan_for``), 1 a lot. Bytes sent: for a piece 32 and, for each lot, term and slot,
+        8·primes; for a key 32 + 4·degree·primes. Raises ``PeerMisbehaved`` for an answer out of range, ``ProtocolError``
+        beyond ``PRODUCTS``, and the session's errors.
         """
-        _check_range(bits, a, b)
-        plan = self._budget.plan(bits, a.size)
-        out = np.empty(a.size, dtype=np.uint64)
-        if not a.size:
+        left = _joint(bits, a, b)
+        terms, size = left.shape[1:]
+        plan = self._budget.plan(bits, size, terms)
+        out = np.empty(size, dtype=np.uint64)
+        if not size:
             return out
         if plan not in self._keys:
             self._keys[plan] = [await pair.send_key(self._session, self._peer, params) for params in plan]
@@ -97,16 +114,16 @@ class ProductOwner:
         room = trio.Semaphore(WINDOW)
 
         async def ask() -> None:
-            for part in parts_of(plan, a.size):
+            for part in parts_of(plan, size):
                 await room.acquire()
                 seed = pair.fresh_seed()
-                firsts = await trio.to_thread.run_sync(_encrypted, keys, a[part], b[part], seed.tobytes())
+                firsts = await trio.to_thread.run_sync(_encrypted, keys, left[..., part], seed.tobytes())
                 await self._session.send(self._peer, seed, *firsts)
 
         try:
             async with trio.open_nursery() as nursery:  # encrypting the next goes on while the guest computes
                 nursery.start_soon(ask)
-                for part in parts_of(plan, a.size):
+                for part in parts_of(plan, size):
                     lots = [(key.scheme, key.scheme.params.degree) for key in keys]
                     returned = await pair.recv_returned(self._session, self._peer, lots)
                     joined = await trio.to_thread.run_sync(_decrypted, keys, returned)
@@ -126,31 +143,32 @@ class ProductGuest:
         self._budget = _Budget()
 
     async def cross(self, c: Ring, d: Ring, bits: int = 64) -> Ring:
-        """This party's summand modulo 2^64 of a·d + b·c, (size,).
+        """This party's summand modulo 2^64 of the sum over terms of a·d + b·c, (size,); c and d are (terms, size) or (size,).
 
         Messages for a piece: 1 received, 1 sent. Bytes sent: 8·kept for each lot and slot. Raises as the owner's.
         """
-        _check_range(bits, c, d)
-        plan = self._budget.plan(bits, c.size)
-        out = np.empty(c.size, dtype=np.uint64)
-        if not c.size:
+        right = _joint(bits, d, c)
+        terms, size = right.shape[1:]
+        plan = self._budget.plan(bits, size, terms)
+        out = np.empty(size, dtype=np.uint64)
+        if not size:
             return out
         if plan not in self._keys:
             self._keys[plan] = [await pair.recv_key(self._session, self._peer, params) for params in plan]
         keys = self._keys[plan]
-        for part in parts_of(plan, c.size):
-            flat = await self._session.recv(self._peer, np.uint32, piece_words(plan))
+        for part in parts_of(plan, size):
+            flat = await self._session.recv(self._peer, np.uint32, piece_words(plan, terms))
             firsts = _split(self._session, self._peer, plan, flat[pair.SEED_WORDS :])
             seed = flat[: pair.SEED_WORDS].tobytes()
-            returned, joined = await trio.to_thread.run_sync(_answer, keys, firsts, seed, c[part], d[part])
+            returned, joined = await trio.to_thread.run_sync(_answer, keys, firsts, seed, right[..., part])
             await pair.send_returned(self._session, self._peer, returned)
             out[part] = np.uint64(0) - joined[: part.stop - part.start]
         return out
 
 
-def piece_words(plan: Plan) -> int:
+def piece_words(plan: Plan, terms: int = 1) -> int:
     """Words of 32 bits that the owner sends for a piece."""
-    return pair.SEED_WORDS + sum(2 * len(params.primes) * params.degree for params in plan)
+    return pair.SEED_WORDS + sum(2 * terms * len(params.primes) * params.degree for params in plan)
 
 
 class _Lot:
@@ -193,10 +211,12 @@ def _lot(params: Params) -> _Lot:
     return _Lot(params)
 
 
-def _check_range(bits: int, *numbers: Ring) -> None:
-    for x in numbers:
-        top = x.view(np.int64) >> np.int64(bits - 1)
-        assert bits == 64 or bool(np.all((top == 0) | (top == -1)))
+def _joint(bits: int, first: Ring, second: Ring) -> Ring:
+    """Both factors, (2, terms, size)."""
+    both = np.stack((np.atleast_2d(first), np.atleast_2d(second)))
+    top = both.view(np.int64) >> np.int64(bits - 1)
+    assert bits == 64 or bool(np.all((top == 0) | (top == -1)))
+    return both
 
 
 def _digits(x: Ring, slots: int) -> Words:
@@ -208,40 +228,44 @@ def _digits(x: Ring, slots: int) -> Words:
     return out
 
 
-def _encrypted(keys: list[pair.OwnKey], a: Ring, b: Ring, seed: bytes) -> list[Words]:
+def _encrypted(keys: list[pair.OwnKey], left: Ring, seed: bytes) -> list[Words]:
     """First components of Enc(a) and Enc(b), lot by lot, flat."""
-    digits = [_digits(x, keys[0].scheme.params.degree) for x in (a, b)]
+    digits = _all_digits(left, keys[0].scheme.params.degree)
     out = []
     for lot, key in enumerate(keys):
         for k, number in enumerate(digits):
-            c1 = key.scheme.uniform(seed, 2 * lot + k)
+            c1 = key.scheme.uniform(seed, len(digits) * lot + k)
             out.append(_lot(key.scheme.params).encrypt(key, number, c1).ravel())
     return out
 
 
 def _split(session: Session, peer: int, plan: Plan, flat: Words) -> list[Words]:
-    """The first components of each lot, (2, primes, degree)."""
+    """The first components of each lot, (2·terms, primes, degree)."""
+    weights = [len(params.primes) * params.degree for params in plan]
+    count = flat.size // sum(weights)
     out, at = [], 0
-    for params in plan:
-        end = at + 2 * len(params.primes) * params.degree
-        out.append(flat[at:end].reshape(2, len(params.primes), params.degree))
+    for params, weight in zip(plan, weights, strict=True):
+        end = at + count * weight
+        out.append(flat[at:end].reshape(count, len(params.primes), params.degree))
         pair.check_residues(session, peer, basis(params.primes), out[-1])
         at = end
     return out
 
 
-def _answer(
-    keys: list[pair.PeerKey], firsts: list[Words], seed: bytes, c: Ring, d: Ring
-) -> tuple[list[Returned], Ring]:
-    """Enc(a·d + b·c + R) of each lot, and R mod 2^64."""
-    digits = [_digits(x, keys[0].scheme.params.degree) for x in (d, c)]
+def _all_digits(numbers: Ring, slots: int) -> list[Words]:
+    """Limbs of the numbers (2, terms, size), one after the other."""
+    return [_digits(x, slots) for x in numbers.reshape(-1, numbers.shape[-1])]
+
+
+def _answer(keys: list[pair.PeerKey], firsts: list[Words], seed: bytes, right: Ring) -> tuple[list[Returned], Ring]:
+    """Enc(sum + R) of each lot, and R mod 2^64."""
+    digits = _all_digits(right, keys[0].scheme.params.degree)
     returned, slots = [], []
-    for index, (key, (a0, b0)) in enumerate(zip(keys, firsts, strict=True)):
+    for index, (key, first) in enumerate(zip(keys, firsts, strict=True)):
         lot, s = _lot(key.scheme.params), key.scheme
-        by_d, by_c = (lot.factor(number) for number in digits)
-        a1, b1 = (s.uniform(seed, 2 * index + k) for k in range(2))
-        c0 = s.basis.multiply_two(a0, by_d, b0, by_c)
-        c1 = s.basis.multiply_two(a1, by_d, b1, by_c)
+        factors = np.stack([lot.factor(number) for number in digits])
+        second = np.stack([s.uniform(seed, len(digits) * index + k) for k in range(len(digits))])
+        c0, c1 = s.basis.inner(first, factors), s.basis.inner(second, factors)
         returned.append(s.finish(c0, c1, key.public, s.params.degree, key.coins))
         slots.append(lot.mask_slots(returned[-1].mask))
     return returned, _joined(keys, slots)

@@ -38,10 +38,11 @@ class Basis:
         kernels.multiply(x, y, self.primes, self.inverses, out)
         return out
 
-    def multiply_two(self, x: Words, y: Words, v: Words, w: Words) -> Words:
-        """x·y + v·w."""
-        out = np.empty_like(x)
-        kernels.multiply_two(x, y, v, w, self.primes, self.inverses, out)
+    def inner(self, x: Words, y: Words) -> Words:
+        """The sum of x[k]·y[k], (terms, primes, n) each; at most ``MAX_TERMS`` terms."""
+        assert len(x) <= kernels.MAX_TERMS
+        out = np.empty(x.shape[1:], dtype=np.uint32)
+        kernels.inner(x, y, self.primes, self.inverses, out)
         return out
 
     def montgomery(self, x: Words) -> Words:

@@ -55,7 +55,7 @@ async def heard(run_one_way: Any, tap: Any, kind: str, choices: Any, offered: An
             taps.append(ends[rank][peer])
 
     async def send(ot: Any) -> None:
-        await (ot.correlated(offered) if kind == "correlated" else ot.one_of_16(offered.astype(np.uint32)))
+        await (ot.correlated(offered) if kind == "correlated" else ot.one_of_16(offered.astype(np.uint32)[None]))
 
     async def receive(ot: Any) -> None:
         await (ot.correlated(choices, N) if kind == "correlated" else ot.one_of_16(choices))

@@ -55,7 +55,7 @@ async def test_transfers(n: int, kind: str, run_one_way: Any) -> None:
             case "random":
                 return await cost(ot, ot.random_bits(n, 3))
             case "one of 16":
-                return await cost(ot, ot.one_of_16(np.zeros(n, dtype=np.uint32)))
+                return await cost(ot, ot.one_of_16(np.zeros((1, n), dtype=np.uint32)))
             case _:
                 return await cost(ot, ot.correlated(np.zeros(n, dtype=np.uint64), 5 if "5" in kind else 64))
 

@@ -61,9 +61,9 @@ async def test_correlated_at_every_size(bits: int, run_both_ways: Any, to_bits: 
             assert n == 0 or max(mine.max(), theirs.max()) <= mask
 
 
-@pytest.mark.parametrize("w", [2, 3, 4])
-async def test_one_of_16_at_every_size(w: int, run_both_ways: Any) -> None:
-    tables = [words(n).astype(np.uint32) for n in SIZES]
+@pytest.mark.parametrize(("w", "count"), [(2, 1), (3, 1), (4, 1), (4, 2), (4, 32)])
+async def test_one_of_16_at_every_size(w: int, count: int, run_both_ways: Any) -> None:
+    tables = [words(count * n).astype(np.uint32).reshape(count, n) for n in SIZES]
     choices = [np.frombuffer(os.urandom(n), dtype=np.uint8) & np.uint8(15) for n in SIZES]
 
     async def send(ot: Any) -> Any:
@@ -71,7 +71,7 @@ async def test_one_of_16_at_every_size(w: int, run_both_ways: Any) -> None:
             await ot.one_of_16(table)
 
     async def receive(ot: Any) -> Any:
-        return [await ot.one_of_16(choice) for choice in choices]
+        return [await ot.one_of_16(choice, count) for choice in choices]
 
     for _, received in await run_both_ways(send, receive, w):
         for table, choice, entries in zip(tables, choices, received, strict=True):
@@ -80,7 +80,7 @@ async def test_one_of_16_at_every_size(w: int, run_both_ways: Any) -> None:
 
 async def test_equal_choices_and_every_entry(run_one_way: Any) -> None:
     """All sixteen choices, each alone in a batch of equal ones, against one table."""
-    table = np.full(640, 0xE4E4_1B27, dtype=np.uint32)
+    table = np.full((1, 640), 0xE4E4_1B27, dtype=np.uint32)
 
     async def send(ot: Any) -> Any:
         for _ in range(16):
@@ -90,7 +90,7 @@ async def test_equal_choices_and_every_entry(run_one_way: Any) -> None:
         return [await ot.one_of_16(np.full(640, choice, dtype=np.uint8)) for choice in range(16)]
 
     _, received = await run_one_way(send, receive)
-    assert [set(entries.tolist()) for entries in received] == [{(0xE4E4_1B27 >> 2 * c) & 3} for c in range(16)]
+    assert [set(entries[0].tolist()) for entries in received] == [{(0xE4E4_1B27 >> 2 * c) & 3} for c in range(16)]
 
 
 async def test_long_batches_are_acknowledged(run_one_way: Any, to_bits: Any, monkeypatch: pytest.MonkeyPatch) -> None:

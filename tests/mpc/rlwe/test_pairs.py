@@ -14,7 +14,15 @@ from hansa.protocols.errors import DesyncError, PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.rlwe import linear, pair, products
 from hansa.protocols.mpc.rlwe.linear import CHUNK, MatrixGuest, MatrixOwner, level_params, packing_of
-from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner, parts_of, piece_words, plan_for
+from hansa.protocols.mpc.rlwe.products import (
+    ProductGuest,
+    ProductOwner,
+    best_terms,
+    bytes_of,
+    parts_of,
+    piece_words,
+    plan_for,
+)
 from hansa.protocols.mpc.rlwe.scheme import scheme
 from hansa.protocols.mpc.session import Session
 
@@ -149,6 +157,36 @@ async def test_elementwise_products(size: int, bits: int) -> None:
     assert answered == START + pieces * sum(8 * p.degree * p.kept for p in plan)
 
 
+@pytest.mark.parametrize(("size", "terms", "bits"), [(0, 3, 22), (1, 6, 22), (8193, 2, 22), (100, 3, 64), (5, 6, 64)])
+async def test_sums_of_several_products_come_in_one_answer(size: int, terms: int, bits: int) -> None:
+    def numbers() -> Any:
+        raw = (random(terms, size).view(np.int64) >> (64 - bits)).view(np.uint64)
+        raw[:, :1] = (1 << 64) - (1 << (bits - 1))
+        return raw
+
+    a, b, c, d = (numbers() for _ in range(4))
+
+    async def owner(session: Session) -> Any:
+        return await ProductOwner(session, 1).cross(a, b, bits), session.transcript.bytes_sent
+
+    async def guest(session: Session) -> Any:
+        return await ProductGuest(session, 0).cross(c, d, bits), session.transcript.bytes_sent
+
+    (mine, sent), (other, answered) = await between(owner, guest)
+    assert np.array_equal(mine + other, (a * d + b * c).sum(axis=0, dtype=np.uint64))
+    plan = plan_for(bits, size, terms)
+    pieces = len(parts_of(plan, size))
+    keys = sum(32 + 4 * p.degree * len(p.primes) for p in plan) if size else 0
+    assert sent == START + keys + pieces * 4 * piece_words(plan, terms)
+    assert answered == START + pieces * sum(8 * p.degree * p.kept for p in plan)
+
+
+@pytest.mark.parametrize("size", [1, 1000, 5000, 30_000])
+def test_as_many_terms_are_added_up_as_send_least(size: int) -> None:
+    costs = {k: bytes_of(plan_for(22, size * 6 // k, k), size * 6 // k, k) for k in (1, 2, 3, 6)}
+    assert costs[best_terms(22, size, 6)] == min(costs.values())
+
+
 async def test_products_in_one_call_are_exact_and_no_more_than_a_window_under_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -198,7 +236,7 @@ async def test_spent_masks_are_followed_by_wider_ones_and_then_refused(monkeypat
         first = await end.cross(*mine)
         second = await end.cross(*mine)
         small = await end.cross(*(x >> np.uint64(60) for x in mine), 22)
-        assert list(end._keys) == [plan_for(64, 100, 0), plan_for(64, 100, 1), plan_for(22, 100, 0)]
+        assert list(end._keys) == [plan_for(64, 100, level=0), plan_for(64, 100, level=1), plan_for(22, 100)]
         monkeypatch.setattr(products, "PRODUCTS", (150, 150))
         with pytest.raises(ProtocolError, match="too many homomorphic products"):
             await end.cross(*mine)

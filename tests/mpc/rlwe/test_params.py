@@ -27,19 +27,20 @@ def test_linear_parameters_are_secure_and_have_room(columns: int, returned: int)
 
 @pytest.mark.parametrize("bits", [1, 20, 32, 64])
 @pytest.mark.parametrize("count", [1, 10**6, 2 * PRODUCTS[0], 2 * PRODUCTS[1]])
+@pytest.mark.parametrize("terms", [1, 6])
 @pytest.mark.parametrize("degree", DEGREES)
-def test_product_parameters_are_secure_and_do_not_wrap(bits: int, count: int, degree: int) -> None:
-    plan = product_params(bits, count, degree)
+def test_product_parameters_are_secure_and_do_not_wrap(bits: int, count: int, degree: int, terms: int) -> None:
+    plan = product_params(bits, count, degree, terms)
     assert all(params.degree == degree for params in plan)
     slots = [p for params in plan for p in params.slots]
     assert len(set(slots)) == len(slots)
-    assert prod(slots) >= 2 * 2 ** (2 * (bits - 1)) * count * 2**40
+    assert prod(slots) >= 2 * terms * 2 ** (2 * (bits - 1)) * count * 2**40
     for params in plan:
         assert prod(params.primes).bit_length() <= SECURITY[params.degree]
         assert not set(params.primes) & set(slots)
         assert all(p % (2 * params.degree) == 1 for p in (*params.primes, *params.slots))
         k = len(params.slots)
-        worst = 2 * params.degree * (k + 21) * params.t * k * params.t + params.t * 2 * params.degree * 21
+        worst = 2 * terms * params.degree * (k + 21) * params.t * k * params.t + params.t * 2 * params.degree * 21
         assert 2 ** (params.mask_bits - 1) + worst < prod(params.primes) // 4
         assert 2**params.mask_bits >= worst * count * len(plan) * 2**40
 
@@ -71,7 +72,7 @@ def test_the_plan_chosen_costs_least(bits: int, size: int, level: int) -> None:
         plan = product_params(bits, len(PRODUCTS) * PRODUCTS[level], degree)
         return -(-size // degree) * degree * sum(8 * (len(params.primes) + params.kept) for params in plan)
 
-    assert cost(plan_for(bits, size, level)[0].degree) == min(map(cost, DEGREES))
+    assert cost(plan_for(bits, size, level=level)[0].degree) == min(map(cost, DEGREES))
 
 
 @pytest.mark.parametrize("level", range(len(ANSWERS)))
