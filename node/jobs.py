@@ -66,7 +66,9 @@ class Jobs:
         """Propose a contract to its parties, signed by this node. Raises UsageError when this node cannot."""
         problem = job_review.objection(contract, self.context, self._record, self.active) or self._makes(contract)
         if problem is not None:
-            raise UsageError(f"this node cannot take part: {problem}", remedy="see `hansa job plan FILE.toml`")
+            made = contract.kind == MAKING
+            remedy = "see `hansa correlations list` and `hansa job list`" if made else "see `hansa job plan FILE.toml`"
+            raise UsageError(f"this node cannot take part: {problem}", remedy=remedy)
         job = self._add(contract, self.context.me)
         job.record.decision = "submitted here"
         await job.approve()

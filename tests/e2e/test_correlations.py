@@ -140,7 +140,7 @@ async def test_policies_bounds_and_room(league_of):
             await make(league, ("telecom",))
         await league.call("bureau", "job.refuse", job=asked, reason="not now")
         await ended(league, asked, "refused")
-        with pytest.raises(UsageError, match="it would take 25165 MB, and this node has room for 20"):
+        with pytest.raises(UsageError, match="it would take 25770 MB, and this node has room for 20"):
             await make(league, PAIR[1:], {"triples": 2**30})
         with pytest.raises(UsageError, match="'dabits' must be a number from 0 to 10,000,000,000"):
             await make(league, PAIR[1:], {"dabits": 10**10 + 1})
