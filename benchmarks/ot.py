@@ -69,7 +69,7 @@ async def _both_ways(kind: str, session: Session, pair: Pair, n: int) -> float:
 
 
 async def _measure(session: Session, w: int, kinds: list[str], n: int) -> None:
-    pair = await start_pair(session, 1 - session.rank, w)
+    pair = await start_pair(session, 1 - session.rank, w or 4, silently=not w)
     for kind in kinds:
         one, both = [], []
         await _one_way(kind, session, pair, 1 << 17)  # compiled, and its buffers touched
@@ -111,7 +111,7 @@ def main() -> None:
     """Run both parties and wait for them."""
     parser = argparse.ArgumentParser(description="Oblivious transfers a second between two processes over loopback.")
     parser.add_argument("--n", type=int, default=4_000_000)
-    parser.add_argument("--w", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--w", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="depths of trees; 0: silent")
     parser.add_argument("--kinds", nargs="+", default=["random", "correlated", "one-of-16"])
     args = parser.parse_args()
     ends = multiprocessing.Pipe()

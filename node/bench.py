@@ -28,6 +28,7 @@ from hansa.protocols.mpc.additive.dealer import serve
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.kernels.__main__ import warm
+from hansa.protocols.mpc.ot.link import AUTO
 from hansa.protocols.mpc.session import Session, open_session, sole_error
 from hansa.protocols.mpc.transcript import Kind
 from hansa.protocols.wire.noise import KeyPair
@@ -47,6 +48,7 @@ class Plan:
     engine: str = "replicated"
     parties: int = 3
     dealer: bool = False
+    ot: str = AUTO
 
     @property
     def processes(self) -> int:
@@ -106,6 +108,7 @@ def _summary(plan: Plan, found: list[dict[str, Any]]) -> dict[str, Any]:
         "engine": plan.engine,
         "parties": plan.parties,
         "dealer": plan.dealer,
+        **({"ot": computing[0]["ot"]} if computing[0]["ot"] else {}),
         "n": plan.size.n,
         **({"d": plan.size.d} if plan.size.d else {}),
         **({"batch": plan.size.batch} if plan.size.batch else {}),
@@ -167,7 +170,7 @@ async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pip
         else:
             computing = range(3) if plan.engine == "replicated" and plan.parties > 3 else ()
             async with open_engine(
-                session, plan.engine, parties=plan.parties, computing=tuple(computing), frac_bits=FRAC_BITS
+                session, plan.engine, parties=plan.parties, computing=tuple(computing), frac_bits=FRAC_BITS, ot=plan.ot
             ) as engine:
                 result = await _measure(engine, plan)
     for link in links.values():
@@ -208,6 +211,7 @@ async def _measure(engine: Engine, plan: Plan) -> dict[str, Any]:
         "preprocessing_bytes": int(prepared) // operation.times,
         "setup_seconds": setup,
         "facts": await operation.facts(),
+        "ot": ", ".join(sorted(set(session.transcript.sources.values()))),
         "peak_rss_mb": _peak_mb(),
     }
 

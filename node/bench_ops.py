@@ -185,9 +185,10 @@ async def select_sum(e: Engine, size: Size) -> Operation:
 
 
 async def ot(e: Engine, size: Size) -> Operation:
-    """n random oblivious transfers of bits from party 0 to party 1."""
+    """n random oblivious transfers of bits from party 0 to party 1, from the engine's source."""
     session: Session = e.session.fork("ot")
-    ends = await start_pair(session, 1 - session.rank) if session.rank < 2 else None
+    silently = e.session.transcript.sources.get(1 - session.rank) == "silent"
+    ends = await start_pair(session, 1 - session.rank, silently=silently) if session.rank < 2 else None
     found: list[tuple[Any, Any]] = []
 
     async def timed() -> None:

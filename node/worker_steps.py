@@ -170,7 +170,8 @@ def costs_of(transcript: Transcript) -> dict[str, Any]:
             before["bytes_sent"] += cost.total_bytes
     total = {"rounds": transcript.rounds, "bytes_sent": transcript.bytes_sent}
     drawn = {"drawn": dict(transcript.drawn), "stored": dict(transcript.stored)}
-    return total | drawn | {"preprocessing": before, "steps": steps}
+    sources = {"transfers": sorted(set(transcript.sources.values()))}
+    return total | drawn | sources | {"preprocessing": before, "steps": steps}
 
 
 def _write_scores(start: Start, name: str, table: PartyTable, scores: Scores | None) -> str:

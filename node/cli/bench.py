@@ -40,6 +40,7 @@ def register(subparsers: Any) -> None:
             "hansa bench less --n 1000000",
             "hansa bench lr --engine additive --parties 2",
             "hansa bench lr --engine additive --parties 2 --dealer",
+            "hansa bench less --engine additive --parties 2 --ot silent",
             "hansa bench lr --latency 20ms --bandwidth 100mbit",
         ],
     )
@@ -49,6 +50,12 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--engine", choices=ENGINES, default="replicated", help="the engine (default: replicated)")
     parser.add_argument("--parties", type=int, choices=(2, 3, 4, 5), help="how many parties (default: 3; additive 2)")
     parser.add_argument("--dealer", action="store_true", help="let one more process deal (additive)")
+    parser.add_argument(
+        "--ot",
+        choices=("auto", "softspoken", "silent"),
+        default="auto",
+        help="where transfers come from without a dealer (default: auto, by the link)",
+    )
     parser.add_argument("--n", type=_count, help="elements, rows or bytes (default: the operation's own)")
     parser.add_argument("--d", type=_count, help="columns")
     parser.add_argument("--batch", type=_count, help="rows a batch")
@@ -94,7 +101,7 @@ def _plan(args: argparse.Namespace, operation: str) -> Any:
             "the engine replicated takes three parties or more, and no dealer",
             remedy=f"hansa bench {args.operation} --engine additive --parties {parties}",
         )
-    return Plan(operation, wanted, args.repeat, args.suite, shape, args.engine, parties, args.dealer)
+    return Plan(operation, wanted, args.repeat, args.suite, shape, args.engine, parties, args.dealer, args.ot)
 
 
 def _lines(results: list[dict[str, Any]]) -> list[str]:

@@ -137,6 +137,8 @@ def result_lines(job: dict[str, Any]) -> list[str]:
     )
     if result.get("drawn"):
         pairs.append(("made ahead", _made_ahead(result["drawn"], result.get("stored") or {})))
+    if result.get("transfers"):
+        pairs.append(("transfers", ", ".join(result["transfers"])))
     if result.get("made"):
         pairs.append(("made", ", ".join(_amounts(result["made"]))))
     if result.get("scores"):

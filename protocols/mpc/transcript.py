@@ -49,12 +49,14 @@ class Transcript:
     """The record of one party. Concurrent forks add their rounds up, though they share the waiting.
 
     ``drawn``: elements of correlations used, by ware (additive.wares); ``stored``: of these, taken from the store.
+    ``sources``: where transfers with each other rank come from (ot.link).
     """
 
     steps: dict[tuple[str, Kind], StepCost] = field(default_factory=dict)
     openings: list[OpeningRecord] = field(default_factory=list)
     drawn: dict[str, int] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
+    sources: dict[int, str] = field(default_factory=dict)
 
     def cost(self, step: str, kind: Kind) -> StepCost:
         """The (running) cost of a step."""

@@ -19,6 +19,7 @@ from hansa.protocols.mpc.additive.pairs import Pair, start_pairs, together
 from hansa.protocols.mpc.additive.shelf import Shelf, Stored
 from hansa.protocols.mpc.additive.wares import UNIT, WARES
 from hansa.protocols.mpc.kernels.bits import unpack_bits
+from hansa.protocols.mpc.ot.link import AUTO
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.linear import DEGREE, MAX_TERMS
 from hansa.protocols.mpc.session import Session
@@ -98,14 +99,15 @@ class Pairwise:
         self._matrices = 0
 
     @classmethod
-    async def start(cls, session: Session, shelf: Shelf | None = None) -> Pairwise:
+    async def start(cls, session: Session, shelf: Shelf | None = None, *, ot: str = AUTO) -> Pairwise:
         """Set up a pair with each other party, at the same time; what the shelf has is used first.
 
-        All parties have a shelf, or none. Costs as ``Pair.start`` with each, and ``Stored.start``.
+        All parties have a shelf, or none. ``ot``: the source of transfers, by the link if not named (``ot.link``).
+        Costs as ``Pair.start`` with each, and ``Stored.start``.
         """
         link = session.fork("pairwise")
         with link.step(STEP, Kind.PREPROCESSING):
-            made = cls(link, await start_pairs(link))
+            made = cls(link, await start_pairs(link, ot))
             stored = {} if shelf is None else await Stored.start(link, shelf)
         for ware, source in stored.items():
             made._stocks[ware].stored = source

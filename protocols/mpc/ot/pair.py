@@ -55,7 +55,7 @@ async def start_pair(
     4. Each direction is tried once on transfers that are then opened: a set-up that was damaged is found here.
 
     Rounds: 11 at the lower rank, 10 at the higher. Bytes sent: 18,224 + 128·T + 64·T16 by the lower, 14,160 + 128·T + 64·T16
-    by the higher, with T = ceil(128 / w) and T16 = 15·ceil(16 / w) trees; silent ones 1.2 MB each (w = 4). Raises
+    by the higher, with T = ceil(128 / w) and T16 = 15·ceil(16 / w) trees; silent ones 0.7 MB each (w = 4). Raises
     ``PeerMisbehaved`` for points outside the group and for a set-up that does not work, ``DesyncError`` for another ``w`` or
     source, and the session's errors.
     """

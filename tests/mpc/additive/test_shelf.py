@@ -75,7 +75,7 @@ async def made(n: int, first: int = 0, **counts: int) -> list[MemoryShelf]:
 
 async def using(held: Sequence[Any], protocol: Any) -> list[Any]:
     async def party(session: Session) -> Any:
-        return await protocol(session, await Pairwise.start(session, held[session.rank]))
+        return await protocol(session, await Pairwise.start(session, held[session.rank], ot="softspoken"))
 
     async with parties(len(held), context=b"using") as sessions:
         return await run_parties(sessions, party)

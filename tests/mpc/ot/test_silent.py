@@ -18,6 +18,7 @@ from hansa.protocols.mpc.ot.hash import Permutation
 from hansa.protocols.mpc.ot.silent_rows import CHUNK_ROWS, FIRST, MAIN, RESERVED, Round
 
 SIZES = [0, 1, 511, 513, 70_000]
+CHUNK = 16 * MAIN.depth * MAIN.together
 ROUND = (MAIN.chunks - RESERVED) * CHUNK_ROWS
 
 
@@ -121,7 +122,7 @@ async def test_costs(run_one_way: Any) -> None:
         )
 
     sent, received = await run_one_way(send, receive, silently=True)
-    assert sent == [9 * 3072 + 3072, 10 * 3072 + 8 * n, 40 * 3072 + 4 * n]
+    assert sent == [10 * CHUNK, 10 * CHUNK + 8 * n, (40 + RESERVED) * CHUNK + 4 * n]
     assert received == [0, n // 8, 4 * n // 8]
 
 
@@ -134,14 +135,14 @@ async def test_setting_up() -> None:
             return int(session.transcript.bytes_sent - before)
 
         low, high = await run_parties(sessions, party)
-    assert (low, high) == (1_216_304, 1_214_224)
+    assert (low, high) == (725_424, 723_344)
 
 
 def test_comparisons_cost_less_than_100_bytes() -> None:
     """A million of them: sixteen 1-of-16 transfers and 2·15 random ones each, 41 opened bits each way, and the set-up."""
     rows = 16 * 4 + 2 * 15
-    ahead = (1 + RESERVED / (MAIN.chunks - RESERVED)) * 3072 / CHUNK_ROWS
-    total = 16 * (4 + 4 / 8) + rows * ahead + 2 * 41 / 8 + (1_216_304 + 1_214_224) / 10**6
+    ahead = (1 + RESERVED / (MAIN.chunks - RESERVED)) * CHUNK / CHUNK_ROWS
+    total = 16 * (4 + 4 / 8) + rows * ahead + 2 * 41 / 8 + (725_424 + 723_344) / 10**6
     assert total < 93
 
 
