@@ -1,9 +1,10 @@
 """The additive engine: every party, and the dealer if there is one, a process of its own, real channels over loopback.
 
-python benchmarks/additive.py [less mul sigmoid matmul lr] [--parties 2] [--no-dealer] [--repeat 5] [--n N] [--json]
+python benchmarks/additive.py [less mul sigmoid matmul lr] [--parties 2] [--no-dealer [--ahead]] [--repeat 5] [--n N] [--json]
 
 Seconds are the slowest computing party's median, preprocessing included. Bytes of that kind are what the dealer sends, or
-without one each party to all others.
+without one each party to all others. With ``--ahead`` what all runs need is made before and stored, as `hansa correlations
+make` does: the seconds for that are told apart.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import json
 import multiprocessing
 import resource
 import statistics
+import tempfile
 import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -23,12 +26,15 @@ import trio
 from hansa.config.vocabulary import FRAC_BITS
 from hansa.node.bench_ops import OPERATIONS, Size
 from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
+from hansa.node.shelf import Shelf
 from hansa.protocols.mpc.additive.dealer import serve
 from hansa.protocols.mpc.additive.dealt import Dealt
 from hansa.protocols.mpc.additive.direct import Direct
 from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.making import make_parcels
 from hansa.protocols.mpc.additive.masked import Masked
 from hansa.protocols.mpc.additive.pairwise import Pairwise
+from hansa.protocols.mpc.additive.wares import BATCH_BYTES, WARES, ParcelId
 from hansa.protocols.mpc.kernels.__main__ import warm
 from hansa.protocols.mpc.session import Session, open_session
 from hansa.protocols.mpc.transcript import Kind, Transcript
@@ -70,16 +76,40 @@ def rounds(transcript: Transcript, kind: Kind) -> int:
     return sum(cost.rounds for (_, k), cost in transcript.steps.items() if k is kind)
 
 
-async def compute(session: Session, operation: str, size: Size, repeat: int, dealer: bool) -> dict[str, Any]:
+async def stocked(session: Session, operation: str, size: Size, runs: int, folder: Path) -> tuple[Shelf, float]:
+    """A shelf with what so many runs draw, made by all; and the seconds that it took."""
+    engine = await Direct.start(session, await Pairwise.start(session), FRAC_BITS)
+    work = await OPERATIONS[operation][0](engine, size)
+    await work.timed()
+    drawn = dict(session.transcript.drawn)  # of setting up and one run: more than enough a run
+    counts = {ware: WARES[ware].parcels(runs * elements) for ware, elements in drawn.items()}
+    shelf = Shelf(folder, bytes(32), bytes([session.rank]), {bytes([rank]): "" for rank in range(session.n_parties)})
+    (folder / bytes(BATCH_BYTES).hex()).mkdir(parents=True)
+
+    async def put(ware: str, place: int, data: bytes) -> None:
+        parcel = ParcelId(bytes(BATCH_BYTES), place)
+        await trio.to_thread.run_sync(shelf.put, folder / parcel.batch.hex(), ware, parcel, data)
+
+    began = time.perf_counter()
+    await make_parcels(session, counts, put, lambda done: None)
+    return shelf, time.perf_counter() - began
+
+
+async def compute(
+    session: Session, operation: str, size: Size, repeat: int, dealer: bool, ahead: Path | None
+) -> dict[str, Any]:
     """A computing party: an untimed run, then ``repeat`` timed ones."""
     transcript = session.transcript
+    shelf, making = None, 0.0
+    if ahead is not None:
+        shelf, making = await stocked(session, operation, size, repeat + 2, ahead)
     began = time.perf_counter()
     engine: Additive
     if dealer:
         source = await Dealt.start(session)
         engine = await Masked.start(session.among(range(session.n_parties - 1)), source, FRAC_BITS)
     else:
-        engine = await Direct.start(session, await Pairwise.start(session), FRAC_BITS)
+        engine = await Direct.start(session, await Pairwise.start(session, shelf), FRAC_BITS)
     work = await OPERATIONS[operation][0](engine, size)
     setup = time.perf_counter() - began
     seconds, waited, online, made = [], [], (0, 0), 0
@@ -103,6 +133,7 @@ async def compute(session: Session, operation: str, size: Size, repeat: int, dea
         "bytes_sent": online[0],
         "preprocessing_bytes": made,
         "setup_seconds": setup,
+        "making_seconds": making,
         **facts,
     }
 
@@ -123,7 +154,9 @@ async def take_part(
         if rank == options.parties:
             found = await deal(session, options.repeat)
         else:
-            found = await compute(session, operation, size, options.repeat, options.dealer)
+            with tempfile.TemporaryDirectory() as folder:
+                ahead = Path(folder) if options.ahead else None
+                found = await compute(session, operation, size, options.repeat, options.dealer, ahead)
     for link in links.values():
         await link.close()
     found["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
@@ -176,6 +209,7 @@ def main() -> None:
     parser.add_argument("operations", nargs="*", default=["less", "mul", "sigmoid", "matmul", "lr"])
     parser.add_argument("--parties", type=int, default=2)
     parser.add_argument("--no-dealer", dest="dealer", action="store_false")
+    parser.add_argument("--ahead", action="store_true")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--n", type=int)
     parser.add_argument("--batch", type=int)
@@ -188,12 +222,13 @@ def main() -> None:
             continue
         beside = [found["dealer_bytes_a_run"]] if options.dealer else found["preprocessing_bytes_per_party"]
         megabytes = "/".join(f"{count / 1e6:.3g}" for count in found["bytes_sent_per_party"])
+        made = f", all made ahead in {found['making_seconds']:.2f} s" if options.ahead else ""
         print(
             f"{operation:8} {found['seconds']:.3f} s (preprocessing {found['preprocessing_seconds']:.3f}), "
             f"{found['rounds']} rounds, {megabytes} MB online, "
             f"{'/'.join(f'{count / 1e6:.3g}' for count in beside)} MB preprocessing, "
             f"error {found['max_abs_error']:.2g}, set-up {found['setup_seconds']:.2f} s, "
-            f"peak {found['peak_rss_mb']} MB"
+            f"peak {found['peak_rss_mb']} MB{made}"
         )
 
 
