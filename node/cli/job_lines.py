@@ -192,8 +192,11 @@ def _after(args: argparse.Namespace, job: dict[str, Any]) -> str:
 
 def _before(result: dict[str, Any]) -> str:
     """What of it went into correlations, where some were needed."""
-    sent = (result.get("preprocessing") or {}).get("bytes_sent")
-    return f", {size(sent)} of it for correlated random numbers" if sent else ""
+    before = result.get("preprocessing") or {}
+    spent = f"{duration(before['seconds'])} and " if before.get("seconds") else ""
+    return (
+        f", {spent}{size(before['bytes_sent'])} of it for correlated random numbers" if before.get("bytes_sent") else ""
+    )
 
 
 def _trains(contract: dict[str, Any]) -> str | None:

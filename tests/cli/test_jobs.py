@@ -288,7 +288,12 @@ def test_a_job_with_a_dealer(hansa, daemon, samples):
     """At the dealer: who it is, what it could do, and what it sent."""
     dealer = {"name": "exchange", "role": "dealer", "dataset": None, "columns": [], "label": None, "consent": "signed"}
     result = {"rows": 0, "test_rows": 0, "metrics": None, "weights": {}, "released": None, "scores": "", "steps": {}}
-    result |= {"rounds": 40, "bytes_sent": 3 << 20, "seconds": 12.5, "preprocessing": {"bytes_sent": 3 << 20}}
+    result |= {
+        "rounds": 40,
+        "bytes_sent": 3 << 20,
+        "seconds": 12.5,
+        "preprocessing": {"bytes_sent": 3 << 20, "seconds": 2.5},
+    }
     shown = samples.job(trust=["exchange deals random numbers"], result=result, metrics=None, model=None)
     shown["parties"].append(dealer)
     shown["contract"] |= {"engine": "additive", "dealer": "exchange"}
@@ -297,7 +302,7 @@ def test_a_job_with_a_dealer(hansa, daemon, samples):
     assert re.search(r"^dealer +exchange$", out, re.MULTILINE)
     assert re.search(r"exchange +deals +0 +- +signed", out)
     assert "who would have to work together to learn more\n  - exchange deals random numbers" in out
-    assert "3.0 MiB sent by this node, 3.0 MiB of it for correlated random numbers" in out
+    assert "3.0 MiB sent by this node, 2.5 s and 3.0 MiB of it for correlated random numbers" in out
     assert "rows in common" not in out.split("took")[1]
     assert out.splitlines()[-1] == "next: hansa audit show"
 

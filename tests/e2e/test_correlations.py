@@ -68,6 +68,7 @@ async def test_two_nodes_make_list_and_use(league_of):
             assert {ware for ware, n in after.result["stored"].items() if n} == {
                 w for w, n in after.result["drawn"].items() if n
             }
+            assert 0 < after.result["preprocessing"]["seconds"] < after.result["seconds"]
             assert after.result["preprocessing"]["bytes_sent"] < before.result["preprocessing"]["bytes_sent"]
             if before.result["metrics"]:
                 assert after.result["metrics"]["auc"] == pytest.approx(before.result["metrics"]["auc"], abs=1e-3)

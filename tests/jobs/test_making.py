@@ -212,5 +212,11 @@ async def test_when_idle_what_lies_there_is_not_made_again(autojump_clock, leagu
         await idle_at(league, 0).look()
         assert makings(league, 0) == []
         (batch / "dabits-0").unlink()
+        full = idle_at(league, 0)
+        full._context.max_correlations_mb = 0
+        with pytest.raises(UsageError, match="room for 0\n  next: see `hansa correlations list`"):
+            await full.look()
+        await full.look()  # and it does not ask again
+        full._context.max_correlations_mb = 100
         await idle_at(league, 0).look()
         assert makings(league, 0)[0].contract.params == {"triples": 0, "bit_triples": 0, "bit_pairs": 0, "dabits": 64}
