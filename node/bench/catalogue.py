@@ -98,6 +98,7 @@ class Plan:
     engine: str = "replicated"
     parties: int = 3
     dealer: bool = False
+    ahead: bool = False
 
     @property
     def processes(self) -> int:
@@ -130,6 +131,11 @@ def check_plan(plan: Plan) -> None:
         raise UsageError(
             "the engine replicated takes three parties or more, and no dealer",
             remedy=f"hansa bench {plan.operation} --engine additive --parties {plan.parties}",
+        )
+    if plan.ahead and (plan.engine != "additive" or plan.dealer):
+        raise UsageError(
+            "only the engine additive without a dealer uses what was made ahead",
+            remedy=f"hansa bench {plan.operation} --engine additive --ahead",
         )
     if not entry.least <= size.n <= entry.most:
         raise UsageError(

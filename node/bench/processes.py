@@ -10,6 +10,7 @@ import multiprocessing
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from functools import partial
 from multiprocessing.connection import Connection
@@ -21,6 +22,7 @@ import trio
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import FRAC_BITS
 from hansa.node.bench import links, operators, rows
+from hansa.node.bench.ahead import stocked
 from hansa.node.bench.catalogue import Plan
 from hansa.node.bench.operation import Build
 from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
@@ -101,6 +103,7 @@ def _summary(plan: Plan, found: list[dict[str, Any]]) -> dict[str, Any]:
         "preprocessing_seconds": slowest["preprocessing_seconds"],
         "preprocessing_bytes_per_party": [result["preprocessing_bytes"] for result in computing],
         **({"dealer_bytes": dealt[0]["preprocessing_bytes"]} if dealt else {}),
+        **({"making_seconds": max(result["making_seconds"] for result in computing)} if plan.ahead else {}),
         "setup_seconds": max(result["setup_seconds"] for result in found),
         "processor_seconds_per_party": [result["processor_seconds"] for result in computing],
         "rest_rss_mb": max(result["rest_rss_mb"] for result in computing),
@@ -155,10 +158,19 @@ async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pip
             result = await _deal(session, plan)
         else:
             computing = range(3) if plan.engine == "replicated" and plan.parties > 3 else ()
-            async with open_engine(
-                session, plan.engine, parties=plan.parties, computing=tuple(computing), frac_bits=FRAC_BITS
-            ) as engine:
-                result = await _measure(engine, plan)
+            with tempfile.TemporaryDirectory() as folder:
+                shelf, making = None, 0.0
+                if plan.ahead:
+                    shelf, making = await stocked(session, plan, BUILDS[plan.operation], Path(folder))
+                async with open_engine(
+                    session,
+                    plan.engine,
+                    parties=plan.parties,
+                    computing=tuple(computing),
+                    frac_bits=FRAC_BITS,
+                    shelf=shelf,
+                ) as engine:
+                    result = await _measure(engine, plan) | {"making_seconds": making}
     for link in links.values():
         await link.close()
     return result

@@ -48,6 +48,9 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--engine", choices=ENGINES, default="replicated", help="the engine (default: replicated)")
     parser.add_argument("--parties", type=int, choices=(2, 3, 4, 5), help="how many parties (default: 3; additive 2)")
     parser.add_argument("--dealer", action="store_true", help="let one more process deal (additive)")
+    parser.add_argument(
+        "--ahead", action="store_true", help="use correlations made ahead and stored (additive, no dealer)"
+    )
     parser.add_argument("--n", type=_count, help="elements, rows or bytes (default: the operation's own)")
     parser.add_argument("--d", type=_count, help="columns")
     parser.add_argument("--batch", type=_count, help="rows a batch")
@@ -88,7 +91,7 @@ def _plan(args: argparse.Namespace, operation: str, shape: Any) -> Plan:
     chosen = chosen_size(operation, wanted, strict=not whole)
     parties = args.parties or (3 if args.engine == "replicated" else 2)
     repeat = args.repeat or (1 if whole else 5)
-    return Plan(operation, chosen, repeat, args.suite, shape, args.engine, parties, args.dealer)
+    return Plan(operation, chosen, repeat, args.suite, shape, args.engine, parties, args.dealer, args.ahead)
 
 
 def _shape(args: argparse.Namespace) -> Any:
@@ -123,7 +126,8 @@ def _lines(results: list[dict[str, Any]]) -> list[str]:
 
 def _prepared(found: dict[str, Any]) -> str:
     sent = max(found["preprocessing_bytes_per_party"], default=0) + found.get("dealer_bytes", 0)
-    return f"{duration(found['preprocessing_seconds'])}, {size(sent)}" if sent else ""
+    ahead = f", made ahead in {duration(found['making_seconds'])}" if "making_seconds" in found else ""
+    return f"{duration(found['preprocessing_seconds'])}, {size(sent)}{ahead}" if sent else ""
 
 
 def _quality(found: dict[str, Any]) -> str:

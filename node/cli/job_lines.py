@@ -57,7 +57,7 @@ def party_lines(parties: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             party["name"],
-            "deals" if party.get("role") == "dealer" else party["dataset"],
+            "deals" if party.get("role") == "dealer" else party["dataset"] or None,
             len(party["columns"]),
             party["label"],
             *((party.get("consent"),) if consents else ()),
@@ -207,11 +207,10 @@ def _amounts(amounts: dict[str, int]) -> list[str]:
 
 def _made_ahead(drawn: dict[str, int], stored: dict[str, int]) -> str:
     """What of the correlations that a job used came from the store: `1,024 of 2,048 triples`."""
-    parts = [
+    return ", ".join(
         f"{count(min(stored.get(ware, 0), used))} of {count(used)} {WARES.get(ware, ware)}"
         for ware, used in drawn.items()
-    ]
-    return f"{', '.join(parts)}" if stored and any(stored.values()) else "no correlations"
+    )
 
 
 def _bullet(text: str) -> list[str]:

@@ -76,6 +76,13 @@ def test_the_additive_engine(operation: str, dealer: list[str], capsys: pytest.C
     assert found["max_abs_error"] < 2**-12
 
 
+def test_with_correlations_made_ahead(capsys: pytest.CaptureFixture[str]) -> None:
+    found = measured(capsys, "less", "--engine", "additive", "--parties", "3", "--n", "300", "--ahead")
+    assert found["making_seconds"] > 0
+    assert max(found["preprocessing_bytes_per_party"]) < 10_000  # names of parcels
+    assert found["max_abs_error"] == 0.0
+
+
 def test_through_the_relay(capsys: pytest.CaptureFixture[str]) -> None:
     found = measured(capsys, "mul", "--n", "64", "--latency", "5ms")
     assert found["seconds"] >= found["rounds"] * 0.005
@@ -169,6 +176,8 @@ def test_wrong_transfers_are_counted(kind: str) -> None:
         (["less", "--d", "4"], "--d means nothing to less"),
         (["mul", "--kind", "random"], "--kind means nothing to mul"),
         (["lr", "--latency", "fast"], "next: hansa bench"),
+        (["less", "--ahead"], "next: hansa bench less --engine additive --ahead"),
+        (["less", "--engine", "additive", "--dealer", "--ahead"], "only the engine additive without a dealer uses"),
         (["sums"], "invalid choice"),
     ],
 )
