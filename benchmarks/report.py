@@ -1,6 +1,6 @@
 """The tables of benchmarks/RESULTS.md, measured.
 
-python benchmarks/report.py [--scale 1] [--repeat 5] [--out FILE] [--plot FILE.svg]
+python benchmarks/report.py [OP ...] [--scale 1] [--repeat 5] [--out FILE] [--plot FILE.svg]
 
 Runs `hansa bench ... --json` for every engine: operators and training on loopback, training at 100 Mbit/s and 20 ms, memory at
 n and 2n, and for the plot seconds against n. Prints markdown; --scale 0.01 tries it with a hundredth of the sizes. "Theirs" are
@@ -150,12 +150,12 @@ def megabytes(value: float) -> str:
     return f"{value / 1e6:.3g}"
 
 
-def measured(scale: float, repeat: int) -> str:
-    """All tables."""
+def measured(operations: list[str], scale: float, repeat: int) -> str:
+    """All tables, of some operations."""
     began = machine()
     local = [
         (engine, bench(operation, size(operation, engine, scale), repeat, options))
-        for operation in SIZES
+        for operation in operations
         for engine, options in ENGINES.items()
     ]
     transfers = bench("ot", int(4_000_000 * scale), repeat, ["--engine", "additive"])
@@ -167,6 +167,7 @@ def measured(scale: float, repeat: int) -> str:
     grown = [
         (engine, *(bench(operation, many * size(operation, engine, scale), 1, options) for many in (1, 2)))
         for operation in GROWING
+        if operation in operations
         for engine, options in ENGINES.items()
         if engine not in SLOWER
     ]
@@ -179,10 +180,10 @@ def measured(scale: float, repeat: int) -> str:
     )
 
 
-def curves(scale: float, repeat: int) -> dict[str, list[tuple[float, float]]]:
+def curves(operations: list[str], scale: float, repeat: int) -> dict[str, list[tuple[float, float]]]:
     """Seconds against n for less and mul on every engine."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for operation in ("less", "mul"):
+    for operation in [name for name in ("less", "mul") if name in operations]:
         for engine, options in ENGINES.items():
             if engine in SLOWER:
                 continue
@@ -194,18 +195,22 @@ def curves(scale: float, repeat: int) -> dict[str, list[tuple[float, float]]]:
 def main() -> None:
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description="Measure the tables of benchmarks/RESULTS.md.")
+    parser.add_argument("operations", metavar="OP", nargs="*", help=f"of {', '.join(SIZES)} (default: all)")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--out", type=Path, help="write the tables to a file (default: print them)")
     parser.add_argument("--plot", type=Path, help="draw seconds against n as well")
     args = parser.parse_args()
-    tables = measured(args.scale, args.repeat)
+    operations = args.operations or list(SIZES)
+    if not set(operations) <= set(SIZES) or (args.plot and not {"less", "mul"} & set(operations)):
+        parser.error(f"choose of {', '.join(SIZES)}; the plot draws less and mul")
+    tables = measured(operations, args.scale, args.repeat)
     if args.out:
         args.out.write_text(tables)
     else:
         print(tables)
     if args.plot:
-        args.plot.write_text(svg(curves(args.scale, args.repeat), "hansa bench: seconds against n"))
+        args.plot.write_text(svg(curves(operations, args.scale, args.repeat), "hansa bench: seconds against n"))
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ Build = Callable[[Engine, Size], Awaitable[Operation]]
 
 
 def numbers(count: int, seed: int) -> Vector:
-    """Public test numbers between -20 and 20."""
-    return np.random.default_rng(seed).uniform(-20, 20, count)
+    """Public test numbers between -20 and 20, of fixed point, so that errors are the operation's own."""
+    return decode(encode(np.random.default_rng(seed).uniform(-20, 20, count), F), F)
 
 
 async def shared(e: Engine, owner: int, x: Vector) -> Share:
