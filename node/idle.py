@@ -1,6 +1,7 @@
 """Making correlations when nothing else is to be done: as many as the last job used and the shelf has no more.
 
-Of the parties, only the node that proposed that job proposes to make them, and once a job: who refuses is not asked again.
+Of the parties, only the node that proposed that job proposes to make them, and once a job: who refuses, or has no room, is not
+asked again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Idle:
 
     def __init__(self, jobs: Jobs, context: JobContext, making: CorrelationMethods) -> None:
         self._jobs, self._context, self._making = jobs, context, making
+        self._tried = b""
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look every now and then, until cancelled."""
@@ -46,7 +48,8 @@ class Idle:
             return
         held = shelf.contents(shelf.shelf_folder(self._context.home, last.identities)).amounts
         wanted = {ware: drawn - held[ware] for ware, drawn in drawn_by(last).items() if drawn > held[ware]}
-        if wanted:
+        if wanted and self._tried != last.job_id:
+            self._tried = last.job_id
             called = {member.identity: member.name for member in last.contract.members}
             names = {**called, **self._context.peer_names(), self._context.me: self._context.name}
             await self._making.propose({identity: names[identity] for identity in last.identities}, wanted)

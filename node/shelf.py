@@ -67,7 +67,7 @@ class Shelf:
     def burn(self, ware: str, parcels: Sequence[ParcelId]) -> list[bytes | None]:
         """Unlink files, then give what was in them; None for those that are not there (any more).
 
-        Of several processes that burn one file, one gets it. Raises DataError where one does not open.
+        Of several processes that burn one file, one gets it.
         """
         opened = [self._unlinked(ware, parcel) for parcel in parcels]
         for batch in {parcel.batch for parcel, sealed in zip(parcels, opened, strict=True) if sealed is not None}:
@@ -75,10 +75,7 @@ class Shelf:
             _sync(folder)
             with suppress(OSError):  # not empty yet
                 folder.rmdir()
-        return [
-            None if sealed is None else self._opened(ware, parcel, sealed)
-            for parcel, sealed in zip(parcels, opened, strict=True)
-        ]
+        return opened
 
     def put(self, folder: Path, ware: str, parcel: ParcelId, data: bytes) -> None:
         """Seal a parcel just made into a folder that ``publish`` will put on the shelf."""
@@ -93,7 +90,8 @@ class Shelf:
         except FileNotFoundError:
             return None
 
-    def _opened(self, ware: str, parcel: ParcelId, sealed: bytes) -> bytes:
+    def unseal(self, ware: str, parcel: ParcelId, sealed: bytes) -> bytes:
+        """What a burnt file holds. Raises DataError where it was changed, or is another one's."""
         try:
             data = unseal(self.key, sealed, self._name(ware, parcel))
             if len(data) == WARES[ware].parcel_bytes:

@@ -1,8 +1,8 @@
 """What a worker does between its links and its result: the contract's pipeline, and the files it leaves.
 
 The result, told to the daemon as JSON-like data: rows, test_rows, metrics (or None), weights (own columns opened to this
-party, by name), released (or None), scores (a file's path or ""), rounds, bytes_sent, preprocessing (of these: rounds
-and bytes_sent for correlations), seconds, steps, drawn and stored (elements of correlations used, and taken from the
+party, by name), released (or None), scores (a file's path or ""), rounds, bytes_sent, preprocessing (of these: rounds,
+bytes_sent and seconds for correlations), seconds, steps, drawn and stored (elements of correlations used, and taken from the
 store, by ware), made (ahead, by ware). A dealer's has costs only.
 """
 
@@ -159,7 +159,7 @@ def _facts(
 def costs_of(transcript: Transcript) -> dict[str, Any]:
     """Rounds, bytes and seconds, in all and by step, and what of them went into preprocessing."""
     steps: dict[str, dict[str, float]] = {}
-    before = {"rounds": 0, "bytes_sent": 0}
+    before = {"rounds": 0, "bytes_sent": 0, "seconds": 0.0}
     for (step, kind), cost in transcript.steps.items():
         found = steps.setdefault(step, {"rounds": 0, "bytes_sent": 0, "seconds": 0.0})
         found["rounds"] += cost.rounds
@@ -168,6 +168,7 @@ def costs_of(transcript: Transcript) -> dict[str, Any]:
         if kind is Kind.PREPROCESSING:
             before["rounds"] += cost.rounds
             before["bytes_sent"] += cost.total_bytes
+            before["seconds"] = round(before["seconds"] + cost.seconds, 4)
     total = {"rounds": transcript.rounds, "bytes_sent": transcript.bytes_sent}
     drawn = {"drawn": dict(transcript.drawn), "stored": dict(transcript.stored)}
     sources = {"transfers": sorted(set(transcript.sources.values()))}

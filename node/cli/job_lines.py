@@ -57,7 +57,7 @@ def party_lines(parties: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             party["name"],
-            "deals" if party.get("role") == "dealer" else party["dataset"],
+            "deals" if party.get("role") == "dealer" else party["dataset"] or None,
             len(party["columns"]),
             party["label"],
             *((party.get("consent"),) if consents else ()),
@@ -194,8 +194,11 @@ def _after(args: argparse.Namespace, job: dict[str, Any]) -> str:
 
 def _before(result: dict[str, Any]) -> str:
     """What of it went into correlations, where some were needed."""
-    sent = (result.get("preprocessing") or {}).get("bytes_sent")
-    return f", {size(sent)} of it for correlated random numbers" if sent else ""
+    before = result.get("preprocessing") or {}
+    spent = f"{duration(before['seconds'])} and " if before.get("seconds") else ""
+    return (
+        f", {spent}{size(before['bytes_sent'])} of it for correlated random numbers" if before.get("bytes_sent") else ""
+    )
 
 
 def _trains(contract: dict[str, Any]) -> str | None:
@@ -209,11 +212,10 @@ def _amounts(amounts: dict[str, int]) -> list[str]:
 
 def _made_ahead(drawn: dict[str, int], stored: dict[str, int]) -> str:
     """What of the correlations that a job used came from the store: `1,024 of 2,048 triples`."""
-    parts = [
+    return ", ".join(
         f"{count(min(stored.get(ware, 0), used))} of {count(used)} {WARES.get(ware, ware)}"
         for ware, used in drawn.items()
-    ]
-    return f"{', '.join(parts)}" if stored and any(stored.values()) else "no correlations"
+    )
 
 
 def _bullet(text: str) -> list[str]:

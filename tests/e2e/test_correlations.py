@@ -1,6 +1,8 @@
 """Random numbers made ahead, over real daemons: made by all, used once, and nothing but time is different."""
 
+import os
 import shutil
+import signal
 
 import pytest
 import trio
@@ -66,6 +68,7 @@ async def test_two_nodes_make_list_and_use(league_of):
             assert {ware for ware, n in after.result["stored"].items() if n} == {
                 w for w, n in after.result["drawn"].items() if n
             }
+            assert 0 < after.result["preprocessing"]["seconds"] < after.result["seconds"]
             assert after.result["preprocessing"]["bytes_sent"] < before.result["preprocessing"]["bytes_sent"]
             if before.result["metrics"]:
                 assert after.result["metrics"]["auc"] == pytest.approx(before.result["metrics"]["auc"], abs=1e-3)
@@ -148,3 +151,61 @@ async def test_policies_bounds_and_room(league_of):
             await make(league, PAIR[1:], {})
         with pytest.raises(UsageError, match="no peer is named"):
             await make(league, [])
+
+
+async def at_step(league, job, step, name):
+    with trio.fail_after(60):
+        while (found := league.job(name, job)) is None or found.record.step != step or found.run is None:
+            await trio.sleep(0.002)
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_while_it_makes(league_of):
+    async with league_of(data=False) as league:
+        job = await make(league, PAIR[1:], {"bit_triples": 20 << 20})
+        with trio.fail_after(60):
+            while not list((league.home / "bureau" / "jobs").glob("*/making-0/bit_triples-5")):
+                await trio.sleep(0.002)
+        os.kill(league.worker("bureau", job), signal.SIGKILL)
+        records = await ended(league, job, "done")
+        assert {record.attempt for record in records} == {1}
+        lying = [[(path.parent.name, path.name) for path in files(league, name)] for name in PAIR]
+        assert lying[0] == lying[1]
+        assert len(lying[0]) == 20
+        for name in PAIR:
+            assert not list((league.home / name / "jobs").glob("*/making-*"))
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_while_it_uses_them(league_of):
+    """What it had burnt is lost to all; the job is taken up with what is left, and its result is right."""
+    async with league_of() as league:
+        await ended(league, await make(league, PAIR[1:], AMOUNTS | {"bit_triples": 8 << 20}), "done")
+        before = {name: len(files(league, name)) for name in PAIR}
+        job = await league.submit(job_text(PAIR).replace("epochs = 1", "epochs = 60"))
+        await at_step(league, job, "train", "bureau")
+        with trio.fail_after(60):
+            while len(files(league, "bureau")) == before["bureau"]:
+                await trio.sleep(0.001)
+        os.kill(league.worker("bureau", job), signal.SIGKILL)
+        records = await ended(league, job, "done")
+        assert records[0].attempt == 1
+        assert records[0].result["metrics"]["auc"] > 0.85
+        assert [record.result["stored"] for record in records] == [records[0].result["stored"]] * 2
+        assert records[0].result["stored"]["bit_triples"]
+
+
+@pytest.mark.slow
+async def test_two_jobs_at_the_same_time_share_no_parcel(league_of):
+    async with league_of() as league:
+        await ended(league, await make(league, PAIR[1:], {"bit_triples": 16 << 20}), "done")
+        text = job_text(PAIR).replace("epochs = 1", "epochs = 10")
+        jobs = [await league.submit(text), await league.submit(text.replace("alone", "second"), by="bureau")]
+        results = [await ended(league, job, "done") for job in jobs]
+        used = [[record.result["stored"]["bit_triples"] for record in records] for records in results]
+        assert [a == b > 0 for a, b in used] == [True, True]
+        left = [[(path.parent.name, path.name) for path in files(league, name)] for name in PAIR]
+        assert left[0] == left[1]  # neither wasted any
+        assert len(left[0]) + sum(a >> 20 for a, _ in used) == 16
+        for records in results:
+            assert records[0].result["metrics"]["auc"] > 0.85

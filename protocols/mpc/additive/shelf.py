@@ -44,10 +44,14 @@ class Shelf(Protocol):
         ...
 
     def burn(self, ware: str, parcels: Sequence[ParcelId]) -> list[bytes | None]:
-        """Take parcels away for good, then give what was in them; None for those that are not there (any more).
+        """Take parcels away for good, and give them, sealed; None for those that are not there (any more).
 
-        Nothing is given before the loss of all would outlast a crash. Raises DataError where one does not open.
+        Nothing is given before the loss of all would outlast a crash.
         """
+        ...
+
+    def unseal(self, ware: str, parcel: ParcelId, sealed: bytes) -> bytes:
+        """What a burnt parcel holds. Raises DataError where it is not what it should be."""
         ...
 
 
@@ -128,7 +132,11 @@ class Stored:
             if mask.max() > 1:
                 raise _misbehaved(session, peer, "answers neither yes nor no about its parcels of correlations")
             mine = mine & mask
-        return [from_bytes(self._ware, data) for data, common in zip(had, mine, strict=True) if common and data]
+        common = [(parcel, sealed) for parcel, sealed, both in zip(named, had, mine, strict=True) if sealed and both]
+        return await trio.to_thread.run_sync(self._unsealed, common)
+
+    def _unsealed(self, burnt: list[tuple[ParcelId, bytes]]) -> list[list[Ring]]:
+        return [from_bytes(self._ware, self._shelf.unseal(self._ware, *parcel)) for parcel in burnt]
 
     def _next(self, most: int) -> tuple[list[ParcelId], list[bytes | None]]:
         """The next parcels that this party has, burnt; fewer where another job takes them at the same time."""

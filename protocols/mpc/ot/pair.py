@@ -31,7 +31,7 @@ from hansa.protocols.mpc.ot.trees import NODE, grow, regrow
 from hansa.protocols.mpc.session import Session, sole_error
 
 DEFAULT_W: Final = 4
-"""The best on loopback (benchmarks/ot.py; docs/protocols.md has the table); a slow link is better served by 6 or 8."""
+"""The best on loopback (`hansa bench ot --w`; docs/protocols.md has the table); a slow link is better served by 6 or 8."""
 MAX_W: Final = 8
 _CHECKED: Final = 128
 _CHECK_WIDTH: Final = 8

@@ -48,6 +48,10 @@ class MemoryShelf:
         self.burnt += [(ware, name) for name in parcels]
         return [self.held.pop((ware, name), None) for name in parcels]
 
+    def unseal(self, ware: str, parcel: ParcelId, sealed: bytes) -> bytes:
+        assert (ware, parcel) in self.burnt
+        return sealed
+
     async def put(self, ware: str, place: int, data: bytes) -> None:
         assert len(data) == WARES[ware].parcel_bytes
         self.held[ware, ParcelId(BATCH, place)] = data
@@ -160,6 +164,36 @@ async def test_every_party_has_burnt_a_parcel_before_any_uses_it() -> None:
         assert await using(held, again) == [16 * 64] * 3  # the one parcel that nobody had used
         for each, held_before in zip(held, before, strict=True):
             each.held = dict(held_before)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("when", ["burn", "unseal"])
+async def test_a_party_that_dies_between_burning_and_using_wastes_some_and_repeats_none(n: int, when: str) -> None:
+    held = await made(n, 0, bit_triples=4)
+    dying = held[1]
+
+    class Killed(Exception):
+        pass
+
+    def kill(*args: Any) -> Any:
+        if when == "burn":
+            MemoryShelf.burn(dying, *args)
+        raise Killed
+
+    async def protocol(session: Session, source: Pairwise) -> Any:
+        return await source.bit_triples(32, 1)
+
+    setattr(dying, when, kill)
+    with pytest.raises(Killed):
+        await using(held, protocol)
+    delattr(dying, when)
+    gone = [set(each.burnt) for each in held]
+    assert gone == [{("bit_triples", ParcelId(BATCH, place)) for place in (0, 1)}] * n
+    results = await using(held, protocol)
+    np.testing.assert_array_equal(xor(results, 2), xor(results, 0) & xor(results, 1))
+    for each, before in zip(held, gone, strict=True):
+        assert each.held == {}
+        assert len(each.burnt) == 4 == len(before) + 2
 
 
 async def test_parties_whose_parcels_have_nothing_in_common_make_all_anew() -> None:
