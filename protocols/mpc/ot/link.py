@@ -44,13 +44,13 @@ class Cost:
 
 
 COSTS: Final = {
-    Source(silent=False, w=4): Cost(155e6, 2.3),
-    Source(silent=False, w=2): Cost(275e6, 2.3),
-    Source(silent=False, w=6): Cost(121e6, 3.6),
-    Source(silent=False, w=8): Cost(95e6, 8.8),
-    Source(silent=True): Cost(45.5e6, 5.5),
+    Source(silent=False, w=4): Cost(155e6, 2.1),
+    Source(silent=False, w=2): Cost(275e6, 2.1),
+    Source(silent=False, w=6): Cost(121e6, 3.3),
+    Source(silent=False, w=8): Cost(95e6, 8.0),
+    Source(silent=True): Cost(45.5e6, 4.6),
 }
-"""Seconds: of w = 4 as `hansa bench less` takes on two cores, the others' in proportion to processor time (docs/protocols.md).
+"""Seconds: of w = 4 and silent as `hansa bench less` takes on two cores, the others' in proportion to processor time.
 The first of equals is taken."""
 SOURCES: Final = tuple(COSTS)
 NAMED: Final = {"softspoken": Source(silent=False), "silent": Source(silent=True)}

@@ -21,7 +21,7 @@ SILENT, SOFTSPOKEN = Source(silent=True), Source(silent=False)
     [
         (1.25e5, SILENT),
         (1.25e7, SILENT),  # 100 Mbit/s
-        (2.5e7, Source(silent=False, w=6)),
+        (2.5e7, SILENT),
         (3.5e7, Source(silent=False, w=6)),
         (2e8, SOFTSPOKEN),
         (1e9, SOFTSPOKEN),  # a loopback
