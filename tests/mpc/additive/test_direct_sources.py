@@ -47,7 +47,7 @@ async def test_bytes_of_comparisons() -> None:
         return dict(zip(Kind, (b - a for a, b in zip(before, after, strict=True)), strict=True))
 
     for found in await additive_direct(2, "silent")(protocol):
-        # 4·16 rows an element of half of them, after 1,024 for the trial: 16 chunks; 15 rows of each in stock or new
+        # 4·16 rows an element of half of them, after 2,560 rows for the trial: 16 chunks; 15 rows of each in stock or new
         assert found[Kind.ONLINE] - (16 * n // 2 * 4 + 16 * n // 2 * 4 // 8 + 8 * 41 * words) == 16 * chunk
         assert found[Kind.PREPROCESSING] % chunk == 0
         assert found[Kind.PREPROCESSING] <= 8 * chunk

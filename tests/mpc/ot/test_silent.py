@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mpc.ot.test_attacks import SAME, chi_square, chi_square_of_two, insecure_no_hash
 
-from hansa.protocols.errors import DesyncError
+from hansa.protocols.errors import DesyncError, PeerMisbehaved
 from hansa.protocols.mpc.kernels import silent as kernels
 from hansa.protocols.mpc.memory import network, parties, run_parties
 from hansa.protocols.mpc.ot import silent, silent_rows, start_pair
@@ -106,9 +106,7 @@ async def test_costs(run_one_way: Any) -> None:
     async def send(ot: Any) -> Any:
         return await costs(
             ot,
-            lambda: ot.random_bits(
-                n - 1024, 1
-            ),  # 1024 were spent on the trial, with four rows each for the 1-of-16 ones
+            lambda: ot.random_bits(n - 2560, 1),  # the trial took 512 of the first chunk, and 512 times four
             lambda: ot.correlated(zeros),
             lambda: ot.one_of_16(zeros.astype(np.uint32)[None]),
         )
@@ -116,13 +114,13 @@ async def test_costs(run_one_way: Any) -> None:
     async def receive(ot: Any) -> Any:
         return await costs(
             ot,
-            lambda: ot.random_bits(n - 1024, 1),
+            lambda: ot.random_bits(n - 2560, 1),
             lambda: ot.correlated(zeros[: n // 64], n),
             lambda: ot.one_of_16(zeros.astype(np.uint8)),
         )
 
     sent, received = await run_one_way(send, receive, silently=True)
-    assert sent == [10 * CHUNK, 10 * CHUNK + 8 * n, (40 + RESERVED) * CHUNK + 4 * n]
+    assert sent == [9 * CHUNK, 10 * CHUNK + 8 * n, (40 + RESERVED) * CHUNK + 4 * n]
     assert received == [0, n // 8, 4 * n // 8]
 
 
@@ -249,6 +247,31 @@ def test_sixteen_multiples_of_the_secret() -> None:
     assert delta[0] & np.uint64(1)
 
 
+class _Given:
+    """Rows of a sender that are given."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self._rows = rows
+
+    def take(self, n: int) -> np.ndarray:
+        return self._rows[:n]
+
+
+def test_sixteen_pads_have_no_sum_that_others_give_away() -> None:
+    """The XOR of four transfers' pads would: pads 0, 1, 2 and 3 of it add up to zero, so three tables' entries open a fourth."""
+    delta, rows = silent.secret(), words(8 * 512).reshape(-1, 2)
+    sender = silent.SilentCodeSender(_Given(rows), delta, bytes(16))  # type: ignore[arg-type]
+    ((_, (before, after)),) = sender.pads(512, np.zeros((4, 8), dtype=np.uint64))
+    pads = before ^ after
+    for low, high in ((1, 2), (4, 8), (5, 10)):
+        assert (pads[0] ^ pads[low] ^ pads[high] ^ pads[low ^ high]).any(axis=1).all()
+    bits = silent.SilentBitSender(_Given(rows), delta, bytes(16))  # type: ignore[arg-type]
+    ((_, zero, one),) = bits.pads(2048, np.empty((0, 32), dtype=np.uint64))
+    each = np.stack([zero[0] ^ zero[1], one[0] ^ one[1]]).reshape(2, 512, 4, 2)
+    insecure = [each[y & 1, :, 0] ^ each[y >> 1 & 1, :, 1] ^ each[0, :, 2] ^ each[0, :, 3] for y in range(4)]
+    assert not (insecure[0] ^ insecure[1] ^ insecure[2] ^ insecure[3]).any()
+
+
 def test_the_code_is_what_it_says() -> None:
     rows, seed = words(2 * 512).reshape(-1, 2), words(2 * 100).reshape(-1, 2)
     indices = words(5 * 512).view(np.uint32)
@@ -289,6 +312,26 @@ async def test_a_message_of_another_size_is_refused(run_one_way: Any) -> None:
 
     with pytest.raises(DesyncError, match=r"party 0 is at .* bytes of uint64"):
         await run_one_way(send, receive, silently=True)
+
+
+async def test_a_damaged_seed_is_found_in_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows of 31,232: the code spreads them, so that hardly any transfer works."""
+    offered = silent.offered_seed
+
+    def damaged(keys: np.ndarray, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows, message = offered(keys, delta)
+        message[:64] ^= np.uint64(1 << 40)  # half of these rows have the choice that the message is for
+        return rows, message
+
+    monkeypatch.setattr(silent, "offered_seed", damaged)
+
+    async def party(session: Any) -> None:
+        with session.step("setup"):
+            await start_pair(session, 1 - session.rank, silently=True)
+
+    async with parties(2) as sessions:
+        with pytest.raises(PeerMisbehaved, match=r"transfers set up with party \d do not work, step setup"):
+            await run_parties(sessions, party)
 
 
 async def test_parties_must_agree_on_the_source() -> None:
