@@ -22,6 +22,8 @@ SINES, PRODUCTS = 8 * 14 * SLOTS, 8 * 27 * SLOTS
 KEYS_OF_SINES, KEYS_OF_PRODUCTS = 2 * CIPHERTEXT, 4 * CIPHERTEXT
 SETUP = 60_000
 """Transfers, with each other party."""
+LINK = 655_369
+"""The measuring of the link to each other party."""
 BYTES_PER_SECOND = 5e7
 """Of ciphertexts and transfers that two cores make."""
 ROUNDS = {2: 22}
@@ -86,7 +88,7 @@ def _signs(n: int) -> int:
 
 def _correlations(elements: int, n: int) -> int:
     """Bit triples and daBits, up to twice as many as are used, and among more than two parties Beaver triples."""
-    each = SETUP + CIPHERTEXT
+    each = SETUP + LINK + CIPHERTEXT
     if n == 2:
         return each + 110 * elements
     triples = math.ceil(elements / SLOTS) * PRODUCTS + KEYS_OF_PRODUCTS

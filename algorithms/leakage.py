@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hansa.algorithms.errors import DataError
+from hansa.config.vocabulary import MAKING
 
 Entry = tuple[str, tuple[int, ...], str]
 
@@ -54,6 +55,8 @@ def receivers(choice: str, n_parties: int, label_rank: int) -> tuple[int, ...]:
 
 def openings(kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], label_rank: int) -> tuple[Entry, ...]:
     """All that a job of this kind opens. ``names`` are the parties' in rank order."""
+    if kind == MAKING:
+        return ()
     if algorithm != "lr":
         raise DataError(f"no leakage statement for '{algorithm}'", remedy="use algorithm lr", field="algorithm")
     everyone = tuple(range(len(names)))

@@ -26,7 +26,7 @@ default = "ask"
 # action = "approve"
 # peers = ["bank", "bureau"]        # every other party is one of these
 # datasets = ["clients"]            # the dataset asked of this node (patterns like "test-*" too)
-# kinds = ["train", "predict"]      # train, predict, release
+# kinds = ["train", "predict"]      # train, predict, release, correlations
 # algorithms = ["lr"]
 # purposes = ["credit risk*"]
 # scores = ["label-owner"]          # who may receive scores
@@ -35,6 +35,7 @@ default = "ask"
 # engines = ["additive"]            # additive, replicated
 # dealers = ["exchange"]            # who may deal random numbers; without this line only one of `peers`
 # roles = ["party"]                 # what this node would be: party, dealer
+# max_mb = 500                      # megabytes that correlations made ahead may take here
 """
 
 
@@ -57,6 +58,7 @@ class Rule:
     engines: tuple[str, ...] = ()
     dealers: tuple[str, ...] = ()
     roles: tuple[str, ...] = ("party",)
+    max_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def _rule(table: Table) -> Rule:
         engines=_among(table, "engines", ENGINES),
         dealers=table.texts("dealers", ()),
         roles=_among(table, "roles", ROLES) or ("party",),
+        max_mb=table.integer("max_mb", 1, 1_000_000_000) if table.has("max_mb") else None,
     )
     table.end()
     return rule

@@ -25,6 +25,7 @@ The home is `--home DIR`, else `$HANSA_HOME`, else `~/.hansa`. It holds
 | `identity.key` | the node's secret keys, mode 0600; sealed under a passphrase with `hansa init --passphrase` |
 | `node.db` | peers, datasets, jobs, audit log (SQLite) |
 | `blobs/`, `jobs/` | sealed model shares, checkpoints, workers' logs |
+| `correlations/` | sealed random numbers made ahead, for each set of parties: never put a copy back ([cli.md](cli.md)) |
 | `scores/`, `released/` | scores and models that were opened to this node |
 | `admin.sock` | the admin socket, mode 0600 |
 

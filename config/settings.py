@@ -74,6 +74,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Correlations:
+    """[correlations]"""
+
+    max_mb: int = _key(
+        2048, "Megabytes on disk for correlated random numbers made ahead; what would be more is refused."
+    )
+    when_idle: bool = _key(
+        False, "Propose to make some when nothing has run for five minutes, as many as this node's last job used."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Peers:
     """[peers]"""
 
@@ -108,6 +120,7 @@ class Settings:
     channel: Channel = field(default_factory=Channel)
     policy: PolicyFile = field(default_factory=PolicyFile)
     limits: Limits = field(default_factory=Limits)
+    correlations: Correlations = field(default_factory=Correlations)
     peers: Peers = field(default_factory=Peers)
     log: Log = field(default_factory=Log)
     peer: tuple[PeerEntry, ...] = ()
@@ -120,6 +133,7 @@ SECTIONS: dict[str, type[Any]] = {
     "channel": Channel,
     "policy": PolicyFile,
     "limits": Limits,
+    "correlations": Correlations,
     "peers": Peers,
     "log": Log,
 }
@@ -146,7 +160,7 @@ def parse_settings(text: str, file: str) -> Settings:
     document = Table(toml_reader.parse(text, file), text=text, file=file)
     node, listen, discovery = document.table("node"), document.table("listen"), document.table("discovery")
     channel, policy, limits = document.table("channel"), document.table("policy"), document.table("limits")
-    peers, log = document.table("peers"), document.table("log")
+    made, peers, log = document.table("correlations"), document.table("peers"), document.table("log")
     settings = Settings(
         node=Node(node.text("name", Node().name, pattern=NAME)),
         listen=Listen(
@@ -161,11 +175,15 @@ def parse_settings(text: str, file: str) -> Settings:
             limits.integer("max_jobs", 1, 1000, Limits().max_jobs),
             limits.integer("max_rows", 1, 1_000_000_000, Limits().max_rows),
         ),
+        correlations=Correlations(
+            made.integer("max_mb", 0, 1_000_000_000, Correlations().max_mb),
+            made.flag("when_idle", Correlations().when_idle),
+        ),
         peers=Peers(peers.flag("accept_introductions", Peers().accept_introductions)),
         log=Log(log.choice("level", LEVELS, Log().level)),
         peer=tuple(_peer(table) for table in document.tables("peer")),
     )
-    for table in (document, node, listen, discovery, channel, policy, limits, peers, log):
+    for table in (document, node, listen, discovery, channel, policy, limits, made, peers, log):
         table.end()
     return settings
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-KINDS = ("train", "predict", "release")
+MAKING = "correlations"
+"""A job that makes random numbers ahead for later jobs of the same parties: without data, and nothing is opened."""
+KINDS = ("train", "predict", "release", MAKING)
 NORMALISATIONS = ("exact", "trim", "trim-casefold")
 SCORES = ("label-owner", "all", "none")
 WEIGHTS = ("owner", "all")
@@ -25,9 +27,11 @@ PARAMS: dict[str, dict[str, tuple[type, float, float, float]]] = {
         "learning_rate": (float, 1e-6, 100.0, 0.5),
         "l2": (float, 0.0, 100.0, 0.0),
     },
+    MAKING: dict.fromkeys(("triples", "bit_triples", "bit_pairs", "dabits"), (int, 0, 10_000_000_000, 0)),
 }
-"""Each algorithm's parameters: type, least, most, default."""
-ALGORITHMS = tuple(PARAMS)
+"""Each algorithm's parameters: type, least, most, default. What is made ahead has how many of each ware."""
+ALGORITHMS = tuple(name for name in PARAMS if name != MAKING)
+"""What a job file can ask for."""
 FRAC_BITS = 18
 """Of features, weights and residuals, in every contract: the bounds of a training step (algorithms.step_size) rest on it."""
 

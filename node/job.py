@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import trio
 from nacl.bindings import crypto_scalarmult_base
 
+from hansa.config.vocabulary import MAKING
 from hansa.node import failure
 from hansa.node.errors import JobError
 from hansa.node.failure import Verdict
@@ -21,6 +22,7 @@ from hansa.node.job_record import JobRecord, State
 from hansa.node.job_resume import Resumption
 from hansa.node.job_run import Run, done_message, failed_message, other_result
 from hansa.node.sealing import checkpoint_files
+from hansa.node.shelf import batch_of, forget_making, making_folder, publish, shelf_folder
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, messages
 from hansa.protocols.wire.consent import Broadcast, Committed, Consent, Effect, Ended, Note
@@ -160,6 +162,10 @@ class Job:
 
     async def _done(self) -> None:
         record = self.record
+        if record.contract.kind == MAKING:  # before it is written down: what is on the shelf already, stays
+            identities, batch = record.identities, batch_of(record.job_id, record.attempt)
+            making = making_folder(self.context.folder(record.job_id), record.attempt)
+            publish(making, shelf_folder(self.context.home, identities), batch, identities)
         record.state, record.error, record.verdict = State.DONE, None, None
         record.finished = self.context.now()
         self.save()
@@ -201,11 +207,13 @@ class Job:
         self._tidy()
 
     def _tidy(self) -> None:
-        """Nothing will be resumed any more: drop offers and checkpoints; the log and the result stay."""
+        """Nothing will be resumed any more: drop offers, checkpoints and what was half made; the log and the result stay."""
         self.resumption.end()
         self.context.events.forget(self.record.job_id)
-        for file in checkpoint_files(self.context.folder(self.record.job_id)):
+        folder = self.context.folder(self.record.job_id)
+        for file in checkpoint_files(folder):
             file.path.unlink(missing_ok=True)
+        forget_making(folder)
 
     # --- what peers say ------------------------------------------------------------------------------------------
 

@@ -76,6 +76,7 @@ class JobContext:
     max_jobs: int
     max_rows: int
     routes: dict[bytes, Serve]
+    max_correlations_mb: int = 2048
     now: Callable[[], int] = lambda: int(time.time())
     make_worker: Callable[[Start, Path], Worker] = Worker
     events: JobEvents = field(init=False)

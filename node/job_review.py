@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hansa.algorithms.errors import DataError
+from hansa.config.vocabulary import MAKING
 from hansa.node.contracts import openings_of
+from hansa.node.errors import UsageError
 from hansa.node.job_context import JobContext
 from hansa.node.job_record import JobRecord, State
+from hansa.node.shelf import check_room
+from hansa.protocols.mpc.additive.wares import weight
 from hansa.protocols.wire.contract import Contract, Party
 from hansa.protocols.wire.limits import CONTRACT_MAX_BYTES
 
@@ -27,7 +31,7 @@ def objection(contract: Contract, context: JobContext, find: FindJob, active: in
         or _clock(contract, context)
         or _strangers(contract, context)
         or _statement(contract)
-        or (_data(contract, mine, context) if mine is not None and contract.kind != "release" else None)
+        or (_data(contract, mine, context) if mine is not None and contract.kind in {"train", "predict"} else None)
         or (_model(contract, find) if mine is not None and contract.model is not None else None)
         or _size(contract, context, active)
     )
@@ -112,4 +116,9 @@ def _size(contract: Contract, context: JobContext, active: int) -> str | None:
         return f"it allows {contract.limits.max_rows} rows, this node at most {context.max_rows}"
     if active >= context.max_jobs:
         return f"this node has {active} jobs under way, its limit"
+    if contract.kind == MAKING:
+        try:
+            check_room(context.home, weight(contract.params), context.max_correlations_mb)
+        except UsageError as error:
+            return error.message
     return None

@@ -13,15 +13,18 @@ import trio
 from trio.socket import SocketType
 
 from hansa.config.errors import HansaError
+from hansa.config.vocabulary import MAKING
 from hansa.node import failure
 from hansa.node.errors import UsageError
 from hansa.node.failure import COLLECT_S, Agreement, Priority, Verdict
 from hansa.node.job_context import JobContext
 from hansa.node.job_record import JobRecord
 from hansa.node.sealing import write_whole
+from hansa.node.shelf import check_room, set_id, shelf_folder
 from hansa.node.worker_links import route_token
 from hansa.node.worker_messages import Broke, Finished, FromWorker, Opened, Start, Stepped
 from hansa.node.workers import Worker
+from hansa.protocols.mpc.additive.wares import weight
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.contract import Contract
 from hansa.protocols.wire.messages import Failed, JobDone, Progress
@@ -124,12 +127,16 @@ class Run:
         contract = record.contract
         mine = contract.party(context.me)
         dataset = {}
-        if mine is not None and contract.kind != "release":
+        if contract.kind == MAKING:
+            check_room(context.home, weight(contract.params), context.max_correlations_mb)
+        elif mine is not None and contract.kind != "release":
             label = mine.label if contract.kind == "train" else None
             dataset = context.data.table_spec(
                 mine.dataset, mine.columns, label, contract.align.normalise, contract.limits.max_rows
             )
         model = contract.model
+        identities = [party.identity for party in contract.parties]
+        stores = contract.engine == "additive" and contract.dealer is None
         return Start(
             contract=record.contract_bytes,
             certificate=record.certificate,
@@ -145,6 +152,8 @@ class Run:
             released_file=str(context.released_file(model)) if model else "",
             model=self._model(model) if model and mine is not None else b"",
             resume_epoch=record.resume_epoch,
+            shelf=str(shelf_folder(context.home, identities)) if stores else "",
+            shelf_key=context.sealing_key(set_id(identities)) if stores else b"",
         )
 
     def _model(self, model: bytes) -> bytes:

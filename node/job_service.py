@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from hansa.config.errors import ConfigError
 from hansa.config.policy import Policy, load_policy
 from hansa.node.catalog import Catalog
+from hansa.node.idle import Idle
 from hansa.node.job_context import JobContext
 from hansa.node.job_methods import JobMethods
 from hansa.node.job_store import JobStore
 from hansa.node.jobs import Jobs
+from hansa.node.making import CorrelationMethods
 from hansa.node.models import DataMethods, ModelMethods
 from hansa.node.proposals import Proposals
 from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
@@ -58,6 +60,7 @@ def add_jobs(daemon: Daemon) -> Jobs:
         max_jobs=settings.limits.max_jobs,
         max_rows=settings.limits.max_rows,
         routes=daemon.listener.worker_routes,
+        max_correlations_mb=settings.correlations.max_mb,
     )
     jobs = Jobs(context)
     mesh.handle(Offer, jobs.on_offer)
@@ -70,10 +73,14 @@ def add_jobs(daemon: Daemon) -> Jobs:
     mesh.on_up(jobs.peer_up)
     mesh.on_down(jobs.peer_down)
     proposals = Proposals(context, catalog, mesh, settings.node.name)
+    making = CorrelationMethods(jobs, context, book)
     methods = JobMethods(jobs, proposals)
     daemon.admin.methods |= methods.methods()
     daemon.admin.methods |= DataMethods(catalog).methods()
     daemon.admin.methods |= ModelMethods(jobs, proposals).methods()
+    daemon.admin.methods |= making.methods()
     daemon.status_of_jobs = lambda: methods.status() | {"datasets": len(catalog.all())}
     daemon.services.append(jobs.serve)
+    if settings.correlations.when_idle:
+        daemon.services.append(Idle(jobs, context, making).serve)
     return jobs

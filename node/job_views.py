@@ -137,4 +137,4 @@ def _consent(job: Job, identity: bytes) -> str:
 def _model(record: JobRecord) -> str | None:
     if record.contract.model is not None:
         return record.contract.model.hex()[:16]
-    return record.short if record.state is State.DONE else None
+    return record.short if record.state is State.DONE and record.contract.kind == "train" else None

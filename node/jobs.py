@@ -10,6 +10,7 @@ import logging
 
 import trio
 
+from hansa.config.vocabulary import MAKING
 from hansa.node import job_pruning, job_review, policy_check
 from hansa.node.allowance import Allowance
 from hansa.node.contracts import trust_of
@@ -63,9 +64,11 @@ class Jobs:
 
     async def submit(self, contract: Contract) -> Job:
         """Propose a contract to its parties, signed by this node. Raises UsageError when this node cannot."""
-        problem = job_review.objection(contract, self.context, self._record, self.active)
+        problem = job_review.objection(contract, self.context, self._record, self.active) or self._makes(contract)
         if problem is not None:
-            raise UsageError(f"this node cannot take part: {problem}", remedy="see `hansa job plan FILE.toml`")
+            made = contract.kind == MAKING
+            remedy = "see `hansa correlations list` and `hansa job list`" if made else "see `hansa job plan FILE.toml`"
+            raise UsageError(f"this node cannot take part: {problem}", remedy=remedy)
         job = self._add(contract, self.context.me)
         job.record.decision = "submitted here"
         await job.approve()
@@ -200,6 +203,7 @@ class Jobs:
         problem = (
             self._rival(contract)
             or job_review.objection(contract, context, self._record, self.active)
+            or self._makes(contract)
             or self._too_many_wait(record)
         )
         if problem is not None:
@@ -224,6 +228,13 @@ class Jobs:
             for job in self._jobs.values()
         ):
             return "its nonce is that of another contract known here"
+        return None
+
+    def _makes(self, contract: Contract) -> str | None:
+        """One job at a time makes correlations: so that they keep within the room that this node gives them."""
+        others = (job for job in self._jobs.values() if job.consent.signed and not job.record.state.final)
+        if contract.kind == MAKING and any(job.record.contract.kind == MAKING for job in others):
+            return "this node makes correlations in another job already"
         return None
 
     def _too_many_wait(self, newest: JobRecord) -> str | None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from hansa.config.policy import Policy, Rule
+from hansa.config.vocabulary import MAKING
+from hansa.protocols.mpc.additive.wares import weight
 from hansa.protocols.wire.contract import Contract
 
 
@@ -42,7 +44,7 @@ def _matches(rule: Rule, contract: Contract, me: bytes, names: Mapping[bytes, st
         all(name is not None and _any(name, rule.peers) for name in others)
         and ("dealer" if mine is None else "party") in rule.roles
         and (mine is None or _dealer_fits(rule, contract, names))
-        and (mine is None or contract.kind == "release" or _any(mine.dataset, rule.datasets))
+        and (mine is None or contract.kind in {"release", MAKING} or _any(mine.dataset, rule.datasets))
         and _any(contract.engine, rule.engines)
         and _any(contract.kind, rule.kinds)
         and _any(contract.algorithm, rule.algorithms)
@@ -50,6 +52,7 @@ def _matches(rule: Rule, contract: Contract, me: bytes, names: Mapping[bytes, st
         and _any(contract.outputs.scores, rule.scores)
         and _any(_weights(contract), rule.weights)
         and (rule.max_rows is None or contract.limits.max_rows <= rule.max_rows)
+        and (rule.max_mb is None or _kept(contract) <= rule.max_mb * 1_000_000)
     )
 
 
@@ -60,6 +63,11 @@ def _dealer_fits(rule: Rule, contract: Contract, names: Mapping[bytes, str]) -> 
     if rule.action != "approve":
         return _any(name, rule.dealers)
     return name != "" and any(fnmatchcase(name, pattern) for pattern in rule.dealers or rule.peers)
+
+
+def _kept(contract: Contract) -> int:
+    """Bytes of correlations that the contract leaves on this node's disk."""
+    return weight(contract.params) if contract.kind == MAKING else 0
 
 
 def _weights(contract: Contract) -> str:

@@ -25,7 +25,8 @@ class Start:
 
     ``addresses`` maps each other party's identity to where its daemon listens; ``dataset`` is the table's description
     for node.data.table (empty for a release); ``scores_file`` is where scores go if this party receives some;
-    ``model`` is the sealed model of the training job (predict and release).
+    ``model`` is the sealed model of the training job (predict and release). ``shelf`` is where correlations made ahead by
+    these parties lie, ``shelf_key`` what they are sealed with; both empty where the engine takes none.
     """
 
     contract: bytes
@@ -42,6 +43,8 @@ class Start:
     released_file: str
     model: bytes
     resume_epoch: int
+    shelf: str
+    shelf_key: bytes
 
 
 @dataclass(frozen=True, slots=True)

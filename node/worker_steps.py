@@ -1,8 +1,9 @@
 """What a worker does between its links and its result: the contract's pipeline, and the files it leaves.
 
 The result, told to the daemon as JSON-like data: rows, test_rows, metrics (or None), weights (own columns opened to this
-party, by name), released (or None), scores (a file's path or ""), rounds, bytes_sent, preprocessing (of these: rounds
-and bytes_sent for correlations), seconds, steps. A dealer's has costs only.
+party, by name), released (or None), scores (a file's path or ""), rounds, bytes_sent, preprocessing (of these: rounds,
+bytes_sent and seconds for correlations), seconds, steps, drawn and stored (elements of correlations used, and taken from the
+store, by ware), made (ahead, by ware). A dealer's has costs only.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from hansa.algorithms.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import Scores
 from hansa.algorithms.terms import Terms
+from hansa.config.vocabulary import MAKING
 from hansa.node.progress import Reporter
 from hansa.node.sealing import SealedCheckpoints, model_name, seal, unseal, write_whole
+from hansa.node.worker_making import make_ahead, shelf_of
 from hansa.node.worker_messages import Finished, Start
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive import dealer
@@ -59,7 +62,10 @@ async def run_steps(
     """Run the job's pipeline over an open session, or deal to those who do. Raises what the pipeline raises."""
     began = time.monotonic()
     n_parties = len(contract.parties)
-    if session.rank == n_parties:
+    shelf = shelf_of(start, contract)
+    if contract.kind == MAKING and shelf is not None:
+        result, model = _facts(made=await make_ahead(start, contract, session, shelf, reporter)), b""
+    elif session.rank == n_parties:
         reporter.step("deal")
         await dealer.serve(session)
         result, model = _facts(), b""
@@ -70,6 +76,7 @@ async def run_steps(
             parties=n_parties,
             computing=contract.computing,
             frac_bits=contract.frac_bits,
+            shelf=shelf,
         ) as engine:
             result, model = await _compute(start, contract, engine, table, reporter, checkpoints)
     result |= costs_of(session.transcript) | {"seconds": round(time.monotonic() - began, 3)}
@@ -136,6 +143,7 @@ def _facts(
     weights: dict[str, float] | None = None,
     released: dict[str, Any] | None = None,
     scores: str = "",
+    made: dict[str, int] | None = None,
 ) -> dict[str, Any]:
     return {
         "rows": rows,
@@ -144,13 +152,14 @@ def _facts(
         "weights": weights or {},
         "released": released,
         "scores": scores,
+        "made": made or {},
     }
 
 
 def costs_of(transcript: Transcript) -> dict[str, Any]:
     """Rounds, bytes and seconds, in all and by step, and what of them went into preprocessing."""
     steps: dict[str, dict[str, float]] = {}
-    before = {"rounds": 0, "bytes_sent": 0}
+    before = {"rounds": 0, "bytes_sent": 0, "seconds": 0.0}
     for (step, kind), cost in transcript.steps.items():
         found = steps.setdefault(step, {"rounds": 0, "bytes_sent": 0, "seconds": 0.0})
         found["rounds"] += cost.rounds
@@ -159,8 +168,11 @@ def costs_of(transcript: Transcript) -> dict[str, Any]:
         if kind is Kind.PREPROCESSING:
             before["rounds"] += cost.rounds
             before["bytes_sent"] += cost.total_bytes
+            before["seconds"] = round(before["seconds"] + cost.seconds, 4)
     total = {"rounds": transcript.rounds, "bytes_sent": transcript.bytes_sent}
-    return total | {"preprocessing": before, "steps": steps}
+    drawn = {"drawn": dict(transcript.drawn), "stored": dict(transcript.stored)}
+    sources = {"transfers": sorted(set(transcript.sources.values()))}
+    return total | drawn | sources | {"preprocessing": before, "steps": steps}
 
 
 def _write_scores(start: Start, name: str, table: PartyTable, scores: Scores | None) -> str:

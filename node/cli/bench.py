@@ -9,22 +9,21 @@ import sys
 from typing import Any
 
 from hansa.config.vocabulary import ENGINES
+from hansa.node.bench.catalogue import CATALOGUE, KINDS, MAX_N, SOURCES, Plan, check_plan, chosen_size
 from hansa.node.cli.output import say
 from hansa.node.cli.parser import command
 from hansa.node.cli.table import table
 from hansa.node.cli.units import count, duration, size
 from hansa.node.errors import UsageError
 
-OPERATIONS = ("rtt", "bulk", "mul", "less", "sigmoid", "reciprocal", "matmul", "select-sum", "ot", "psi", "lr")
-
 ABOUT = """\
 Real processes, one a party, over Noise channels on loopback, or through a relay that gives them latency and bandwidth.
-Seconds are the slowest party's median; rounds and bytes do not wobble. OP: rtt (round trip of n bytes), bulk (n bytes
-one way), mul (with truncation), less, sigmoid, reciprocal, matmul (an owner's n x d matrix times a shared vector),
-select-sum (of a shared vector over an owner's n x d bins, 16 a column), ot (random transfers of bits between two), psi
-(n rows a party), lr (one epoch on n x d, a fifth of the rows held out), or all. Engines: replicated (three parties; with
-more, further ones only input and receive), additive (two to five; --dealer adds a process that deals, else the
-parties make their correlations themselves, which "time" includes). --json prints one object a line."""
+Seconds are the slowest party's median, what is made ahead of the data included; rounds and bytes do not wobble. Engines:
+replicated (three parties; with more, further ones only input and receive), additive (two to five; --dealer adds a
+process that deals, else the parties make their correlations themselves). --json prints one object a line.
+
+OP, or all:
+""" + "\n".join(f"  {name:12}{entry.about}" for name, entry in CATALOGUE.items())
 
 
 def register(subparsers: Any) -> None:
@@ -40,31 +39,47 @@ def register(subparsers: Any) -> None:
             "hansa bench less --n 1000000",
             "hansa bench lr --engine additive --parties 2",
             "hansa bench lr --engine additive --parties 2 --dealer",
+            "hansa bench less --engine additive --parties 2 --ot silent",
             "hansa bench lr --latency 20ms --bandwidth 100mbit",
         ],
     )
     parser.add_argument(
-        "operation", metavar="OP", choices=(*OPERATIONS, "all"), help=f"{', '.join(OPERATIONS)}, or all"
+        "operation", metavar="OP", choices=(*CATALOGUE, "all"), help="what to measure, from the list above"
     )
     parser.add_argument("--engine", choices=ENGINES, default="replicated", help="the engine (default: replicated)")
     parser.add_argument("--parties", type=int, choices=(2, 3, 4, 5), help="how many parties (default: 3; additive 2)")
     parser.add_argument("--dealer", action="store_true", help="let one more process deal (additive)")
+    parser.add_argument(
+        "--ahead", action="store_true", help="use correlations made ahead and stored (additive, no dealer)"
+    )
+    parser.add_argument(
+        "--ot", choices=SOURCES, default="auto", help="source of transfers (additive, no dealer; default: by the link)"
+    )
     parser.add_argument("--n", type=_count, help="elements, rows or bytes (default: the operation's own)")
     parser.add_argument("--d", type=_count, help="columns")
     parser.add_argument("--batch", type=_count, help="rows a batch")
-    parser.add_argument("--repeat", type=_count, default=5, help="repetitions, of which the median counts (default: 5)")
+    parser.add_argument("--kind", choices=KINDS, help="of transfers (ot; default: random)")
+    parser.add_argument("--w", type=int, choices=range(1, 9), help="depth of the transfers' trees (ot; default: 4)")
+    parser.add_argument(
+        "--repeat", type=_count, help="repetitions, of which the median counts (default: 5; of all, 1)", metavar="TIMES"
+    )
     parser.add_argument("--suite", choices=("AESGCM_SHA256", "ChaChaPoly_BLAKE2b"), default="AESGCM_SHA256")
     parser.add_argument("--latency", default="", help="one way, like 20ms (default: none)")
     parser.add_argument("--bandwidth", default="", help="a connection and direction, like 100mbit (default: unlimited)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print."""
-    from hansa.node.bench import measure  # noqa: PLC0415  # brings the engines along
+    """Refuse what cannot be measured, measure the rest, and print."""
+    whole = args.operation == "all"
+    shape = _shape(args)
+    plans = [_plan(args, operation, shape) for operation in (CATALOGUE if whole else (args.operation,))]
+    for plan in plans:
+        check_plan(plan)
+    from hansa.node.bench.processes import measure  # noqa: PLC0415  # brings the engines along
 
     results = []
-    for operation in OPERATIONS if args.operation == "all" else (args.operation,):
-        found = measure(_plan(args, operation))
+    for plan in plans:
+        found = measure(plan)
         results.append(found)
         if args.json:
             print(json.dumps(found))
@@ -74,27 +89,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(args: argparse.Namespace, operation: str) -> Any:
-    from hansa.node.bench import Plan  # noqa: PLC0415
-    from hansa.node.bench_ops import OPERATIONS as KNOWN  # noqa: PLC0415
-    from hansa.node.bench_ops import Size  # noqa: PLC0415
-    from hansa.node.relay import Shape, parse_bandwidth, parse_latency  # noqa: PLC0415
+def _plan(args: argparse.Namespace, operation: str, shape: Any) -> Plan:
+    whole = args.operation == "all"
+    wanted = {name: getattr(args, name) for name in ("n", "d", "batch", "kind", "w")}
+    chosen = chosen_size(operation, wanted, strict=not whole)
+    parties = args.parties or (3 if args.engine == "replicated" else 2)
+    repeat = args.repeat or (1 if whole else 5)
+    return Plan(operation, chosen, repeat, args.suite, shape, args.engine, parties, args.dealer, args.ahead, args.ot)
 
-    usual = KNOWN[operation][1]
-    wanted = Size(args.n or usual.n, args.d or usual.d, args.batch or usual.batch)
+
+def _shape(args: argparse.Namespace) -> Any:
+    from hansa.node.relay import Shape, parse_bandwidth, parse_latency  # noqa: PLC0415  # brings trio along
+
     try:
         latency = parse_latency(args.latency) if args.latency else 0.0
         bandwidth = parse_bandwidth(args.bandwidth) if args.bandwidth else math.inf
     except ValueError as error:
         raise UsageError(str(error), remedy="hansa bench lr --latency 20ms --bandwidth 100mbit") from error
-    shape = Shape(latency, bandwidth) if args.latency or args.bandwidth else None
-    parties = args.parties or (3 if args.engine == "replicated" else 2)
-    if args.engine == "replicated" and (parties < 3 or args.dealer):
-        raise UsageError(
-            "the engine replicated takes three parties or more, and no dealer",
-            remedy=f"hansa bench {args.operation} --engine additive --parties {parties}",
-        )
-    return Plan(operation, wanted, args.repeat, args.suite, shape, args.engine, parties, args.dealer)
+    return Shape(latency, bandwidth) if args.latency or args.bandwidth else None
 
 
 def _lines(results: list[dict[str, Any]]) -> list[str]:
@@ -104,7 +116,7 @@ def _lines(results: list[dict[str, Any]]) -> list[str]:
             count(found["n"]) + (f" x {found['d']}" if "d" in found else ""),
             duration(found["seconds"]) if found["seconds"] >= 0.1 else f"{found['seconds'] * 1000:.2f} ms",
             found["rounds"],
-            " / ".join(size(sent) for sent in found["bytes_sent_per_party"]),
+            " / ".join(size(sent) for sent in found["online_bytes_per_party"]),
             _prepared(found),
             duration(found["setup_seconds"]),
             f"{found['peak_rss_mb']:.0f} MB",
@@ -112,13 +124,14 @@ def _lines(results: list[dict[str, Any]]) -> list[str]:
         )
         for found in results
     ]
-    headers = ("bench", "n", "time", "rounds", "sent by each party", "preprocessing", "set-up", "memory", "")
+    headers = ("bench", "n", "time", "rounds", "sent online by each", "preprocessing", "set-up", "memory", "")
     return table(headers, rows, right=["n", "time", "rounds", "set-up", "memory"])
 
 
 def _prepared(found: dict[str, Any]) -> str:
     sent = max(found["preprocessing_bytes_per_party"], default=0) + found.get("dealer_bytes", 0)
-    return f"{duration(found['preprocessing_seconds'])}, {size(sent)}" if sent else ""
+    ahead = f", made ahead in {duration(found['making_seconds'])}" if "making_seconds" in found else ""
+    return f"{duration(found['preprocessing_seconds'])}, {size(sent)}{ahead}" if sent else ""
 
 
 def _quality(found: dict[str, Any]) -> str:
@@ -132,6 +145,6 @@ def _quality(found: dict[str, Any]) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 1 << 30:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 to {1 << 30}")
+    if not text.isdecimal() or not 0 < int(text) <= MAX_N:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 to {MAX_N}")
     return int(text)

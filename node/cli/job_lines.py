@@ -12,6 +12,8 @@ from hansa.node.cli.units import clock, count, duration, number, size
 
 _COLOURS = {"done": "green", "running": "cyan", "committed": "cyan"}
 _TROUBLE = {"failed", "refused", "expired", "cancelled"}
+WARES = {"triples": "triples", "bit_triples": "bit triples", "bit_pairs": "bit pairs", "dabits": "daBits"}
+"""Correlations that can be made ahead, and what they are called."""
 METRICS = {"auc": "AUC", "ks": "KS", "accuracy": "accuracy", "log_loss": "log-loss"}
 _WRAP = 96
 
@@ -23,21 +25,23 @@ def coloured_state(state: str) -> str:
 
 def contract_lines(contract: dict[str, Any]) -> list[str]:
     """What a job is: purpose, steps, parameters, parties with their datasets."""
-    params = ", ".join(f"{key} {number(value)}" for key, value in (contract.get("params") or {}).items())
-    outputs = contract.get("outputs") or {}
+    making = contract.get("kind") == "correlations"  # without data, and nothing is opened
+    shown = {} if making else contract
+    outputs = shown.get("outputs") or {}
     expires = contract.get("expires")
     return [
         *facts(
             [
                 ("purpose", contract.get("purpose")),
-                ("trains", f"{contract.get('algorithm')} ({params})" if params else contract.get("algorithm")),
+                ("makes", ", ".join(_amounts(contract["params"])) if making else None),
+                ("trains", None if making else _trains(contract)),
                 ("engine", contract.get("engine")),
                 ("dealer", contract.get("dealer")),
-                ("held out", _share(contract.get("test_fraction"))),
-                ("model", (contract.get("model") or "")[:16] or None),
+                ("held out", _share(shown.get("test_fraction"))),
+                ("model", (shown.get("model") or "")[:16] or None),
                 ("outputs", ", ".join(f"{key} to {value}" for key, value in outputs.items()) or None),
-                ("keys compared", contract.get("normalise")),
-                ("at most", contract.get("max_rows") and f"{count(contract['max_rows'])} rows"),
+                ("keys compared", shown.get("normalise")),
+                ("at most", shown.get("max_rows") and f"{count(contract['max_rows'])} rows"),
                 ("expires", expires and f"{clock(expires)} ({_left(expires)})"),
             ]
         ),
@@ -53,7 +57,7 @@ def party_lines(parties: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             party["name"],
-            "deals" if party.get("role") == "dealer" else party["dataset"],
+            "deals" if party.get("role") == "dealer" else party["dataset"] or None,
             len(party["columns"]),
             party["label"],
             *((party.get("consent"),) if consents else ()),
@@ -131,6 +135,12 @@ def result_lines(job: dict[str, Any]) -> list[str]:
             f"{size(result.get('bytes_sent'))} sent by this node{_before(result)}",
         )
     )
+    if result.get("drawn"):
+        pairs.append(("made ahead", _made_ahead(result["drawn"], result.get("stored") or {})))
+    if result.get("transfers"):
+        pairs.append(("transfers", ", ".join(result["transfers"])))
+    if result.get("made"):
+        pairs.append(("made", ", ".join(_amounts(result["made"]))))
     if result.get("scores"):
         pairs.append(("scores", result["scores"]))
     if result.get("released"):
@@ -163,23 +173,49 @@ def next_line(args: argparse.Namespace, job: dict[str, Any]) -> str:
     name, state = job["job"], job["state"]
     if job.get("approval_needed"):
         return hint(args, f"job approve {name}", f"or: {again(args, f'job refuse {name} --reason WHY')}")
-    if state == "done" and not job["model"]:  # a dealer has no part of it
-        return hint(args, "audit show")
     if state == "done":
-        if job["kind"] == "train":
-            return hint(
-                args, f"model show {name}", f"score new rows: {again(args, f'model predict {name} --data NAME')}"
-            )
-        return hint(args, "model list")
+        return _after(args, job)
     if state in _TROUBLE:
         return hint(args, f"job logs {name}")
     return hint(args, f"job watch {name}")
 
 
+def _after(args: argparse.Namespace, job: dict[str, Any]) -> str:
+    """What to do with a job that is done."""
+    name = job["job"]
+    if job["kind"] == "correlations":
+        return hint(args, "correlations list")
+    if not job["model"]:  # a dealer has no part of it
+        return hint(args, "audit show")
+    if job["kind"] == "train":
+        return hint(args, f"model show {name}", f"score new rows: {again(args, f'model predict {name} --data NAME')}")
+    return hint(args, "model list")
+
+
 def _before(result: dict[str, Any]) -> str:
     """What of it went into correlations, where some were needed."""
-    sent = (result.get("preprocessing") or {}).get("bytes_sent")
-    return f", {size(sent)} of it for correlated random numbers" if sent else ""
+    before = result.get("preprocessing") or {}
+    spent = f"{duration(before['seconds'])} and " if before.get("seconds") else ""
+    return (
+        f", {spent}{size(before['bytes_sent'])} of it for correlated random numbers" if before.get("bytes_sent") else ""
+    )
+
+
+def _trains(contract: dict[str, Any]) -> str | None:
+    params = ", ".join(f"{key} {number(value)}" for key, value in (contract.get("params") or {}).items())
+    return f"{contract.get('algorithm')} ({params})" if params else contract.get("algorithm")
+
+
+def _amounts(amounts: dict[str, int]) -> list[str]:
+    return [f"{count(amount)} {WARES.get(ware, ware)}" for ware, amount in amounts.items() if amount]
+
+
+def _made_ahead(drawn: dict[str, int], stored: dict[str, int]) -> str:
+    """What of the correlations that a job used came from the store: `1,024 of 2,048 triples`."""
+    return ", ".join(
+        f"{count(min(stored.get(ware, 0), used))} of {count(used)} {WARES.get(ware, ware)}"
+        for ware, used in drawn.items()
+    )
 
 
 def _bullet(text: str) -> list[str]:

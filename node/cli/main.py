@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "data": "add, list, show, remove datasets of this node",
         "job": "plan, submit, watch, approve and see jobs",
         "model": "list, show, use and release trained models",
+        "correlations": "make and list random numbers ahead of jobs",
         "audit": "show and verify the log of everything agreed to and opened",
     },
     "try it on this machine": {
@@ -140,7 +141,7 @@ def overview() -> str:
         "",
     ]
     for title, commands in COMMANDS.items():
-        lines += [f"{title}:", *(f"  {name:<8} {summary}" for name, summary in commands.items()), ""]
+        lines += [f"{title}:", *(f"  {name:<12} {summary}" for name, summary in commands.items()), ""]
     return "\n".join([*lines, _FIRST_STEPS])
 
 

@@ -9,7 +9,9 @@ from hansa.protocols.mpc.additive.dealt import Dealt
 from hansa.protocols.mpc.additive.direct import Direct
 from hansa.protocols.mpc.additive.masked import Masked
 from hansa.protocols.mpc.additive.pairwise import Pairwise
+from hansa.protocols.mpc.additive.shelf import Shelf
 from hansa.protocols.mpc.engine import Engine
+from hansa.protocols.mpc.ot.link import AUTO
 from hansa.protocols.mpc.replicated.engine import Replicated
 from hansa.protocols.mpc.replicated.guests import WithGuests
 from hansa.protocols.mpc.session import Session
@@ -17,12 +19,20 @@ from hansa.protocols.mpc.session import Session
 
 @asynccontextmanager
 async def open_engine(
-    session: Session, name: str, *, parties: int, computing: Sequence[int], frac_bits: int
+    session: Session,
+    name: str,
+    *,
+    parties: int,
+    computing: Sequence[int],
+    frac_bits: int,
+    shelf: Shelf | None = None,
+    ot: str = AUTO,
 ) -> AsyncIterator[Engine]:
     """The engine ``name`` among the first ``parties`` ranks of the session; a rank after them is the dealer.
 
-    ``computing``: the ranks that compute where not all parties do, else empty. When the block ends well, the source of
-    correlations is told that no more are needed.
+    ``computing``: the ranks that compute where not all parties do, else empty. ``shelf``: what these parties made ahead for
+    the engine without a dealer; all have one, or none. ``ot``: that engine's source of transfers (``ot.link``).
+    When the block ends well, the source of correlations is told that no more are needed.
     """
     dealt = session.n_parties > parties
     institutions = session.among(range(parties)) if dealt else session
@@ -33,7 +43,7 @@ async def open_engine(
             yield await Replicated.start(institutions, frac_bits)
         return
     if not dealt:
-        yield await Direct.start(session, await Pairwise.start(session), frac_bits)
+        yield await Direct.start(session, await Pairwise.start(session, shelf, ot=ot), frac_bits)
         return
     correlations = await Dealt.start(session)
     yield await Masked.start(institutions, correlations, frac_bits)

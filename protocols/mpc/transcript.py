@@ -46,14 +46,29 @@ class OpeningRecord:
 
 @dataclass(slots=True)
 class Transcript:
-    """The record of one party. Concurrent forks add their rounds up, though they share the waiting."""
+    """The record of one party. Concurrent forks add their rounds up, though they share the waiting.
+
+    ``drawn``: elements of correlations used, by ware (additive.wares); ``stored``: of these, taken from the store.
+    ``sources``: where transfers with each other rank come from (ot.link).
+    """
 
     steps: dict[tuple[str, Kind], StepCost] = field(default_factory=dict)
     openings: list[OpeningRecord] = field(default_factory=list)
+    drawn: dict[str, int] = field(default_factory=dict)
+    stored: dict[str, int] = field(default_factory=dict)
+    sources: dict[int, str] = field(default_factory=dict)
 
     def cost(self, step: str, kind: Kind) -> StepCost:
         """The (running) cost of a step."""
         return self.steps.setdefault((step, kind), StepCost())
+
+    def count_drawn(self, ware: str, elements: int) -> None:
+        """So many elements of a ware were used."""
+        self.drawn[ware] = self.drawn.get(ware, 0) + elements
+
+    def count_stored(self, ware: str, elements: int) -> None:
+        """So many were taken from the store."""
+        self.stored[ware] = self.stored.get(ware, 0) + elements
 
     @contextmanager
     def timed(self, step: str, kind: Kind) -> Iterator[StepCost]:

@@ -12,14 +12,15 @@ from functools import cached_property
 from typing import Any
 
 from hansa.config.vocabulary import (
-    ALGORITHMS,
     COMPUTING_PARTIES,
     ENGINES,
     FRAC_BITS,
     KINDS,
     LEAST_PARTIES,
+    MAKING,
     METRICS,
     NORMALISATIONS,
+    PARAMS,
     SCORES,
     WEIGHTS,
 )
@@ -142,7 +143,7 @@ class Contract:
     def decode_untrusted(cls, data: bytes | memoryview) -> Contract:
         """Decode and check every field; raises ``PeerMisbehaved`` (malformed) or ``ConsentError`` (unacceptable)."""
         fields = Fields(canonical.decode_untrusted(data, limits.CONTRACT_MAX_BYTES), "a contract")
-        algorithm = fields.choice("algorithm", *ALGORITHMS)
+        algorithm = fields.choice("algorithm", *PARAMS)
         outputs = Fields(fields.map("outputs"), "a contract's outputs")
         align = Fields(fields.map("align"), "a contract's alignment")
         bounds = Fields(fields.map("limits"), "a contract's limits")
@@ -187,7 +188,6 @@ class Contract:
         """Raise ``ConsentError`` where the fields, each valid, do not fit each other."""
         identities = {member.identity for member in self.members}
         names = {member.name for member in self.members}
-        labels = [party.name for party in self.parties if party.label is not None]
         least = LEAST_PARTIES[self.engine]
         problems = (
             (len(identities) != len(self.members), "names a party twice"),
@@ -205,14 +205,10 @@ class Contract:
                 not self._computing_fits(),
                 f"does not name the parties that compute as the engine {self.engine} needs it",
             ),
-            (len(labels) != 1, "does not name exactly one label"),
-            (not any(party.columns for party in self.parties), "names no feature column"),
-            (any(party.label in party.columns for party in self.parties), "uses its label as a feature"),
-            (any(len(set(p.columns)) != len(p.columns) for p in self.parties), "names a column twice"),
-            ((self.kind == "train") != (self.model is None), "must name a model exactly when it uses one"),
+            ((self.kind == MAKING) != (self.algorithm == MAKING), "has an algorithm that is not of its kind"),
+            *(self._problems_of_making() if self.kind == MAKING else self._problems_of_data()),
             (self.expires <= self.created, "expires before it was made"),
             (self.expires - self.created > limits.CONTRACT_MAX_LIFETIME_S, "is open longer than 30 days"),
-            (self.outputs.scores == "none" and self.kind == "train" and self.test_fraction > 0, _NEED_SCORES),
             (any(rank >= len(self.parties) for o in self.openings for rank in o.to), "opens to an unknown rank"),
         )
         for wrong, why in problems:
@@ -220,6 +216,28 @@ class Contract:
                 raise ConsentError(
                     f"the contract '{self.name}' {why}", remedy="correct the job file and submit it anew", job=self.name
                 )
+
+    def _problems_of_data(self) -> tuple[tuple[bool, str], ...]:
+        labels = [party.name for party in self.parties if party.label is not None]
+        return (
+            (not all(party.dataset for party in self.parties), "does not name every party's dataset"),
+            (len(labels) != 1, "does not name exactly one label"),
+            (not any(party.columns for party in self.parties), "names no feature column"),
+            (any(party.label in party.columns for party in self.parties), "uses its label as a feature"),
+            (any(len(set(p.columns)) != len(p.columns) for p in self.parties), "names a column twice"),
+            ((self.kind == "train") != (self.model is None), "must name a model exactly when it uses one"),
+            (self.outputs.scores == "none" and self.kind == "train" and self.test_fraction > 0, _NEED_SCORES),
+        )
+
+    def _problems_of_making(self) -> tuple[tuple[bool, str], ...]:
+        data = any(party.dataset or party.columns or party.label is not None for party in self.parties)
+        dealt = self.engine != "additive" or self.dealer is not None
+        return (
+            (dealt, "makes correlations ahead where none are needed: only additive without a dealer takes them"),
+            (data or self.model is not None, "makes correlations, and names data"),
+            (bool(self.openings), "makes correlations, and opens something"),
+            (not any(self.params.values()), "makes nothing"),
+        )
 
     def _computing_fits(self) -> bool:
         """Exactly as many as the engine takes, in order, where these are not all; else none is named."""

@@ -47,7 +47,10 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """What one institution brings: who, which dataset of which schema, which feature columns, the label or None."""
+    """What one institution brings: who, which dataset of which schema, which feature columns, the label or None.
+
+    Where correlations are made nobody brings data: no dataset, a digest of zeros, no columns.
+    """
 
     identity: bytes
     name: str
@@ -83,7 +86,7 @@ def party_untrusted(value: Any) -> Party:
     party = Party(
         identity=fields.octets("identity", 32),
         name=fields.text("name", limits.NAME_MAX, least=1),
-        dataset=fields.text("dataset", limits.NAME_MAX, least=1),
+        dataset=fields.text("dataset", limits.NAME_MAX),
         schema_digest=fields.octets("schema_digest", 32),
         columns=fields.texts("columns", limits.CONTRACT_MAX_COLUMNS, limits.COLUMN_NAME_MAX),
         label=fields.optional_text("label", limits.COLUMN_NAME_MAX),

@@ -288,7 +288,12 @@ def test_a_job_with_a_dealer(hansa, daemon, samples):
     """At the dealer: who it is, what it could do, and what it sent."""
     dealer = {"name": "exchange", "role": "dealer", "dataset": None, "columns": [], "label": None, "consent": "signed"}
     result = {"rows": 0, "test_rows": 0, "metrics": None, "weights": {}, "released": None, "scores": "", "steps": {}}
-    result |= {"rounds": 40, "bytes_sent": 3 << 20, "seconds": 12.5, "preprocessing": {"bytes_sent": 3 << 20}}
+    result |= {
+        "rounds": 40,
+        "bytes_sent": 3 << 20,
+        "seconds": 12.5,
+        "preprocessing": {"bytes_sent": 3 << 20, "seconds": 2.5},
+    }
     shown = samples.job(trust=["exchange deals random numbers"], result=result, metrics=None, model=None)
     shown["parties"].append(dealer)
     shown["contract"] |= {"engine": "additive", "dealer": "exchange"}
@@ -297,6 +302,66 @@ def test_a_job_with_a_dealer(hansa, daemon, samples):
     assert re.search(r"^dealer +exchange$", out, re.MULTILINE)
     assert re.search(r"exchange +deals +0 +- +signed", out)
     assert "who would have to work together to learn more\n  - exchange deals random numbers" in out
-    assert "3.0 MiB sent by this node, 3.0 MiB of it for correlated random numbers" in out
+    assert "3.0 MiB sent by this node, 2.5 s and 3.0 MiB of it for correlated random numbers" in out
     assert "rows in common" not in out.split("took")[1]
     assert out.splitlines()[-1] == "next: hansa audit show"
+
+
+AMOUNTS = {"triples": 65536, "bit_triples": 0, "bit_pairs": 0, "dabits": 0}
+
+
+def test_correlations_are_made_and_waited_for(hansa, daemon, samples):
+    daemon.answers["correlations.make"] = {"job": JOB, "bytes": 1_572_864}
+    result = {"rows": 0, "made": {"triples": 65536}, "seconds": 1.0, "rounds": 3, "bytes_sent": 5, "steps": {}}
+    done = samples.job("done", kind="correlations", result=result, model=None)
+    daemon.answers["job.show"] = done
+    code, out, _ = hansa("correlations", "make", "lab", "--triples", "60_000")
+    assert code == 0
+    assert daemon.calls[0] == ("correlations.make", {"peers": ["lab"], "amounts": {**AMOUNTS, "triples": 60_000}})
+    assert "it leaves 1.5 MiB at each party" in out
+    assert re.search(r"triples +65,536", out)
+    assert out.splitlines()[-1] == "next: hansa correlations list"
+    code, out, _ = hansa("correlations", "make", "--like", "4f1c", "--dabits", "1e6", "--json")
+    assert json.loads(out) == {"job": JOB, "made": {"triples": 65536}}
+    asked = {"peers": [], "amounts": {"triples": 0, "bit_triples": 0, "bit_pairs": 0, "dabits": 10**6}, "like": "4f1c"}
+    assert daemon.calls[3] == ("correlations.make", asked)
+    daemon.answers["job.show"] = samples.job("refused", kind="correlations", error=ERROR)
+    assert hansa("correlations", "make", "lab", "--triples", "1")[0] == 6
+
+
+@pytest.mark.parametrize(
+    "words", [["make", "lab"], ["make", "lab", "--triples", "many"], ["make", "lab", "--dabits", "inf"]]
+)
+def test_amounts_that_say_nothing(words, hansa, daemon):
+    code, _, err = hansa("correlations", *words)
+    assert code == 2
+    assert "nothing to make" in err or "must be a number" in err
+    assert daemon.calls == []
+
+
+def test_correlations_are_listed_and_dropped(hansa, daemon):
+    daemon.answers["correlations.list"] = []
+    assert "Nothing is made ahead." in hansa("correlations", "list")[1]
+    held = {"peers": ["lab", "shop"], "amounts": AMOUNTS, "bytes": 1_572_904, "made": 1_790_000_000}
+    daemon.answers["correlations.list"] = [held]
+    assert json.loads(hansa("correlations", "list", "--json")[1]) == [held]
+    out = hansa("correlations", "list")[1]
+    assert re.search(r"lab, shop +65,536 +0 +0 +0 +1.5 MiB", out)
+    daemon.answers["correlations.drop"] = {"sets": 1, "bytes": 1_572_904}
+    assert "Dropped 1.5 MiB." in hansa("correlations", "drop", "lab", "shop")[1]
+    assert daemon.calls[-1] == ("correlations.drop", {"peers": ["lab", "shop"], "everything": False})
+    daemon.answers["correlations.drop"] = {"sets": 0, "bytes": 0}
+    assert "nothing to drop" in hansa("correlations", "drop", "--all")[1]
+
+
+def test_a_job_says_what_was_made_ahead(hansa, daemon, samples):
+    shown = samples.job("done")
+    shown["result"] |= {"drawn": {"triples": 1000, "dabits": 64}, "stored": {"triples": 65536, "dabits": 0}}
+    daemon.answers["job.show"] = shown
+    assert "made ahead      1,000 of 1,000 triples, 0 of 64 daBits" in hansa("job", "show", JOB)[1]
+    making = samples.job("running", kind="correlations", result=None)
+    making["contract"] = {"kind": "correlations", "params": {"triples": 70000, "dabits": 0}, "test_fraction": 0.0}
+    daemon.answers["job.show"] = making
+    out = hansa("job", "show", JOB)[1]
+    assert "70,000 triples" in out
+    assert "held out" not in out

@@ -20,6 +20,8 @@ MESSAGES = [
         released_file="",
         model=b"",
         resume_epoch=-1,
+        shelf="/tmp/shelf",
+        shelf_key=b"c" * 32,
     ),
     Route(b"HNSA"),
     Stepped("train", 1, 10, 100, 2**40, 1500),

@@ -27,6 +27,8 @@ START = Start(
     released_file="",
     model=b"",
     resume_epoch=-1,
+    shelf="",
+    shelf_key=b"",
 )
 PRELUDE = """
 import os, socket, sys, time

@@ -57,12 +57,12 @@ def additive_dealt(n_parties: int = 2) -> Run:
     return run
 
 
-def additive_direct(n_parties: int = 2) -> Run:
-    """The additive engine among ``n_parties`` without a dealer."""
+def additive_direct(n_parties: int = 2, ot: str = "softspoken") -> Run:
+    """The additive engine among ``n_parties`` without a dealer, its transfers from a source that is named."""
 
     async def run(protocol: Protocol, **options: Any) -> list[Any]:
         async def party(session: Session) -> Any:
-            return await protocol(await Direct.start(session, await Pairwise.start(session), FRAC_BITS))
+            return await protocol(await Direct.start(session, await Pairwise.start(session, ot=ot), FRAC_BITS))
 
         async with parties(n_parties, **options) as sessions:
             return await run_parties(sessions, party)

@@ -193,6 +193,7 @@ def test_fields_that_do_not_fit_each_other_are_refused_by_name(trio_of):
         ({"parties": (one, two, replace(three, identity=two.identity))}, "names a party twice"),
         ({"parties": (one, two, replace(three, name=two.name))}, "gives two parties one name"),
         ({"parties": (one, two)}, "has 2 parties; the engine replicated takes 3 or more"),
+        ({"parties": (one, two, replace(three, dataset=""))}, "does not name every party's dataset"),
         ({"parties": (one, two, replace(three, label="y"))}, "exactly one label"),
         ({"parties": (replace(one, label=None), two, three)}, "exactly one label"),
         ({"parties": tuple(replace(p, columns=()) for p in base.parties)}, "names no feature column"),

@@ -11,6 +11,7 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.mpc.ot import OtReceiver, OtSender, start_pair
+from hansa.protocols.mpc.ot.link import AUTO, Source, agreed
 from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
 from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
 from hansa.protocols.mpc.session import Session, sole_error
@@ -41,6 +42,7 @@ class Pair:
 
     peer: int
     session: Session
+    source: Source
     sends: OtSender
     chooses: OtReceiver
     products: ProductOwner | ProductGuest
@@ -54,18 +56,20 @@ class Pair:
         return self.session.rank == 0
 
     @classmethod
-    async def start(cls, session: Session, peer: int) -> Pair:
-        """Set up transfers and keys. Costs as ``start_pair`` and two keys of ``rlwe.linear``."""
+    async def start(cls, session: Session, peer: int, ot: str = AUTO) -> Pair:
+        """Set up transfers and keys. Costs as ``ot.link.agreed``, ``start_pair`` and two keys of ``rlwe.linear``."""
         two = session.among(sorted((session.rank, peer)))
         other = 1 - two.rank
-        sends, chooses = await start_pair(session, peer)
+        source = await agreed(two.fork("source"), ot)
+        session.transcript.sources[session.job_ranks[peer]] = str(source)
+        sends, chooses = await start_pair(session, peer, source.w, silently=source.silent)
         products = two.fork("products")
         forks = two.fork("matrix-0"), two.fork("matrix-1")
         owns, serves = await together(_own(forks[two.rank], other), _serve(forks[other], other))
         assert isinstance(owns, MatrixOwner)
         assert isinstance(serves, MatrixGuest)
         ends = (ProductOwner if two.rank == 0 else ProductGuest)(products, other)
-        return cls(peer, two, sends, chooses, ends, owns, serves, (products, *forks))
+        return cls(peer, two, source, sends, chooses, ends, owns, serves, (products, *forks))
 
     def follow(self, session: Session, *, transfers: bool = True, encryption: bool = True) -> None:
         """Count what follows under the session's step; transfers and encryption may be under way for different steps."""
@@ -95,6 +99,6 @@ async def _serve(session: Session, peer: int) -> Any:
     return await MatrixGuest.start(session, peer)
 
 
-async def start_pairs(session: Session) -> list[Pair]:
+async def start_pairs(session: Session, ot: str = AUTO) -> list[Pair]:
     """A pair with each other party, in the order of their ranks."""
-    return await together(*(Pair.start(session, peer) for peer in session.peers))
+    return await together(*(Pair.start(session, peer, ot) for peer in session.peers))

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from hansa.protocols.mpc.additive.correlations import words_of
 from hansa.protocols.mpc.additive.pairs import Pair, start_pairs, together
+from hansa.protocols.mpc.additive.shelf import Shelf, Stored
+from hansa.protocols.mpc.additive.wares import UNIT, WARES
 from hansa.protocols.mpc.kernels.bits import unpack_bits
+from hansa.protocols.mpc.ot.link import AUTO
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.linear import DEGREE, MAX_TERMS
 from hansa.protocols.mpc.session import Session
@@ -30,24 +33,33 @@ TRIPLES: Final = DEGREE // 64
 """Triples are made in whole ciphertexts; in units of 64."""
 
 
-class _Stock:
-    """Units of one kind made ahead: as many as were drawn so far, within bounds, when they run out."""
+Make = Callable[[int], Awaitable[list[Ring]]]
 
-    def __init__(self, make: Callable[[int], Awaitable[list[Ring]]], multiple: int, most: int) -> None:
+
+class _Stock:
+    """Units of one kind: from the store while it has some, else made, as many as were drawn so far, within bounds."""
+
+    def __init__(self, session: Session, ware: str, make: Make, multiple: int, most: int) -> None:
+        self._session, self._ware = session, ware
         self._make, self._multiple, self._most = make, multiple, most
         self._parts: list[Ring] = []
         self._units = self._drawn = 0
+        self.stored: Stored | None = None
 
     async def take(self, units: int) -> list[Ring]:
         """The next units, each part sliced along its last axis."""
+        if units > self._units and self.stored is not None:
+            with self._session.step(STEP, Kind.PREPROCESSING):
+                parcels = await self.stored.draw(units - self._units, self._session)
+            found = len(parcels) * WARES[self._ware].units
+            self._add(parcels, found)
+            self._session.transcript.count_stored(self._ware, UNIT * found)
         if units > self._units or not self._parts:
             wanted = max(units - self._units, min(self._drawn, self._most), 1)
             wanted += -wanted % self._multiple
-            fresh = await self._make(wanted)
-            old = self._parts or [part[..., :0] for part in fresh]
-            self._parts = [np.concatenate(both, axis=-1) for both in zip(old, fresh, strict=True)]
-            self._units += wanted
+            self._add([await self._make(wanted)], wanted)
         self._drawn += units
+        self._session.transcript.count_drawn(self._ware, UNIT * units)
         parts, rest = [], []
         for part in self._parts:
             cut = units * (part.shape[-1] // self._units)
@@ -57,6 +69,15 @@ class _Stock:
         self._parts = rest if self._units else []
         return parts
 
+    def _add(self, more: list[list[Ring]], units: int) -> None:
+        """Put these behind what there is."""
+        lots = [self._parts, *more] if self._parts else more
+        if len(lots) > 1:
+            self._parts = [np.concatenate(pieces, axis=-1) for pieces in zip(*lots, strict=True)]
+        elif lots:
+            (self._parts,) = lots
+        self._units += units
+
 
 class Pairwise:
     """The provider; make it with ``await Pairwise.start(session)``, all ranks of which compute."""
@@ -65,32 +86,46 @@ class Pairwise:
         self.pairs = pairs
         self._session = session
         self._random = Keystream(os.urandom(32), session.context + b"/pairwise")
-        self._triples = _Stock(self._make_triples, TRIPLES, 8 * TRIPLES)
-        self._bits = {width: _Stock(self._maker_of_bit_triples(width), 1, STOCK_WORDS) for width in (1, 2)}
-        self._dabits = _Stock(self._make_dabits, 1, STOCK_WORDS)
+        self.makers: dict[str, Make] = {
+            "triples": self._make_triples,
+            "bit_triples": self._maker_of_bit_triples(1),
+            "bit_pairs": self._maker_of_bit_triples(2),
+            "dabits": self._make_dabits,
+        }
+        bounds = {"triples": (TRIPLES, 8 * TRIPLES)}
+        self._stocks = {
+            ware: _Stock(session, ware, make, *bounds.get(ware, (1, STOCK_WORDS))) for ware, make in self.makers.items()
+        }
         self._matrices = 0
 
     @classmethod
-    async def start(cls, session: Session) -> Pairwise:
-        """Set up a pair with each other party, at the same time. Costs as ``Pair.start`` with each."""
+    async def start(cls, session: Session, shelf: Shelf | None = None, *, ot: str = AUTO) -> Pairwise:
+        """Set up a pair with each other party, at the same time; what the shelf has is used first.
+
+        All parties have a shelf, or none. ``ot``: the source of transfers, by the link if not named (``ot.link``).
+        Costs as ``Pair.start`` with each, and ``Stored.start``.
+        """
         link = session.fork("pairwise")
         with link.step(STEP, Kind.PREPROCESSING):
-            pairs = await start_pairs(link)
-        return cls(link, pairs)
+            made = cls(link, await start_pairs(link, ot))
+            stored = {} if shelf is None else await Stored.start(link, shelf)
+        for ware, source in stored.items():
+            made._stocks[ware].stored = source
+        return made
 
     async def triples(self, n: int) -> tuple[Ring, Ring, Ring]:
         """Beaver triples. Bytes: as ``rlwe.products`` for all that are made, with each other party."""
-        a, b, c = await self._triples.take(words_of(n))
+        a, b, c = await self._stocks["triples"].take(words_of(n))
         return a[:n], b[:n], c[:n]
 
     async def bit_triples(self, words: int, width: int) -> tuple[Ring, Ring, Ring]:
         """Bit triples: 64 random transfers a word and direction, and 8·(1 + width) bytes a word where N > 2."""
-        a, b, c = await self._bits[width].take(words)
+        a, b, c = await self._stocks["bit_triples" if width == 1 else "bit_pairs"].take(words)
         return a[0], b, c
 
     async def dabits(self, n: int) -> tuple[Ring, Ring]:
         """daBits: a correlated transfer for each party but the first and each party before it. Rounds: 2·(N - 1)."""
-        bits, ring = await self._dabits.take(words_of(n))
+        bits, ring = await self._stocks["dabits"].take(words_of(n))
         return bits, ring[:n]
 
     async def matmul_triples(self, n: int, k: int, m: int) -> tuple[Ring, Ring, Ring]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hansa.protocols.mpc.kernels import additive, bits, hints, ntt, ot, ot_code, ring, rlwe, truncation
+from hansa.protocols.mpc.kernels import additive, bits, hints, ntt, ot, ot_code, ring, rlwe, silent, truncation
 
 
 def warm() -> None:
@@ -27,6 +27,7 @@ def warm() -> None:
     truncation.unmask(vector, vector, vector, 18, True)
     truncation.mask_corrections(vector, vector, vector, vector.copy(), vector.copy(), 18)
     _warm_ot()
+    _warm_silent()
     _warm_rlwe()
 
 
@@ -51,6 +52,19 @@ def _warm_ot() -> None:
     for some in (entries, np.zeros((2, 1024), dtype=np.uint8)[:, :512]):  # of one table, and part of several
         ot_code.entry_pads(rows, rows, 0, some)
         ot_code.choose_entries(np.zeros((2, 512), dtype=np.uint32), choices, some)
+
+
+def _warm_silent() -> None:
+    rows, more = np.zeros((512, 2), dtype=np.uint64), np.zeros((2048, 2), dtype=np.uint64)
+    planes, sums = np.zeros((4, 8), dtype=np.uint64), np.zeros((2, 1, 2), dtype=np.uint64)
+    silent.sigma(rows, rows)
+    silent.split_nodes(rows, rows, rows, 1, more[:1024], sums)
+    silent.encode(rows, more, np.zeros(silent.LOCALITY * 512, dtype=np.uint32))
+    silent.row_bits(more, planes)
+    silent.hash_rows(rows, 0, rows)
+    silent.combine_rows(more, rows)
+    silent.correct_rows(rows, planes, np.zeros((16, 2), dtype=np.uint64))
+    silent.nibble_planes(np.zeros(512, dtype=np.uint8), planes)
 
 
 def _warm_rlwe() -> None:

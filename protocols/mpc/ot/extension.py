@@ -15,19 +15,17 @@ from numpy.typing import NDArray
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
 from hansa.protocols.mpc.ot import code
+from hansa.protocols.mpc.ot.ends import Hashed
 from hansa.protocols.mpc.ot.hash import Permutation
 from hansa.protocols.mpc.ot.softspoken import BLOCK, CHUNK, FullTrees, PuncturedTrees
 from hansa.protocols.mpc.ot.trees import widths_of
 
 Ring = NDArray[np.uint64]
 BIT_COLUMNS = 128
-_ROWS = 1 << 13
+ROWS = 1 << 13
 """Rows hashed at once for two pads each: inputs and outputs stay in the second-level cache."""
-_CODE_ROWS = 1 << 10
+CODE_ROWS = 1 << 10
 """The same for sixteen pads each."""
-
-Hashed = tuple[Ring, Ring]
-"""Inputs and outputs of the permutation: the hash is their XOR."""
 
 
 def bit_widths(w: int) -> list[int]:
@@ -58,16 +56,25 @@ class _Rows:
             self._counter += len(rows)
 
 
-class BitSender:
+class _Unprepared:
+    """Ends that tell each other nothing but corrections and answers."""
+
+    async def prepare(self, n: int) -> None:
+        """Nothing to do for ``n`` more transfers."""
+
+
+class BitSender(_Unprepared):
     """The side with D: both pads of each 1-of-2 transfer."""
+
+    ahead = 0
 
     def __init__(self, trees: PuncturedTrees, key: bytes) -> None:
         self.trees = len(trees.widths)
         self._trees = trees
         self._offset = code.offset(trees.delta_bits())
-        self._rows = _Rows(_ROWS)
-        self._shifted = np.empty((_ROWS, 2), dtype=np.uint64)
-        self._pi = Permutation(key, _ROWS), Permutation(key, _ROWS)
+        self._rows = _Rows(ROWS)
+        self._shifted = np.empty((ROWS, 2), dtype=np.uint64)
+        self._pi = Permutation(key, ROWS), Permutation(key, ROWS)
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed, Hashed]]:
         """(first row, the pad for choice 0, the pad for choice 1) of the next ``n`` transfers, some rows at a time."""
@@ -77,14 +84,14 @@ class BitSender:
             yield first, (rows, self._pi[0](rows)), (shifted, self._pi[1](shifted))
 
 
-class BitReceiver:
+class BitReceiver(_Unprepared):
     """The side that chooses: one pad of each 1-of-2 transfer."""
 
     def __init__(self, trees: FullTrees, key: bytes) -> None:
         self.trees = len(trees.widths)
         self._trees = trees
-        self._rows = _Rows(_ROWS)
-        self._pi = Permutation(key, _ROWS)
+        self._rows = _Rows(ROWS)
+        self._pi = Permutation(key, ROWS)
 
     def stretch(self, n: int, choices: Ring | None) -> tuple[Ring, Ring, Ring]:
         """Planes of rows, corrections to send, and the choices, (words,); without ``choices`` they are random."""
@@ -112,17 +119,19 @@ class _Combined:
         return out
 
 
-class CodeSender:
+class CodeSender(_Unprepared):
     """The side with D: all sixteen pads of each 1-of-16 transfer."""
+
+    ahead = 0
 
     def __init__(self, trees: PuncturedTrees, key: bytes) -> None:
         self.trees = len(trees.widths)
         self._trees = trees
         self._offsets = code.offsets(trees.delta_bits())
         self._combined = _Combined()
-        self._rows = _Rows(_CODE_ROWS)
-        self._inputs = np.empty((16, _CODE_ROWS, 2), dtype=np.uint64)
-        self._pi = Permutation(key, 16 * _CODE_ROWS)
+        self._rows = _Rows(CODE_ROWS)
+        self._inputs = np.empty((16, CODE_ROWS, 2), dtype=np.uint64)
+        self._pi = Permutation(key, 16 * CODE_ROWS)
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed]]:
         """(first row, sixteen pads (16, rows, 2)) of the next ``n`` transfers, some rows at a time."""
@@ -133,7 +142,7 @@ class CodeSender:
             yield first, (inputs, self._pi(inputs))
 
 
-class CodeReceiver:
+class CodeReceiver(_Unprepared):
     """The side that chooses one of sixteen."""
 
     def __init__(self, trees: FullTrees, key: bytes) -> None:
@@ -141,8 +150,8 @@ class CodeReceiver:
         self._trees = trees
         self._position = _positions(trees.widths)
         self._combined = _Combined()
-        self._rows = _Rows(_ROWS)
-        self._pi = Permutation(key, _ROWS)
+        self._rows = _Rows(ROWS)
+        self._pi = Permutation(key, ROWS)
 
     def stretch(self, n: int, choices: NDArray[np.uint8]) -> tuple[Ring, Ring]:
         """Planes of rows, 128 of them, and the corrections to send."""

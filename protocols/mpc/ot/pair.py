@@ -10,6 +10,7 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
+from hansa.protocols.mpc.ot import silent
 from hansa.protocols.mpc.ot.base_ot import receive_base_ots, send_base_ots
 from hansa.protocols.mpc.ot.code import COLUMNS
 from hansa.protocols.mpc.ot.extension import (
@@ -24,12 +25,13 @@ from hansa.protocols.mpc.ot.extension import (
 from hansa.protocols.mpc.ot.hash import session_key
 from hansa.protocols.mpc.ot.receiver import OtReceiver, receiver_keys
 from hansa.protocols.mpc.ot.sender import OtSender, sender_keys
+from hansa.protocols.mpc.ot.silent_rows import FIRST, ReceiverRows, SenderRows
 from hansa.protocols.mpc.ot.softspoken import FullTrees, PuncturedTrees, padded
 from hansa.protocols.mpc.ot.trees import NODE, grow, regrow
 from hansa.protocols.mpc.session import Session, sole_error
 
 DEFAULT_W: Final = 4
-"""The best on loopback (benchmarks/ot.py; docs/protocols.md has the table); a slow link is better served by 6 or 8."""
+"""The best on loopback (`hansa bench ot --w`; docs/protocols.md has the table); a slow link is better served by 6 or 8."""
 MAX_W: Final = 8
 _CHECKED: Final = 128
 _CHECK_WIDTH: Final = 8
@@ -38,40 +40,38 @@ Bytes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
 
-async def start_pair(session: Session, peer: int, w: int = DEFAULT_W) -> tuple[OtSender, OtReceiver]:
+async def start_pair(
+    session: Session, peer: int, w: int = DEFAULT_W, *, silently: bool = False
+) -> tuple[OtSender, OtReceiver]:
     """Both ends of transfers with ``peer``, one for each direction, which may be used at the same time.
 
-    ``w`` is the depth of the trees: 128/w bits on the wire a transfer, for 2^w / w times the key stretching.
+    ``w`` is the depth of the trees: 128/w bits on the wire a transfer, for 2^w / w times the key stretching. ``silently``: all
+    transfers but the first come from learning parity with noise (``silent_rows``), for half a bit each.
 
     1. 128 base transfers let the lower rank lack a leaf of each tree that the higher one grows: the lower rank can send.
     2. 368 of these transfers, of 128-bit keys, do the same for the other direction, and for its 1-of-16 transfers.
     3. 240 transfers of that direction do it for the first direction's 1-of-16 transfers.
+       Silent ones take in place of these and of the 240 of step 2 ``FIRST.seeds`` a direction, from which all others come.
     4. Each direction is tried once on transfers that are then opened: a set-up that was damaged is found here.
 
     Rounds: 11 at the lower rank, 10 at the higher. Bytes sent: 18,224 + 128·T + 64·T16 by the lower, 14,160 + 128·T + 64·T16
-    by the higher, with T = ceil(128 / w) and T16 = 15·ceil(16 / w) trees. Raises ``PeerMisbehaved`` for points outside the
-    group and for a set-up that does not work, ``DesyncError`` for another ``w``, and the session's errors.
+    by the higher, with T = ceil(128 / w) and T16 = 15·ceil(16 / w) trees; silent ones 0.7 MB each (w = 4). Raises
+    ``PeerMisbehaved`` for points outside the group and for a set-up that does not work, ``DesyncError`` for another ``w`` or
+    source, and the session's errors.
     """
     assert 1 <= w <= MAX_W
     pair = session.among(sorted((session.rank, peer)))
-    await pair.check_public("oblivious transfer", w)
+    await pair.check_public("oblivious transfer", w, int(silently))
     setup = _Setup(pair, w)
-    if pair.rank == 0:
-        choices = _random_bools(BIT_COLUMNS)
-        sender = await setup.bit_sender(choices, await receive_base_ots(pair, setup.peer, choices))
-        keys = await setup.send_keys(sender, BIT_COLUMNS + COLUMNS)
-        receiver = await setup.bit_receiver(keys[:BIT_COLUMNS])
-        code_receiver = await setup.code_receiver(keys[BIT_COLUMNS:])
-        code_sender = await setup.code_sender(*await setup.receive_keys(receiver, COLUMNS))
-    else:
-        receiver = await setup.bit_receiver(await send_base_ots(pair, setup.peer, BIT_COLUMNS))
-        choices, keys = await setup.receive_keys(receiver, BIT_COLUMNS + COLUMNS)
-        sender = await setup.bit_sender(choices[:BIT_COLUMNS], keys[:BIT_COLUMNS])
-        code_sender = await setup.code_sender(choices[BIT_COLUMNS:], keys[BIT_COLUMNS:])
-        code_receiver = await setup.code_receiver(await setup.send_keys(sender, COLUMNS))
+    sender, receiver, choices, keys = await setup.bits(0 if silently else COLUMNS)
     directions = pair.fork("ot-0"), pair.fork("ot-1")
-    ot_sender = OtSender(directions[pair.rank], setup.peer, sender, code_sender)
-    ot_receiver = OtReceiver(directions[setup.peer], setup.peer, receiver, code_receiver)
+    mine, theirs = directions[pair.rank], directions[setup.peer]
+    if silently:
+        ot_sender, ot_receiver = await setup.silent(sender, receiver, mine, theirs)
+    else:
+        code_sender, code_receiver = await setup.codes(sender, receiver, choices, keys)
+        ot_sender = OtSender(mine, setup.peer, sender, code_sender)
+        ot_receiver = OtReceiver(theirs, setup.peer, receiver, code_receiver)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_try_sender, ot_sender)
@@ -89,18 +89,82 @@ class _Setup:
         self._s = pair
         self._bit_widths, self._code_widths = bit_widths(w), code_widths(w)
 
-    async def bit_sender(self, choices: Bools, keys: Bytes) -> BitSender:
+    async def bits(self, more: int) -> tuple[BitSender, BitReceiver, Bools, Bytes]:
+        """Steps 1 and 2: both directions' ends, and what is left of step 2's transfers.
+
+        Of ``more`` the lower rank has both keys, (more, 2, 16), the higher a choice and a key each.
+        """
+        if self._s.rank == 0:
+            choices = _random_bools(BIT_COLUMNS)
+            sender = await self._bit_sender(choices, await receive_base_ots(self._s, self.peer, choices))
+            keys = await self.send_keys(sender, BIT_COLUMNS + more)
+            return sender, await self._bit_receiver(keys[:BIT_COLUMNS]), choices[:0], keys[BIT_COLUMNS:]
+        receiver = await self._bit_receiver(await send_base_ots(self._s, self.peer, BIT_COLUMNS))
+        choices, keys = await self.receive_keys(receiver, BIT_COLUMNS + more)
+        sender = await self._bit_sender(choices[:BIT_COLUMNS], keys[:BIT_COLUMNS])
+        return sender, receiver, choices[BIT_COLUMNS:], keys[BIT_COLUMNS:]
+
+    async def codes(
+        self, sender: BitSender, receiver: BitReceiver, choices: Bools, keys: Bytes
+    ) -> tuple[CodeSender, CodeReceiver]:
+        """The rest of step 2, and step 3."""
+        if self._s.rank == 0:
+            code_receiver = await self._code_receiver(keys)
+            return await self._code_sender(*await self.receive_keys(receiver, COLUMNS)), code_receiver
+        code_sender = await self._code_sender(choices, keys)
+        return code_sender, await self._code_receiver(await self.send_keys(sender, COLUMNS))
+
+    async def silent(
+        self, sender: BitSender, receiver: BitReceiver, mine: Session, theirs: Session
+    ) -> tuple[OtSender, OtReceiver]:
+        """Step 3 of silent transfers, the lower rank's direction first."""
+        if self._s.rank == 0:
+            ot_sender = await self._silent_sender(sender, mine)
+            return ot_sender, await self._silent_receiver(receiver, theirs)
+        ot_receiver = await self._silent_receiver(receiver, theirs)
+        return await self._silent_sender(sender, mine), ot_receiver
+
+    async def _silent_sender(self, sender: BitSender, direction: Session) -> OtSender:
+        delta = silent.secret()
+        keys = await self.send_keys(sender, FIRST.seeds)
+        seed, message = silent.offered_seed(keys.view(np.uint64), delta)
+        await self._s.send(self.peer, message)
+        rank = self._s.rank
+        rows = SenderRows(direction, self.peer, seed, self._public_keys(rank), delta)
+        return OtSender(
+            direction,
+            self.peer,
+            silent.SilentBitSender(rows, delta, self._hash_key(b"silent bits", rank)),
+            silent.SilentCodeSender(rows, delta, self._hash_key(b"silent code", rank)),
+        )
+
+    async def _silent_receiver(self, receiver: BitReceiver, direction: Session) -> OtReceiver:
+        choices, keys = await self.receive_keys(receiver, FIRST.seeds)
+        message = await self._s.recv(self.peer, np.uint64, (FIRST.seeds, 2))
+        seed = silent.chosen_seed(choices, keys.view(np.uint64), message)
+        rows = ReceiverRows(direction, self.peer, seed, self._public_keys(self.peer))
+        return OtReceiver(
+            direction,
+            self.peer,
+            silent.SilentBitReceiver(rows, self._hash_key(b"silent bits", self.peer)),
+            silent.SilentCodeReceiver(rows, self._hash_key(b"silent code", self.peer)),
+        )
+
+    def _public_keys(self, sender: int) -> tuple[bytes, bytes]:
+        return self._hash_key(b"silent trees", sender), self._hash_key(b"silent index", sender)
+
+    async def _bit_sender(self, choices: Bools, keys: Bytes) -> BitSender:
         trees = await self._punctured(choices, keys, self._bit_widths)
         return BitSender(trees, self._hash_key(b"bits", self._s.rank))
 
-    async def bit_receiver(self, keys: Bytes) -> BitReceiver:
+    async def _bit_receiver(self, keys: Bytes) -> BitReceiver:
         return BitReceiver(await self._full(keys, self._bit_widths), self._hash_key(b"bits", self.peer))
 
-    async def code_sender(self, choices: Bools, keys: Bytes) -> CodeSender:
+    async def _code_sender(self, choices: Bools, keys: Bytes) -> CodeSender:
         trees = await self._punctured(choices, keys, self._code_widths)
         return CodeSender(trees, self._hash_key(b"code", self._s.rank))
 
-    async def code_receiver(self, keys: Bytes) -> CodeReceiver:
+    async def _code_receiver(self, keys: Bytes) -> CodeReceiver:
         return CodeReceiver(await self._full(keys, self._code_widths), self._hash_key(b"code", self.peer))
 
     async def send_keys(self, sender: BitSender, n: int) -> Bytes:

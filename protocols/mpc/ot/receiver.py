@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
-from hansa.protocols.mpc.ot.extension import BitReceiver, CodeReceiver
+from hansa.protocols.mpc.ot.ends import BitChooses, CodeChooses
 from hansa.protocols.mpc.ot.sender import ACK_CHUNKS, LAG_CHUNKS, chunks
 from hansa.protocols.mpc.ot.softspoken import padded
 from hansa.protocols.mpc.session import Session
@@ -26,7 +26,7 @@ class OtReceiver:
     For ``session``, ``trees``, ``code_trees`` and the letters of the costs see ``OtSender``.
     """
 
-    def __init__(self, session: Session, peer: int, bits: BitReceiver, code: CodeReceiver) -> None:
+    def __init__(self, session: Session, peer: int, bits: BitChooses, code: CodeChooses) -> None:
         self.session = session
         self.peer = peer
         self.trees, self.code_trees = bits.trees, code.trees
@@ -41,8 +41,9 @@ class OtReceiver:
         words = -(-n // 64)
         choices, messages = np.empty(words, dtype=np.uint64), np.empty((width, words), dtype=np.uint64)
         for chunk, (first, size) in enumerate(chunks(n)):
-            if chunk >= 2 * ACK_CHUNKS and chunk % ACK_CHUNKS == 0:
+            if self.trees > 1 and chunk >= 2 * ACK_CHUNKS and chunk % ACK_CHUNKS == 0:
                 await self.session.recv(self.peer, np.uint64, 0)
+            await self._bits.prepare(padded(size))
 
             def work(first: int = first, size: int = size) -> Ring:
                 planes, corrections, chosen = self._bits.stretch(padded(size), None)
@@ -68,6 +69,7 @@ class OtReceiver:
             if turn < len(pieces):
                 first, size = pieces[turn]
                 chosen = choices[first // 64 : (first + size + 63) // 64]
+                await self._bits.prepare(padded(size))
                 await self._send(
                     await trio.to_thread.run_sync(_choose_bits, self._bits, chosen, share[first : first + size])
                 )
@@ -90,6 +92,7 @@ class OtReceiver:
             if turn < len(pieces):
                 first, size = pieces[turn]
                 part = slice(first, first + size)
+                await self._code.prepare(padded(size))
                 await self._send(
                     await trio.to_thread.run_sync(_choose_entries, self._code, choices[part], entries[:, part])
                 )
@@ -101,14 +104,15 @@ class OtReceiver:
         return entries
 
     async def _send(self, corrections: Ring) -> None:
-        await self.session.exchange({self.peer: [corrections]}, {})
+        if len(corrections):
+            await self.session.exchange({self.peer: [corrections]}, {})
 
     async def _receive(self, shape: int | tuple[int, int], dtype: type[np.generic]) -> NDArray[Any]:
         received = await self.session.exchange({}, {self.peer: [shape]}, dtype)
         return received[self.peer][0]
 
 
-def receiver_keys(receiver: BitReceiver, n: int) -> tuple[NDArray[np.bool_], Ring, Ring]:
+def receiver_keys(receiver: BitChooses, n: int) -> tuple[NDArray[np.bool_], Ring, Ring]:
     """Random choices (n,), their 128-bit messages (n, 2), and the corrections to send, for ``n`` <= ``CHUNK`` transfers."""
     planes, corrections, chosen = receiver.stretch(padded(n), None)
     keys = np.empty((n, 2), dtype=np.uint64)
@@ -118,7 +122,7 @@ def receiver_keys(receiver: BitReceiver, n: int) -> tuple[NDArray[np.bool_], Rin
     return choices, keys, corrections
 
 
-def _choose_bits(receiver: BitReceiver, choices: Ring, share: Ring) -> Ring:
+def _choose_bits(receiver: BitChooses, choices: Ring, share: Ring) -> Ring:
     """Corrections for these choices; ``share`` becomes the chosen pads."""
     size = padded(share.size)
     whole = np.zeros(size // 64, dtype=np.uint64)
@@ -135,7 +139,7 @@ def _correct_shares(share: Ring, choices: Ring, answer: Ring, bits: int) -> None
     share &= np.uint64(2**bits - 1)
 
 
-def _choose_entries(receiver: CodeReceiver, choices: Bytes, entries: Bytes) -> Ring:
+def _choose_entries(receiver: CodeChooses, choices: Bytes, entries: Bytes) -> Ring:
     """Corrections for these choices; ``entries`` become the chosen pads."""
     planes, corrections = receiver.stretch(padded(choices.size), choices)
     for row, pad in receiver.pads(planes):

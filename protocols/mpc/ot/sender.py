@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hansa.protocols.mpc.kernels import bits as bit_kernels
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
-from hansa.protocols.mpc.ot.extension import BitSender, CodeSender
+from hansa.protocols.mpc.ot.ends import BitSends, CodeSends
 from hansa.protocols.mpc.ot.softspoken import CHUNK, padded
 from hansa.protocols.mpc.session import Session
 
@@ -31,6 +31,14 @@ def chunks(n: int) -> Iterator[tuple[int, int]]:
         yield first, min(CHUNK, n - first)
 
 
+def turns(n: int, ahead: int) -> Iterator[tuple[int, int, int]]:
+    """(transfers to prepare, first, size) of the pieces, each prepared ``ahead`` pieces before its turn; 0 where none is."""
+    pieces = list(chunks(n))
+    for turn in range(len(pieces) + ahead):
+        first, size = pieces[turn - ahead] if turn >= ahead else (0, 0)
+        yield padded(pieces[turn][1]) if turn < len(pieces) else 0, first, size
+
+
 def acknowledged(chunk: int, n: int) -> bool:
     """Whether the sender answers this chunk of one-way transfers: if the receiver will wait for it."""
     return (chunk + 1) % ACK_CHUNKS == 0 and (chunk + 1 + ACK_CHUNKS) * CHUNK < n
@@ -44,7 +52,7 @@ class OtSender:
     counts each of the c = ceil(n / 65,536) chunks; chunks are on their way at once, so one or two are waited for.
     """
 
-    def __init__(self, session: Session, peer: int, bits: BitSender, code: CodeSender) -> None:
+    def __init__(self, session: Session, peer: int, bits: BitSends, code: CodeSends) -> None:
         self.session = session
         self.peer = peer
         self.trees, self.code_trees = bits.trees, code.trees
@@ -60,6 +68,7 @@ class OtSender:
         words = -(-n // 64)
         zero, one = (np.empty((width, words), dtype=np.uint64) for _ in range(2))
         for chunk, (first, size) in enumerate(chunks(n)):
+            await self._bits.prepare(padded(size))
             corrections = await self._receive(self.trees - 1, size)
 
             def work(first: int = first, size: int = size, corrections: Ring = corrections) -> None:
@@ -68,7 +77,7 @@ class OtSender:
                     kernels.pad_planes(*pad1, (first + row) // 64, one)
 
             await trio.to_thread.run_sync(work)
-            if acknowledged(chunk, n):
+            if self.trees > 1 and acknowledged(chunk, n):
                 await self.session.send(self.peer, NOTHING)
         return zero, one
 
@@ -80,7 +89,10 @@ class OtSender:
         """
         assert 0 < bits <= 64
         share = np.empty(delta.size, dtype=np.uint64)
-        for first, size in chunks(delta.size):
+        for preparing, first, size in turns(delta.size, self._bits.ahead):
+            await self._bits.prepare(preparing)
+            if not size:
+                continue
             corrections = await self._receive(self.trees, size)
             answer = await trio.to_thread.run_sync(
                 _correlate, self._bits, corrections, delta[first : first + size], bits, share[first : first + size]
@@ -95,13 +107,18 @@ class OtSender:
         sends T16·N / 8. Raises as ``random_bits``.
         """
         assert 0 < tables.shape[0] <= MAX_TABLES
-        for first, size in chunks(tables.shape[1]):
+        for preparing, first, size in turns(tables.shape[1], self._code.ahead):
+            await self._code.prepare(preparing)
+            if not size:
+                continue
             corrections = await self._receive(self.code_trees, size)
             answer = await trio.to_thread.run_sync(_mask, self._code, corrections, tables[:, first : first + size])
             await self._answer(answer)
 
     async def _receive(self, rows: int, size: int) -> Ring:
         shape = (rows, padded(size) // 64)
+        if not rows:
+            return np.empty(shape, dtype=np.uint64)
         received = await self.session.exchange({}, {self.peer: [shape]})
         return received[self.peer][0]
 
@@ -109,7 +126,7 @@ class OtSender:
         await self.session.exchange({self.peer: [answer]}, {})
 
 
-def sender_keys(sender: BitSender, n: int, corrections: Ring) -> NDArray[np.uint64]:
+def sender_keys(sender: BitSends, n: int, corrections: Ring) -> NDArray[np.uint64]:
     """Both 128-bit messages of ``n`` <= ``CHUNK`` random transfers, (n, 2, 2) words."""
     zero, one = (np.empty((n, 2), dtype=np.uint64) for _ in range(2))
     for row, pad0, pad1 in sender.pads(padded(n), corrections):
@@ -118,7 +135,7 @@ def sender_keys(sender: BitSender, n: int, corrections: Ring) -> NDArray[np.uint
     return np.stack([zero, one], axis=1)
 
 
-def _correlate(sender: BitSender, corrections: Ring, delta: Ring, bits: int, share: Ring) -> Ring:
+def _correlate(sender: BitSends, corrections: Ring, delta: Ring, bits: int, share: Ring) -> Ring:
     """The answer pad0 + pad1 + delta; ``share`` becomes -pad0."""
     zero, one = (np.empty(delta.size, dtype=np.uint64) for _ in range(2))
     for row, pad0, pad1 in sender.pads(padded(delta.size), corrections):
@@ -130,7 +147,7 @@ def _correlate(sender: BitSender, corrections: Ring, delta: Ring, bits: int, sha
     return answer if bits == 64 else bit_kernels.slice_bits(answer, 0, bits)
 
 
-def _mask(sender: CodeSender, corrections: Ring, tables: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _mask(sender: CodeSends, corrections: Ring, tables: NDArray[np.uint32]) -> NDArray[np.uint32]:
     tables = np.ascontiguousarray(tables)
     masked = np.empty((tables.shape[0], padded(tables.shape[1])), dtype=np.uint32)
     for row, (before, after) in sender.pads(masked.shape[1], corrections):

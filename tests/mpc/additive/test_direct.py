@@ -182,7 +182,7 @@ async def correlated(n: int, protocol: Any) -> Any:
     from hansa.protocols.mpc.memory import parties, run_parties
 
     async def party(session: Any) -> Any:
-        return await protocol(Direct(session, await Pairwise.start(session), 18, {}))
+        return await protocol(Direct(session, await Pairwise.start(session, ot="softspoken"), 18, {}))
 
     async with parties(n) as sessions:
         return await run_parties(sessions, party)

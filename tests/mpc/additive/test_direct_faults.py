@@ -21,7 +21,7 @@ MESSAGES = 48
 
 
 async def member(session: Session) -> Any:
-    return await protocol(await Direct.start(session, await Pairwise.start(session), 18))
+    return await protocol(await Direct.start(session, await Pairwise.start(session, ot="softspoken"), 18))
 
 
 async def outcomes_with(links: Any) -> list[Any]:

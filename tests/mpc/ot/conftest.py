@@ -35,25 +35,29 @@ class Tap:
         await self._link.aclose()
 
 
-async def _run_one_way(sending: Sending, receiving: Receiving, w: int = 4, **options: Any) -> tuple[Any, Any]:
+async def _run_one_way(
+    sending: Sending, receiving: Receiving, w: int = 4, *, silently: bool = False, **options: Any
+) -> tuple[Any, Any]:
     """Party 0 sends, party 1 receives; what both return."""
     async with parties(2, **options) as sessions:
 
         async def party(session: Any) -> Any:
-            sender, receiver = await start_pair(session, 1 - session.rank, w)
+            sender, receiver = await start_pair(session, 1 - session.rank, w, silently=silently)
             return await (sending(sender) if session.rank == 0 else receiving(receiver))
 
         sent, received = await run_parties(sessions, party)
         return sent, received
 
 
-async def _run_both_ways(sending: Sending, receiving: Receiving, w: int = 4) -> list[tuple[Any, Any]]:
+async def _run_both_ways(
+    sending: Sending, receiving: Receiving, w: int = 4, *, silently: bool = False
+) -> list[tuple[Any, Any]]:
     """Both directions at once; for each sender in rank order what it and its receiver return."""
     results: dict[tuple[str, int], Any] = {}
     async with parties(2) as sessions:
 
         async def party(session: Any) -> None:
-            sender, receiver = await start_pair(session, 1 - session.rank, w)
+            sender, receiver = await start_pair(session, 1 - session.rank, w, silently=silently)
 
             async def keep(key: tuple[str, int], work: Awaitable[Any]) -> None:
                 results[key] = await work

@@ -1,4 +1,4 @@
-"""`hansa bench`: engines and links measured between real processes over real channels, on this machine.
+"""Engines and links measured between real processes over real channels, on this machine.
 
 Every party is a process of its own, connected to the others by Noise channels over loopback, or through the shaping
 relay. A figure is the slowest party's median over several repetitions.
@@ -10,17 +10,21 @@ import multiprocessing
 import resource
 import statistics
 import sys
+import tempfile
 import time
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import trio
 
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import FRAC_BITS
-from hansa.node.bench_ops import OPERATIONS, Size
+from hansa.node.bench import links, operators, rows
+from hansa.node.bench.ahead import stocked
+from hansa.node.bench.catalogue import Plan
+from hansa.node.bench.operation import Build
 from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.node.errors import JobError, RelayedError
 from hansa.node.relay import Shape, serve_relay
@@ -35,23 +39,7 @@ from hansa.protocols.wire.noise import KeyPair
 _PATIENCE_S = 900.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One measurement."""
-
-    operation: str
-    size: Size
-    repeat: int
-    suite: str
-    shape: Shape | None
-    engine: str = "replicated"
-    parties: int = 3
-    dealer: bool = False
-
-    @property
-    def processes(self) -> int:
-        """The parties, and the dealer."""
-        return self.parties + self.dealer
+BUILDS: Final[dict[str, Build]] = {**links.BUILDS, **operators.BUILDS, **rows.BUILDS}
 
 
 def measure(plan: Plan) -> dict[str, Any]:
@@ -100,27 +88,32 @@ async def _hear(pipe: Connection) -> Any:
 def _summary(plan: Plan, found: list[dict[str, Any]]) -> dict[str, Any]:
     computing, dealt = found[: plan.parties], found[plan.parties :]
     slowest = max(computing, key=lambda result: result["seconds"])
-    shape = plan.shape
+    shape, size = plan.shape, plan.size
     return {
         "bench": plan.operation,
         "engine": plan.engine,
         "parties": plan.parties,
         "dealer": plan.dealer,
-        "n": plan.size.n,
-        **({"d": plan.size.d} if plan.size.d else {}),
-        **({"batch": plan.size.batch} if plan.size.batch else {}),
+        **({"ot": computing[0]["ot"]} if computing[0]["ot"] else {}),
+        "n": size.n,
+        **{name: value for name in ("d", "batch", "kind", "w") if (value := getattr(size, name))},
         "seconds": slowest["seconds"],
         "rounds": max(result["rounds"] for result in computing),
-        "bytes_sent_per_party": [result["bytes_sent"] for result in computing],
+        "bytes_sent_per_party": max(result["online_bytes"] + result["preprocessing_bytes"] for result in computing),
+        "online_bytes_per_party": [result["online_bytes"] for result in computing],
         "preprocessing_seconds": slowest["preprocessing_seconds"],
         "preprocessing_bytes_per_party": [result["preprocessing_bytes"] for result in computing],
         **({"dealer_bytes": dealt[0]["preprocessing_bytes"]} if dealt else {}),
+        **({"making_seconds": max(result["making_seconds"] for result in computing)} if plan.ahead else {}),
         "setup_seconds": max(result["setup_seconds"] for result in found),
+        "processor_seconds_per_party": [result["processor_seconds"] for result in computing],
+        "rest_rss_mb": max(result["rest_rss_mb"] for result in computing),
         "peak_rss_mb": max(result["peak_rss_mb"] for result in found),
         "suite": plan.suite,
         "latency_s": shape.latency_s if shape is not None else 0.0,
         "bytes_per_s": shape.bytes_per_s if shape is not None else None,
         **slowest["facts"],
+        "max_abs_error": max(result["facts"].get("max_abs_error", 0.0) for result in computing),
     }
 
 
@@ -166,10 +159,20 @@ async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pip
             result = await _deal(session, plan)
         else:
             computing = range(3) if plan.engine == "replicated" and plan.parties > 3 else ()
-            async with open_engine(
-                session, plan.engine, parties=plan.parties, computing=tuple(computing), frac_bits=FRAC_BITS
-            ) as engine:
-                result = await _measure(engine, plan)
+            with tempfile.TemporaryDirectory() as folder:
+                shelf, making = None, 0.0
+                if plan.ahead:
+                    shelf, making = await stocked(session, plan, BUILDS[plan.operation], Path(folder))
+                async with open_engine(
+                    session,
+                    plan.engine,
+                    parties=plan.parties,
+                    computing=tuple(computing),
+                    frac_bits=FRAC_BITS,
+                    shelf=shelf,
+                    ot=plan.ot,
+                ) as engine:
+                    result = await _measure(engine, plan) | {"making_seconds": making}
     for link in links.values():
         await link.close()
     return result
@@ -185,30 +188,34 @@ async def _deal(session: Session, plan: Plan) -> dict[str, Any]:
 async def _measure(engine: Engine, plan: Plan) -> dict[str, Any]:
     session = engine.session
     warm()
-    build, _ = OPERATIONS[plan.operation]
-    began = time.perf_counter()
-    operation = await build(engine, plan.size)
+    rest, began = _peak_mb(), time.perf_counter()
+    operation = await BUILDS[plan.operation](engine, plan.size)
     setup = time.perf_counter() - began
-    seconds, made = [], []
+    seconds, made, processor = [], [], []
     before = after = _spent(session)
     for _ in range(plan.repeat + 1):  # the first is a warm-up
         await session.check_public("bench", plan.operation)
         before = _spent(session)
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         await operation.timed()
         seconds.append(time.perf_counter() - start)
+        processor.append(time.process_time() - busy)
         after = _spent(session)
         made.append(after[3] - before[3])
+    peak = _peak_mb()  # the check of the results takes memory of its own
     rounds, sent, prepared = (now - then for now, then in zip(after[:3], before[:3], strict=True))
     return {
         "seconds": statistics.median(seconds[1:]) / operation.times,
         "rounds": int(rounds) // operation.times,
-        "bytes_sent": int(sent) // operation.times,
+        "online_bytes": int(sent) // operation.times,
         "preprocessing_seconds": statistics.median(made[1:]) / operation.times,
         "preprocessing_bytes": int(prepared) // operation.times,
         "setup_seconds": setup,
+        "processor_seconds": statistics.median(processor[1:]) / operation.times,
         "facts": await operation.facts(),
-        "peak_rss_mb": _peak_mb(),
+        "ot": ", ".join(sorted(set(session.transcript.sources.values()))),
+        "rest_rss_mb": rest,
+        "peak_rss_mb": peak,
     }
 
 
@@ -225,5 +232,9 @@ def _spent(session: Session) -> tuple[int, int, int, float]:
 
 
 def _peak_mb() -> float:
+    """The most memory this process has had; Linux' ru_maxrss would also count the process that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6, 1)
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)

@@ -1,0 +1,40 @@
+"""Correlations made ahead for a benchmark: made, sealed and put on a shelf as for jobs, before what is measured."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import trio
+
+from hansa.config.vocabulary import FRAC_BITS
+from hansa.node.bench.catalogue import Plan
+from hansa.node.bench.operation import Build
+from hansa.node.shelf import Shelf
+from hansa.protocols.mpc.additive.making import make_parcels
+from hansa.protocols.mpc.additive.wares import BATCH_BYTES, WARES, ParcelId
+from hansa.protocols.mpc.engines import open_engine
+from hansa.protocols.mpc.session import Session
+
+_BATCH = bytes(BATCH_BYTES)
+
+
+async def stocked(session: Session, plan: Plan, build: Build, folder: Path) -> tuple[Shelf, float]:
+    """A shelf with what all repetitions draw, and the seconds that it took to make that for one.
+
+    One run without a shelf says how much that is, set-up included.
+    """
+    async with open_engine(session, plan.engine, parties=plan.parties, computing=(), frac_bits=FRAC_BITS) as engine:
+        operation = await build(engine, plan.size)
+        await operation.timed()
+    runs = plan.repeat + 2  # set-up and the check of the results draw some too
+    counts = {ware: WARES[ware].parcels(runs * elements) for ware, elements in session.transcript.drawn.items()}
+    shelf = Shelf(folder, bytes(32), bytes([session.rank]), {bytes([rank]): "" for rank in range(plan.parties)})
+    (folder / _BATCH.hex()).mkdir(parents=True)
+
+    async def put(ware: str, place: int, data: bytes) -> None:
+        await trio.to_thread.run_sync(shelf.put, folder / _BATCH.hex(), ware, ParcelId(_BATCH, place), data)
+
+    began = time.perf_counter()
+    await make_parcels(session, counts, put, lambda done: None)
+    return shelf, (time.perf_counter() - began) / (runs * operation.times)

@@ -1,0 +1,42 @@
+"""The worker's part in making correlations ahead: parcels, each sealed into the job's folder as soon as it is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from hansa.node.progress import Reporter
+from hansa.node.shelf import Shelf, batch_of, forget_making, making_folder
+from hansa.node.worker_messages import Start
+from hansa.protocols.mpc.additive.making import make_parcels
+from hansa.protocols.mpc.additive.wares import WARES, ParcelId
+from hansa.protocols.mpc.session import Session
+from hansa.protocols.wire.contract import Contract
+
+
+def shelf_of(start: Start, contract: Contract) -> Shelf | None:
+    """The shelf of the contract's parties; None where the engine takes nothing from one."""
+    if not start.shelf:
+        return None
+    names = {party.identity: party.name for party in contract.parties}
+    return Shelf(Path(start.shelf), start.shelf_key, start.me, names)
+
+
+async def make_ahead(
+    start: Start, contract: Contract, session: Session, shelf: Shelf, reporter: Reporter
+) -> dict[str, Any]:
+    """Make what the contract names, in whole parcels; how many elements of each ware that are."""
+    counts = {ware: kind.parcels(int(contract.params[ware])) for ware, kind in WARES.items()}
+    forget_making(Path(start.folder))
+    folder = making_folder(Path(start.folder), start.attempt)
+    folder.mkdir(mode=0o700)
+    batch = batch_of(contract.job_id, start.attempt)
+
+    async def put(ware: str, place: int, data: bytes) -> None:
+        await trio.to_thread.run_sync(shelf.put, folder, ware, ParcelId(batch, place), data)
+
+    reporter.step("make", sum(counts.values()))
+    await make_parcels(session, counts, put, reporter.advance)
+    return {ware: count * WARES[ware].elements for ware, count in counts.items() if count}

@@ -1,0 +1,27 @@
+"""Making correlations ahead of time: parcel after parcel, so that memory does not grow with how much is made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from hansa.protocols.mpc.additive.pairwise import Pairwise
+from hansa.protocols.mpc.additive.shelf import to_bytes
+from hansa.protocols.mpc.additive.wares import WARES
+from hansa.protocols.mpc.session import Session
+
+Put = Callable[[str, int, bytes], Awaitable[None]]
+
+
+async def make_parcels(session: Session, counts: Mapping[str, int], put: Put, made: Callable[[int], None]) -> None:
+    """Make so many parcels of each ware among all parties, and put each away: ``put(ware, place, summands)``.
+
+    All parties call it with the same counts; ``made`` is told how many are done. Costs: as ``Pairwise`` for each parcel.
+    """
+    pairwise = await Pairwise.start(session)
+    done = 0
+    for ware, kind in WARES.items():
+        for place in range(counts.get(ware, 0)):
+            await put(ware, place, to_bytes(await pairwise.makers[ware](kind.units)))
+            done += 1
+            made(done)
+    await pairwise.finish()

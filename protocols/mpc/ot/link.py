@@ -1,0 +1,121 @@
+"""Which source of transfers serves a link best: the link is measured once, the lower rank decides and says so.
+
+What is weighed is a comparison of 63 bits: 8 transfers of 1 of 16 and 15 random ones in each direction. On a link that carries
+``bytes_per_s`` each way it takes the larger of its bytes' time and the processor's (``COSTS``); both overlap.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import trio
+
+from hansa.protocols.errors import PeerMisbehaved, ProtocolError
+from hansa.protocols.mpc.session import Session, sole_error
+
+BURST: Final = 128 << 10
+BURSTS: Final = 5
+_SPAN: Final = 2
+_CAP: Final = 1 << 40
+"""Bytes a second beyond which a link is not told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source: silent, or SoftSpokenOT with trees of depth ``w``. (Silent ones begin with w = 4.)"""
+
+    silent: bool
+    w: int = 4
+
+    def __str__(self) -> str:
+        return "silent" if self.silent else f"softspoken-{self.w}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A million comparisons: bytes that each party sends, and seconds of both parties' work, each on one core."""
+
+    bytes_sent: float
+    seconds: float
+
+
+COSTS: Final = {
+    Source(silent=False, w=4): Cost(155e6, 2.1),
+    Source(silent=False, w=2): Cost(275e6, 2.1),
+    Source(silent=False, w=6): Cost(121e6, 3.3),
+    Source(silent=False, w=8): Cost(95e6, 8.0),
+    Source(silent=True): Cost(45.5e6, 4.6),
+}
+"""Seconds: of w = 4 and silent as `hansa bench less` takes on two cores, the others' in proportion to processor time.
+The first of equals is taken."""
+SOURCES: Final = tuple(COSTS)
+NAMED: Final = {"softspoken": Source(silent=False), "silent": Source(silent=True)}
+AUTO: Final = "auto"
+CHOICES: Final = (AUTO, *NAMED)
+
+
+def best(bytes_per_s: float) -> Source:
+    """The source that a link of this rate is best served by."""
+    return min(COSTS, key=lambda source: max(COSTS[source].seconds, COSTS[source].bytes_sent / bytes_per_s))
+
+
+async def agreed(pair: Session, ot: str = AUTO) -> Source:
+    """The source for this pair of two: the one named, or the best for the link. Costs as ``measured``, and 1 byte.
+
+    Raises ``DesyncError`` where the other party was told another ``ot``, ``PeerMisbehaved`` for a choice that there is not.
+    """
+    if ot not in CHOICES:
+        raise ProtocolError(f"there is no source of transfers {ot!r}", remedy=f"take one of {', '.join(CHOICES)}")
+    await pair.check_public("source of transfers", ot)
+    if ot != AUTO:
+        return NAMED[ot]
+    rate = await measured(pair)
+    if pair.rank == 0:
+        source = best(rate)
+        await pair.send(1, np.array([SOURCES.index(source)], dtype=np.uint8))
+        return source
+    choice = int((await pair.recv(0, np.uint8, 1))[0])
+    if choice >= len(SOURCES):
+        raise PeerMisbehaved(
+            f"party {pair.job_ranks[0]} chose a source of transfers that there is not, step {pair.current_step}",
+            remedy="check that all parties run the same version of hansa (`hansa --version`)",
+            peer=pair.job_ranks[0],
+            step=pair.current_step,
+        )
+    return SOURCES[choice]
+
+
+async def measured(pair: Session) -> float:
+    """Bytes a second that the slower direction carries while both are in use, at the lower rank; the other's own view there.
+
+    Each sends ``BURSTS`` messages of ``BURST`` bytes at once; what counts is the fastest run of two after the first has come,
+    so that neither latency nor a pause of the machine does. Rounds: as counted, one a burst, and 1. Bytes sent: 655,360 and 8.
+    """
+    fork = pair.fork("link")
+    peer = 1 - pair.rank
+    arrivals: list[float] = []
+
+    async def send() -> None:
+        burst = np.frombuffer(os.urandom(BURST), dtype=np.uint8)
+        for _ in range(BURSTS):
+            await fork.send(peer, burst)
+
+    async def receive() -> None:
+        for _ in range(BURSTS):
+            await fork.recv(peer, np.uint8, BURST)
+            arrivals.append(time.perf_counter())
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            nursery.start_soon(receive)
+    except ExceptionGroup as group:
+        raise sole_error(group) from None
+    span = min(late - early for early, late in zip(arrivals, arrivals[_SPAN:], strict=False))
+    mine = int(min(_SPAN * BURST / max(span, 1e-9), _CAP))
+    received = await fork.exchange({peer: [np.array([mine], dtype=np.uint64)]}, {peer: [1]})
+    return float(max(1, min(mine, int(received[peer][0][0]))))
