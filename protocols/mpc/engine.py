@@ -91,6 +91,13 @@ class Engine(Protocol):
         Each result is (vectors, columns, n_bins); the rounds are those of one."""
         ...
 
+    async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
+        """Each line of shared vectors x, (lines, vectors, n), times a line of plain bits (lines, n) that ``owners`` name.
+
+        A party gives the lines that it owns; what it gives for others is not looked at.
+        """
+        ...
+
     async def private_bins(
         self, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
     ) -> PrivateMatrix:

@@ -78,8 +78,7 @@ def moduli(rows: int, bits: int, senders: int) -> Moduli:
     deviations (errors are sums of fair coins, so by Hoeffding the noise is larger with probability below 2^-100).
     """
     t = bits + rows.bit_length() + 2
-    noise = 12 * DEVIATION * math.sqrt(max(rows, 1) * senders)
-    least = t + math.ceil(math.log2(2 * noise)) + 1
+    least = t + _noise_bits(rows, senders)
     whole = -(-least // 8) * 8  # whole bytes, where they fit
     found = Moduli(t, whole if whole <= MAX_MODULUS_BITS else MAX_MODULUS_BITS)
     if not bits > 0 or least > MAX_MODULUS_BITS:
@@ -88,6 +87,16 @@ def moduli(rows: int, bits: int, senders: int) -> Moduli:
             remedy="take fewer rows, or coarser gradients",
         )
     return found
+
+
+def most_bits(rows: int, senders: int) -> int:
+    """The most bits that ``moduli`` takes for so many rows; below 1 where there are too many."""
+    return MAX_MODULUS_BITS - _noise_bits(rows, senders) - rows.bit_length() - 2
+
+
+def _noise_bits(rows: int, senders: int) -> int:
+    """Bits of Delta: more than twice the largest noise."""
+    return math.ceil(math.log2(24 * DEVIATION * math.sqrt(max(rows, 1) * senders))) + 1
 
 
 class Host(Protocol):

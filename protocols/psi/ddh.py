@@ -115,7 +115,7 @@ async def _blind_all(
             points = list(own)
         else:
             points = await _receive(fork, (s.rank - 1) % n, sizes[owner], secret, count)
-        _shuffle(points)
+        await trio.to_thread.run_sync(_shuffle, points)
         if s.rank != last:
             await _send(fork, ((s.rank + 1) % n), points)
             final[owner] = await _receive(fork, last, sizes[owner], None, count)
@@ -150,7 +150,7 @@ async def _unblind_all(s: Session, common: list[bytes], secret: bytes, count: Pr
             points = await _in_pieces(_raise, common, inverse, count)
         else:
             points = await _receive(fork, before, len(common), inverse, count)
-        _shuffle(points)
+        await trio.to_thread.run_sync(_shuffle, points)
         await _send(fork, (s.rank + 1) % n, points)
 
     async with trio.open_nursery() as nursery:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive import live_sigmoid, many, two
@@ -17,8 +18,10 @@ from hansa.protocols.mpc.additive.engine import Additive, input_masks
 from hansa.protocols.mpc.additive.matrices import checked
 from hansa.protocols.mpc.additive.pairs import Pair, together
 from hansa.protocols.mpc.additive.pairwise import Pairwise, multiply_other, multiply_own
+from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.masked import OFFSET, check_bits
+from hansa.protocols.mpc.masking import checked_bits
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
@@ -126,6 +129,37 @@ class Direct(Additive):
             return await super().mux(bits, x, y)
         self._online()
         return y.reshape(-1) + await two.times_bit(self, bits, (x - y).reshape(-1))
+
+    async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
+        """An owner's bits times shared vectors: its own summand locally, each other's by a correlated transfer an element.
+
+        Rounds: 2. Bytes sent: as ``OtReceiver.correlated`` by the owner, to each other; as ``OtSender.correlated`` by these.
+        """
+        checked_bits(owners, bits, x, self.rank)
+        self._online(encryption=False)
+        number = x.parts[0]
+        out = np.zeros_like(number)
+
+        async def choose(pair: Pair, own: NDArray[np.bool_]) -> None:
+            wide = np.broadcast_to(bits[own][:, None, :], number[own].shape)
+            packed = slice_bits(wide.astype(np.uint64).reshape(-1), 0, 1)[0]
+            got = await pair.chooses.correlated(packed, wide.size)
+            out[own] += got.reshape(wide.shape)
+
+        async def offer(pair: Pair, theirs: NDArray[np.bool_]) -> None:
+            offered = np.ascontiguousarray(number[theirs]).reshape(-1)
+            got = await pair.sends.correlated(offered)
+            out[theirs] += got.reshape(number[theirs].shape)
+
+        mine = np.array([owner == self.rank for owner in owners], dtype=bool)
+        out[mine] = bits[mine][:, None, :].astype(np.uint64) * number[mine]
+        calls = [choose(pair, mine) for pair in self.pairs if mine.any()]
+        for pair in self.pairs:
+            theirs = np.array([owner == pair.peer for owner in owners], dtype=bool)
+            if theirs.any():
+                calls.append(offer(pair, theirs))
+        await together(*calls)
+        return Share((out,))
 
     # --- what stays with its owner -------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from hansa.protocols.mpc.additive import comparison, matrices, products
 from hansa.protocols.mpc.additive.correlations import Correlations
 from hansa.protocols.mpc.hints import OwnedBins
 from hansa.protocols.mpc.kernels.additive import beaver
+from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.mpc.shapes import check_factors
@@ -184,6 +185,10 @@ class Additive(ABC):
     async def select_sum(self, xs: Sequence[OwnedBins], v: Share, bits: int) -> list[Share]:
         """Per-bin sums; see ``hints.select_sum``."""
         return await hints.select_sum(self, xs, v, bits)
+
+    async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
+        """An owner's bits times shared vectors; see ``masking.shared_mask``."""
+        return await shared_mask(self, owners, bits, x)
 
     def senders(self, owner: int) -> tuple[int, ...]:
         """Every party encrypts its own summand for an owner."""

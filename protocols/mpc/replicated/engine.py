@@ -20,6 +20,7 @@ from hansa.protocols.errors import PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc import hints
 from hansa.protocols.mpc.hints import OwnedBins
 from hansa.protocols.mpc.kernels.ring import cross_product, matmul, matvec, matvec_transposed
+from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.replicated import bits as binary
 from hansa.protocols.mpc.replicated import comparison, truncation
@@ -218,6 +219,10 @@ class Replicated:
     async def select_sum(self, xs: Sequence[OwnedBins], v: Share, bits: int) -> list[Share]:
         """Per-bin sums; see ``hints.select_sum``."""
         return await hints.select_sum(self, xs, v, bits)
+
+    async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
+        """An owner's bits times shared vectors; see ``masking.shared_mask``."""
+        return await shared_mask(self, owners, bits, x)
 
     @property
     def first(self) -> bool:

@@ -23,6 +23,7 @@ from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc import hints
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.masked import check_bits
+from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.replicated.engine import PARTIES, Replicated
 from hansa.protocols.mpc.session import Session
@@ -252,6 +253,10 @@ class WithGuests:
             sums = await hints.select_sum(self, [x.inner for x in outside], v, bits)
             found |= {id(x): share for x, share in zip(outside, sums, strict=True)}
         return [found[id(x)] if id(x) in found else _shadow((v.shape[0], x.shape[1], x.n_bins)) for x in xs]
+
+    async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
+        """An owner's bits times shared vectors; see ``masking.shared_mask``."""
+        return await shared_mask(self, owners, bits, x)
 
     @property
     def rank(self) -> int:

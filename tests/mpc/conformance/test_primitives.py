@@ -145,3 +145,32 @@ def test_what_does_not_fit_is_refused_before_anything_is_sent(run: Run) -> None:
         return []
 
     computed(run, protocol)
+
+
+@pytest.mark.parametrize("n", [0, 1, 65])
+def test_an_owners_bits_times_shared_vectors(run: Run, n: int) -> None:
+    rng = np.random.default_rng(n)
+    owners = (1, 0, 1, 1)
+    bits = rng.integers(0, 2, (4, n)).astype(np.uint8)
+    x = rng.integers(0, 2**64, (4, 3, n), dtype=np.uint64)
+
+    async def protocol(e: Engine) -> Any:
+        given = np.where(np.array(owners)[:, None] == e.session.rank, bits, np.uint8(7))  # others' lines do not count
+        return await get(e, await e.private_mask(owners, given, await put(e, x)))
+
+    np.testing.assert_array_equal(computed(run, protocol)[0], x * bits[:, None, :])
+
+
+def test_bits_that_do_not_fit_are_refused(run: Run) -> None:
+    async def protocol(e: Engine) -> Any:
+        x = await put(e, np.zeros((1, 2, 3), dtype=np.uint64))
+        for owners, bits in (
+            ((0, 1), np.zeros((1, 3))),
+            ((0,), np.zeros((1, 4))),
+            ((e.session.rank,), np.full((1, 3), 2)),
+        ):
+            with pytest.raises(ProtocolError, match="bits"):
+                await e.private_mask(owners, bits.astype(np.uint8), x)
+        return await get(e, x)
+
+    computed(run, protocol)

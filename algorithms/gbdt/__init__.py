@@ -1,0 +1,1 @@
+"""Gradient-boosted trees on vertically split data, on any engine."""
