@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from hansa.algorithms.gbdt.params import Params
-from hansa.algorithms.gbdt.tree import Table, Tree, grow
+from hansa.algorithms.gbdt.tree import Bins, Table, Tree, descend, grow
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.hints import most_bits
@@ -30,17 +30,34 @@ async def train(
     """
     rows = table.rows
     bits = gradient_bits(e.frac_bits, rows, e.session.n_parties - 1)
-    base = math.log(params.base_score / (1 - params.base_score))
-    margins = e.public(np.full(rows, int(encode(base, e.frac_bits)), dtype=np.uint64))
+    margins = _start(e, rows, params)
     trees = []
     for number in range(params.n_estimators):
         gradients = await _gradients(e, margins, label, bits)
         tree, members = await grow(e, table, gradients, bits, params)
-        leaves = tree.leaves.reshape(-1, 1)
-        margins += (await e.reshare(await e.matmul(members.moveaxis(0, 1), leaves))).reshape(rows)
+        margins += await _values(e, tree, members)
         trees.append(tree)
         after_tree(number + 1)
     return trees, margins
+
+
+async def predict(e: Engine, trees: Sequence[Tree], own: Bins, params: Params) -> Share:
+    """The margins of rows, of which every party gives its own bins (rows, columns): (rows,), shared."""
+    margins = _start(e, len(own), params)
+    for tree in trees:
+        margins += await _values(e, tree, await descend(e, tree, own))
+    return margins
+
+
+def _start(e: Engine, rows: int, params: Params) -> Share:
+    base = math.log(params.base_score / (1 - params.base_score))
+    return e.public(np.full(rows, int(encode(base, e.frac_bits)), dtype=np.uint64))
+
+
+async def _values(e: Engine, tree: Tree, members: Share) -> Share:
+    """The leaf weight of every row, from leaf indicators (leaves, rows)."""
+    found = await e.reshare(await e.matmul(members.moveaxis(0, 1), tree.leaves.reshape(-1, 1)))
+    return found.reshape(members.shape[1])
 
 
 async def _gradients(e: Engine, margins: Share, label: Share, bits: int) -> Share:

@@ -17,7 +17,7 @@ from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.operators.arithmetic import product
 from hansa.protocols.mpc.operators.bits import mux
-from hansa.protocols.mpc.operators.division import divide
+from hansa.protocols.mpc.operators.division import divide_positive
 from hansa.protocols.mpc.operators.sorting import sort
 from hansa.protocols.mpc.shares import BitShare, Share, concatenate
 
@@ -60,7 +60,7 @@ def totals(histograms: Sequence[Share]) -> Share:
 async def best_splits(e: Engine, left: Share, total: Share, params: Params, rows: int) -> Best:
     """Each node's best candidate, from left sums (nodes, 2, candidates) and totals (nodes, 2).
 
-    Rounds: those of two comparisons and ``divide`` at once, a product, and log2(candidates) of ``less`` and ``mux``.
+    Rounds: those of two comparisons and ``divide_positive`` at once, a product, and log2(candidates) of ``less`` and ``mux``.
     """
     nodes, _, count = left.shape
     right = total.reshape(nodes, 2, 1).broadcast(left.shape) - left
@@ -70,7 +70,7 @@ async def best_splits(e: Engine, left: Share, total: Share, params: Params, rows
     allowed = await _heavy_enough(e, hessians, params)
     scored = concatenate((gradients.reshape(-1), own[0]))
     divisors = concatenate((hessians.reshape(-1), own[1]))
-    scores = await _scores(e, scored, divisors, params, scale_shift(rows))
+    scores = await _scores(e, scored, divisors, params, rows)
     both, node = scores[: 2 * nodes * count].reshape(2, nodes, count), scores[2 * nodes * count :]
     worst = e.public(np.full((nodes, count), WORST % (1 << 64), dtype=np.uint64))
     gain = await mux(e, allowed, both[0] + both[1], worst)
@@ -83,20 +83,19 @@ async def best_splits(e: Engine, left: Share, total: Share, params: Params, rows
     return Best(place_[0], gradient[0], hessian[0], stopped)
 
 
-async def leaf_weights(e: Engine, gradient: Share, hessian: Share, params: Params) -> Share:
-    """-G/(H + lambda), elementwise."""
-    return -await divide(e, gradient, _regularised(e, hessian, params))
+async def ratios(e: Engine, gradients: Share, hessians: Share, params: Params, rows: int) -> Share:
+    """G/(H + lambda), elementwise. H is at most a quarter of ``rows``, up to rounding; 0 if H + lambda is 0."""
+    divisors = e.add_public(hessians, int(encode(params.reg_lambda, e.frac_bits)))
+    width = int(encode(rows / 4 + params.reg_lambda + 1, e.frac_bits)).bit_length()
+    return await divide_positive(e, gradients, divisors, width)
 
 
-async def _scores(e: Engine, gradients: Share, hessians: Share, params: Params, shift: int) -> Share:
-    """G²/(H + lambda), in units of 2^shift."""
-    ratio = await divide(e, gradients, _regularised(e, hessians, params))
+async def _scores(e: Engine, gradients: Share, hessians: Share, params: Params, rows: int) -> Share:
+    """G²/(H + lambda), in units of 2^``scale_shift``."""
+    shift = scale_shift(rows)
+    ratio = await ratios(e, gradients, hessians, params, rows)
     reduced = await e.truncate(gradients, shift) if shift else gradients
     return await product(e, reduced, ratio, e.frac_bits)
-
-
-def _regularised(e: Engine, hessians: Share, params: Params) -> Share:
-    return e.add_public(hessians, int(encode(params.reg_lambda, e.frac_bits)))
 
 
 async def _heavy_enough(e: Engine, hessians: Share, params: Params) -> BitShare:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.gbdt.gain import Best, best_splits, candidates, leaf_weights, totals
+from hansa.algorithms.gbdt.gain import Best, best_splits, candidates, ratios, totals
 from hansa.algorithms.gbdt.params import Params
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.operators.bits import mux, or_bits
@@ -46,6 +46,11 @@ class Tree:
     owners: tuple[int, ...]
     splits: dict[int, tuple[int, int]] = field(repr=False)
     leaves: Share = field(repr=False)
+
+    @property
+    def depth(self) -> int:
+        """Levels of inner nodes."""
+        return (len(self.owners) + 1).bit_length() - 1
 
 
 @dataclass(slots=True)
@@ -81,7 +86,7 @@ async def grow(e: Engine, table: Table, gradients: Share, bits: int, params: Par
     histograms = await _histograms(e, table, vectors, bits)
     for level in range(depth):
         best, total = await _split(e, table, histograms, params, grown)
-        chosen = await _sides(e, table, best, grown, level)
+        chosen = _sides(table.own, grown.splits, level)
         owners = grown.owners[-len(chosen) :]
         if level == depth - 1:
             members = (await _children(e, chosen, members[:, None], owners))[:, 0]
@@ -93,8 +98,21 @@ async def grow(e: Engine, table: Table, gradients: Share, bits: int, params: Par
             left_sums = await _histograms(e, table, vectors[0::2], bits)
             pairs = zip(left_sums, histograms, strict=True)
             histograms = [_interleaved(left, parent - left) for left, parent in pairs]
-    leaves = await _leaves(e, grown, params)
+    leaves = await _leaves(e, grown, params, rows)
     return Tree(tuple(grown.owners), grown.splits, leaves), members
+
+
+async def descend(e: Engine, tree: Tree, own: Bins) -> Share:
+    """How a tree sorts rows, of which every party gives its own bins (rows, columns): leaf indicators (leaves, rows).
+
+    Rounds and bytes: ``private_mask`` of each level's nodes, a vector each.
+    """
+    members = e.public(np.ones((1, len(own)), dtype=np.uint64))
+    for level in range(tree.depth):
+        first, nodes = (1 << level) - 1, 1 << level
+        owners = tree.owners[first : first + nodes]
+        members = (await _children(e, _sides(own, tree.splits, level), members[:, None], owners))[:, 0]
+    return members
 
 
 async def _histograms(e: Engine, table: Table, vectors: Share, bits: int) -> list[Share]:
@@ -131,14 +149,14 @@ async def _split(e: Engine, table: Table, histograms: list[Share], params: Param
     return best, total
 
 
-async def _sides(e: Engine, table: Table, best: Best, grown: _Grown, level: int) -> Bins:
+def _sides(own: Bins, splits: dict[int, tuple[int, int]], level: int) -> Bins:
     """Which rows go left at each node of a level, at the node's owner: (nodes, rows); zeros at the others."""
     first = (1 << level) - 1
-    sides = np.zeros((1 << level, table.rows), dtype=np.uint8)
+    sides = np.zeros((1 << level, len(own)), dtype=np.uint8)
     for node in range(1 << level):
-        if first + node in grown.splits:
-            column, cut = grown.splits[first + node]
-            sides[node] = table.own[:, column] <= cut
+        if first + node in splits:
+            column, cut = splits[first + node]
+            sides[node] = own[:, column] <= cut
     return sides
 
 
@@ -159,10 +177,10 @@ def _interleaved(left: Share, right: Share) -> Share:
     return Share(tuple(parts))
 
 
-async def _leaves(e: Engine, grown: _Grown, params: Params) -> Share:
+async def _leaves(e: Engine, grown: _Grown, params: Params, rows: int) -> Share:
     """Leaf weights: a stopped node's children have its own, whatever they would be."""
     everyone = concatenate(grown.sums)
-    weights = await leaf_weights(e, everyone[:, 0], everyone[:, 1], params)
+    weights = -await ratios(e, everyone[:, 0], everyone[:, 1], params, rows)
     value, at = weights[:1], 1
     stopped: BitShare | None = None
     for stop in grown.stops:

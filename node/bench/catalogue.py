@@ -23,13 +23,17 @@ _REST: Final = 300_000_000
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large: elements or rows n, columns d, rows a batch (0 where it has none); of transfers their kind and trees' depth."""
+    """How large: elements or rows n, columns d, rows a batch (0 where it has none); of transfers their kind and trees' depth
+    w; of boosting bins a column, depth and trees."""
 
     n: int
     d: int = 0
     batch: int = 0
     kind: str = ""
     w: int = 0
+    bins: int = 0
+    depth: int = 0
+    trees: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,9 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "ot": Entry(Size(4_000_000, kind="random", w=4), "oblivious transfers between two", 100),
     "psi": Entry(Size(1000), "the alignment of n rows a party", 2000),
     "lr": Entry(Size(12_500, 100, 1024), "an epoch of logistic regression, a fifth of n rows held out", 120, least=20),
+    "gbdt": Entry(
+        Size(10_000, 100, bins=16, depth=3, trees=3), "boosted trees, logistic, on n x d bins", 500, least=20
+    ),
 }
 """LR's 12,500 rows leave 10,000 to train on. Memory is an upper estimate, by which a plan is refused."""
 
@@ -149,10 +156,10 @@ def check_plan(plan: Plan) -> None:
             f"{plan.operation} takes n from {entry.least} to {entry.most}, not {size.n}",
             remedy=f"hansa bench {plan.operation} --n {entry.usual.n}",
         )
-    if plan.operation == "lr" and size.d < plan.parties:
+    if plan.operation in ("lr", "gbdt") and size.d < plan.parties:
         raise UsageError(
             f"{size.d} columns are too few for {plan.parties} parties",
-            remedy=f"hansa bench lr --d {plan.parties}",
+            remedy=f"hansa bench {plan.operation} --d {plan.parties}",
         )
     needed = plan.processes * (_REST + entry.memory * size.n * max(size.d, 1))
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

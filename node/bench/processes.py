@@ -21,7 +21,7 @@ import trio
 
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import FRAC_BITS
-from hansa.node.bench import links, operators, rows
+from hansa.node.bench import links, operators, rows, trees
 from hansa.node.bench.ahead import stocked
 from hansa.node.bench.catalogue import Plan
 from hansa.node.bench.operation import Build
@@ -39,7 +39,7 @@ from hansa.protocols.wire.noise import KeyPair
 _PATIENCE_S = 900.0
 
 
-BUILDS: Final[dict[str, Build]] = {**links.BUILDS, **operators.BUILDS, **rows.BUILDS}
+BUILDS: Final[dict[str, Build]] = {**links.BUILDS, **operators.BUILDS, **rows.BUILDS, **trees.BUILDS}
 
 
 def measure(plan: Plan) -> dict[str, Any]:
@@ -89,6 +89,9 @@ def _summary(plan: Plan, found: list[dict[str, Any]]) -> dict[str, Any]:
     computing, dealt = found[: plan.parties], found[plan.parties :]
     slowest = max(computing, key=lambda result: result["seconds"])
     shape, size = plan.shape, plan.size
+    sent = max(result["online_bytes"] + result["preprocessing_bytes"] for result in computing)
+    rounds = max(result["rounds"] for result in computing)
+    tree = {"seconds_per_tree": slowest["seconds"], "bytes_per_tree_per_party": sent, "rounds_per_tree": rounds}
     return {
         "bench": plan.operation,
         "engine": plan.engine,
@@ -96,10 +99,15 @@ def _summary(plan: Plan, found: list[dict[str, Any]]) -> dict[str, Any]:
         "dealer": plan.dealer,
         **({"ot": computing[0]["ot"]} if computing[0]["ot"] else {}),
         "n": size.n,
-        **{name: value for name in ("d", "batch", "kind", "w") if (value := getattr(size, name))},
+        **{
+            name: value
+            for name in ("d", "batch", "kind", "w", "bins", "depth", "trees")
+            if (value := getattr(size, name))
+        },
         "seconds": slowest["seconds"],
-        "rounds": max(result["rounds"] for result in computing),
-        "bytes_sent_per_party": max(result["online_bytes"] + result["preprocessing_bytes"] for result in computing),
+        "rounds": rounds,
+        "bytes_sent_per_party": sent,
+        **(tree if size.trees else {}),
         "online_bytes_per_party": [result["online_bytes"] for result in computing],
         "preprocessing_seconds": slowest["preprocessing_seconds"],
         "preprocessing_bytes_per_party": [result["preprocessing_bytes"] for result in computing],

@@ -58,6 +58,13 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--n", type=_count, help="elements, rows or bytes (default: the operation's own)")
     parser.add_argument("--d", type=_count, help="columns")
     parser.add_argument("--batch", type=_count, help="rows a batch")
+    parser.add_argument(
+        "--bins", type=int, choices=range(2, 256), metavar="B", help="bins a column (gbdt; default: 16)"
+    )
+    parser.add_argument(
+        "--depth", type=int, choices=range(1, 11), metavar="H", help="levels of a tree (gbdt; default: 3)"
+    )
+    parser.add_argument("--trees", type=_count, help="trees (gbdt; default: 3)")
     parser.add_argument("--kind", choices=KINDS, help="of transfers (ot; default: random)")
     parser.add_argument("--w", type=int, choices=range(1, 9), help="depth of the transfers' trees (ot; default: 4)")
     parser.add_argument(
@@ -91,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace, operation: str, shape: Any) -> Plan:
     whole = args.operation == "all"
-    wanted = {name: getattr(args, name) for name in ("n", "d", "batch", "kind", "w")}
+    wanted = {name: getattr(args, name) for name in ("n", "d", "batch", "kind", "w", "bins", "depth", "trees")}
     chosen = chosen_size(operation, wanted, strict=not whole)
     parties = args.parties or (3 if args.engine == "replicated" else 2)
     repeat = args.repeat or (1 if whole else 5)
@@ -135,6 +142,8 @@ def _prepared(found: dict[str, Any]) -> str:
 
 
 def _quality(found: dict[str, Any]) -> str:
+    if "auc" in found and "auc_plaintext" not in found:
+        return f"AUC {found['auc']:.4f}"
     if "auc" in found:
         return f"AUC {found['auc']:.4f}, plaintext {found['auc_plaintext']:.4f}"
     if found["bench"] == "ot":

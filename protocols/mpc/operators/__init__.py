@@ -16,7 +16,7 @@ from hansa.protocols.mpc.operators.bits import (
     or_bits,
     prefix_or,
 )
-from hansa.protocols.mpc.operators.division import divide, reciprocal
+from hansa.protocols.mpc.operators.division import divide, divide_positive, reciprocal
 from hansa.protocols.mpc.operators.exponential import exp, log, softmax
 from hansa.protocols.mpc.operators.extremes import argmax, maximum, minimum, top_k
 from hansa.protocols.mpc.operators.randomness import random_bits, uniform
@@ -31,6 +31,7 @@ __all__ = [
     "b2a_planes",
     "bits_to_ring",
     "divide",
+    "divide_positive",
     "equal",
     "exp",
     "inject",

@@ -14,6 +14,7 @@ from hansa.protocols.mpc.operators.normalise import (
     ONE,
     Normal,
     in_pieces,
+    normalise,
     normalise_signed,
     wide_product,
 )
@@ -57,8 +58,23 @@ async def divide(e: Engine, x: Share, y: Share) -> Share:
     return await in_pieces(e, _divide, x, y)
 
 
+async def divide_positive(e: Engine, x: Share, y: Share, width: int) -> Share:
+    """x/y as ``divide``, where 0 < y < 2^width as an integer is known: fewer bits to look at, less to send.
+
+    Rounds and bytes: as ``divide``, with ``normalise`` of ``width`` bits. x/0 is 0.
+    """
+
+    async def quotients(e: Engine, x: Share, y: Share) -> Share:
+        return await _quotient(e, x, await normalise(e, y, width))
+
+    return await in_pieces(e, quotients, x, y)
+
+
 async def _divide(e: Engine, x: Share, y: Share) -> Share:
-    normal = await normalise_signed(e, y)
+    return await _quotient(e, x, await normalise_signed(e, y))
+
+
+async def _quotient(e: Engine, x: Share, normal: Normal) -> Share:
     power = normal.of_place([1 << (MAGNITUDE - q) for q in normal.range_of_places])
     scaled = await product(e, x, power, MAGNITUDE - e.frac_bits - _GUARD)
     return await wide_product(e, scaled, await inverse_mantissa(e, normal), _GUARD)
@@ -67,11 +83,11 @@ async def _divide(e: Engine, x: Share, y: Share) -> Share:
 async def inverse_mantissa(e: Engine, normal: Normal) -> Share:
     """1/m for mantissas 1/2 <= |m| <= 1, with 30 fraction bits; relative error 2^-27.
 
-    n = 2.9142 sign - 2m and d = m·n, then three times (n, d) = (n, d)·(2 - d): d goes to 1 as its distance is squared
-    (0.0858, then below 2^-7, 2^-14, 2^-28).
+    n = 2.9142 sign - 2m (sign 1 where there is none) and d = m·n, then three times (n, d) = (n, d)·(2 - d): d goes to 1 as its
+    distance is squared (0.0858, then below 2^-7, 2^-14, 2^-28).
     """
-    assert normal.sign is not None
-    n = normal.sign.times(_START) - normal.mantissa.times(2)
+    twice = normal.mantissa.times(2)
+    n = e.add_public(-twice, _START) if normal.sign is None else normal.sign.times(_START) - twice
     d = await product(e, normal.mantissa, n, MANTISSA)
     for step in range(_STEPS):
         factor = e.add_public(-d, 2 * ONE)

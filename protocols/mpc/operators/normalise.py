@@ -71,18 +71,20 @@ def check_precision(e: Engine) -> None:
         )
 
 
-async def normalise(e: Engine, x: Share) -> Normal:
-    """A vector x in [0, 2^44) as m·2^q, 1/2 <= m <= 1, q from 1 to 44; 0 has the mantissa 0 and no place.
+async def normalise(e: Engine, x: Share, width: int = MAGNITUDE) -> Normal:
+    """A vector x in [0, 2^width) as m·2^q, 1/2 <= m <= 1, q from 1 to width <= 44; 0 has the mantissa 0 and no place.
 
-    1. The 44 lowest bits of x, their prefix OR from the top; where it changes is the leading bit.
+    1. The lowest bits of x, their prefix OR from the top; where it changes is the leading bit.
     2. All planes become ring elements.
     3. m = x·2^(44 - q), truncated to 30 bits: error 2^-30.
 
-    Rounds and bytes: ``a2b`` of 44 bits, 6 rounds of ANDs (136 in all), ``b2a`` of 44 planes, a ``product``. Memory: some
-    hundred words an element.
+    Rounds and bytes: ``a2b`` of ``width`` bits, 6 rounds of ANDs (136 in all for 44), ``b2a`` of as many planes, a ``product``.
+    Memory: some hundred words an element.
     """
     check_precision(e)
-    bits = await e.a2b(x, MAGNITUDE)
+    if not 1 < width <= MAGNITUDE:
+        raise ProtocolError(f"numbers of {width} bits to divide by", remedy=f"scale them below 2^{MAGNITUDE}")
+    bits = await e.a2b(x, width)
     upto = await prefix_or(e, bits)
     hot = stack_planes(upto[:-1] ^ upto[1:], upto[-1:])
     places = await b2a_planes(e, hot)

@@ -1,0 +1,53 @@
+"""Boosted trees as they are measured: the bins are prepared before, the trees are timed, and plaintext's AUC is beside."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from hansa.algorithms.gbdt import boost, plaintext
+from hansa.algorithms.gbdt.bins import Cuts
+from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.tree import table_of
+from hansa.algorithms.metrics import evaluate
+from hansa.algorithms.plaintext import sigmoid
+from hansa.config.vocabulary import FRAC_BITS as F
+from hansa.node.bench.catalogue import Size
+from hansa.node.bench.operation import Build, Facts, Operation, opened, shared
+from hansa.protocols.mpc.engine import Engine
+from hansa.protocols.mpc.fixed_point import encode
+
+PLAIN_ROWS: Final = 200_000
+"""Rows up to which the same trees are grown in plain beside."""
+
+
+async def gbdt(e: Engine, size: Size) -> Operation:
+    """``trees`` trees of a depth on (n, d) of so many bins, logistic loss; set-up sends what a job sends once."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((size.n, size.d)).astype(np.float32)
+    margin = x[:, : min(size.d, 10)].sum(axis=1) / 1.5 + x[:, 0] * x[:, -1]
+    y = (rng.random(size.n) < sigmoid(margin)).astype(np.float64)
+    params = Params(n_estimators=size.trees, max_depth=size.depth, max_bin=size.bins)
+    cuts = np.array_split(np.arange(size.d), e.session.n_parties)
+    mine = x[:, cuts[e.session.rank]].astype(np.float64)
+    own = Cuts.fit(mine, size.bins).apply(mine)
+    table = await table_of(e, own, [len(cut) for cut in cuts], size.bins)
+    await e.select_sum(table.held, e.public(np.zeros((1, size.n), dtype=np.uint64)), 1)
+    label = await shared(e, 0, y)
+    margins = [e.public(encode(np.zeros(size.n), F))]
+
+    async def timed() -> None:
+        _, margins[0] = await boost.train(e, table, label, params, after_tree=lambda _: None)
+
+    async def facts() -> Facts:
+        auc = evaluate(y, sigmoid(await opened(e, margins[0])))["auc"]
+        if size.n > PLAIN_ROWS:
+            return {"auc": auc}
+        _, plain = plaintext.train(Cuts.fit(x.astype(np.float64), size.bins).apply(x.astype(np.float64)), y, params)
+        return {"auc": auc, "auc_plaintext": evaluate(y, sigmoid(plain))["auc"]}
+
+    return Operation(timed, facts, size.trees)
+
+
+BUILDS: Final[dict[str, Build]] = {"gbdt": gbdt}
