@@ -34,8 +34,8 @@ _FINER: Final = 4
 """Bits below the last of a quotient that its product with u is still right in."""
 ROOM_BITS: Final = 14
 """Gains of nodes of more rows than 2^14 are in larger units."""
-WORST: Final = -(1 << 58)
-"""The score of a candidate that must not be taken."""
+SET_BACK: Final = 1 << 50
+"""What a candidate that must not be taken is behind all others: so that a node without a candidate still opens its best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,7 @@ async def best_splits(e: Engine, left: Share, total: Share, params: Params, rows
     u, spread = alpha - both[: t.size], t - both[t.size :]
     ratio = await divide_positive(e, u.times(1 << _FINER), spread, FRACTION - 1)
     score = await product(e, u, ratio, e.frac_bits + _FINER)
-    worst = e.public(np.full((nodes, count), WORST % (1 << 64), dtype=np.uint64))
-    line = (await mux(e, allowed, score.reshape(nodes, count), worst)).moveaxis(1, 0)
+    line = (await mux(e, allowed, score, e.add_public(score, -SET_BACK))).reshape(nodes, count).moveaxis(1, 0)
     place = np.ascontiguousarray(np.broadcast_to(np.arange(count, dtype=np.uint64)[:, None], (count, nodes)))
     payloads = e.public(place), a.moveaxis(1, 0), left[:, 1].moveaxis(1, 0)
     best, place_, left_gradient, left_hessian = await sort(e, line, *payloads, largest_first=True, first=1)

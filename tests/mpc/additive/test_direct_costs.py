@@ -21,6 +21,7 @@ COSTS = {
     "msb": 16 * N // 2 * 4 + 16 * N // 2 * CODE_TREES // 8 + 8 * 41 * WORDS,
     "b2a": 8 * WORDS,
     "mux": 8 * N + N * TREES // 8,
+    "private_mask": N * TREES // 8,  # by the owner, the first party; 8 an element by the other
 }
 AHEAD = {
     # the first party's and the other's, the first time; Beaver triples come in whole ciphertexts, and with keys
@@ -41,6 +42,8 @@ async def perform(e: Direct, operation: str) -> None:
             await e.b2a(bits_of_zero(N))
         case "mux":
             await e.mux(bits_of_zero(N), x, x)
+        case "private_mask":
+            await e.private_mask((0,), np.zeros((1, N // 2), dtype=np.uint8), x.reshape(1, 2, N // 2))
 
 
 async def test_bytes_sent() -> None:
@@ -55,7 +58,8 @@ async def test_bytes_sent() -> None:
 
     results = await additive_direct(2)(protocol)
     for rank, found in enumerate(results):
-        assert {operation: sent[Kind.ONLINE] for operation, sent in found.items()} == COSTS
+        expected = COSTS if rank == 0 else COSTS | {"private_mask": 8 * N}
+        assert {operation: sent[Kind.ONLINE] for operation, sent in found.items()} == expected
         for operation, ahead in AHEAD.items():
             assert found[operation][Kind.PREPROCESSING] == ahead[rank]
         assert found["truncate"][Kind.PREPROCESSING] == found["mux"][Kind.PREPROCESSING] == 0

@@ -20,7 +20,7 @@ from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.memory import network
 from hansa.protocols.mpc.ot import OtReceiver
 
-OPERATIONS = ["mul", "truncate", "less", "sigmoid", "matrix", "mux"]
+OPERATIONS = ["mul", "truncate", "less", "sigmoid", "matrix", "bits", "mux"]
 
 
 @pytest.fixture
@@ -68,6 +68,9 @@ async def views(operation: str, values: np.ndarray, n: int) -> list[bytes]:
                 table = encode(values, 18).reshape(-1, 8)
                 matrix = await e.private_matrix(0, table if e.rank == 0 else None, table.shape)
                 await e.private_linear_t([matrix], [x[: len(table)]], slice(0, len(table)))
+            case "bits":
+                bits = (values > np.median(values)).astype(np.uint8)[None]
+                await e.private_mask((n - 1,), bits, x.reshape(1, 1, -1))
 
     await additive_direct(n)(protocol, links=ends)
     return [b"".join(messages) for messages in heard]
