@@ -6,8 +6,8 @@ hold a·d + b·c mod T. Both cross terms of a Beaver triple come from one answer
 and so does an inner product of several terms, added up under encryption.
 
 The owner decrypts a·d + b·c + R mod T with R uniform mod T, so its summand shows nothing. Both summands are taken to
-2^64 as integers in [0, T), which is wrong where that sum passes T: for all elements of a job together with probability 2^-40,
-since T is 2^40 times their number wider than the products.
+2^64 as integers in [0, T), which is wrong where that sum passes T: for all elements of a job of one width and number of terms
+together with probability 2^-40, since T is 2^40 times their number wider than the sums.
 """
 
 from __future__ import annotations
