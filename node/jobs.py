@@ -255,7 +255,8 @@ class Jobs:
         self._prune()
         job = self._jobs[contract.job_id] = Job(self.context, record)
         job.save()
-        job.publish("state", text=f"proposed by {record.name_of(proposer)}")
+        others = [member.name for member in record.contract.members if member.identity != proposer]
+        job.publish("state", text=f"proposed by {record.name_of(proposer)}; needs the consent of {', '.join(others)}")
         if proposer == self.context.me:
             self._audit_contract(record)
         return job
