@@ -6,9 +6,11 @@ Rounds and bytes are those of the party that waits, or sends, most; the formulas
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hansa.algorithms.cost_direct import BYTES_PER_SECOND, direct
+from hansa.algorithms.cost_trees import trees
 
 POINT_SECONDS = 110e-6
 """One exponentiation with its check, on one core."""
@@ -81,21 +83,24 @@ class _Training:
 
 def estimate(
     *,
+    algorithm: str = "lr",
     engine: str,
     dealer: bool,
     rows: int,
     columns: list[int],
-    epochs: int,
-    batch_size: int,
+    params: Mapping[str, int | float],
     test_fraction: float,
     latency_s: float,
     bytes_per_s: float,
 ) -> Estimate:
-    """Of training LR on at most ``rows`` common rows, with each party's number of columns, the label's owner first.
+    """Of training on at most ``rows`` common rows, with each party's number of columns, the label's owner first.
 
     Rounds, for N parties: 4 to begin, 3N - 1 to align, N for the weights (fewer if all learn all), and the engine's to
-    prepare, for each batch and to evaluate.
+    prepare, for each batch (of trees: each tree) and to evaluate.
     """
+    if algorithm == "gbdt":
+        return _of_trees(engine, dealer, rows, columns, params, test_fraction, latency_s, bytes_per_s)
+    epochs, batch_size = int(params["epochs"]), int(params["batch_size"])
     widths = [columns[0] + 1, *columns[1:]]
     job = _Training(rows, rows - math.ceil(test_fraction * rows), widths, epochs, batch_size)
     n, width = job.n_parties, sum(widths)
@@ -114,6 +119,27 @@ def estimate(
     seconds = work + rounds * (latency_s + ROUND_SECONDS) + (sent + dealt) / bytes_per_s
     memory = WORKER_MB + (held + 8 * rows * width * 3 + 200 * rows * n) // 1_000_000
     return Estimate(rounds, sent, dealt, memory, seconds)
+
+
+def _of_trees(
+    engine: str,
+    dealer: bool,
+    rows: int,
+    columns: list[int],
+    params: Mapping[str, int | float],
+    test_fraction: float,
+    latency_s: float,
+    bytes_per_s: float,
+) -> Estimate:
+    n, test = len(columns), math.ceil(test_fraction * rows)
+    kind = "replicated" if engine == "replicated" else "dealer" if dealer else "direct"
+    made = trees(kind, columns, rows - test, test, params)
+    rounds = made.rounds + 4 + 3 * n
+    sent = made.sent + 32 * rows * 3 * (n - 1)
+    work = rows * (2 * n - 1) * POINT_SECONDS + made.work
+    seconds = work + rounds * (latency_s + ROUND_SECONDS) + (sent + made.ahead) / bytes_per_s
+    memory = WORKER_MB + (DIRECT_MB if kind == "direct" else DEALT_MB) + (made.held + 200 * rows * n) // 1_000_000
+    return Estimate(rounds, sent, made.ahead, memory, seconds)
 
 
 def _replicated(job: _Training) -> tuple[int, int]:

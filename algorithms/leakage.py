@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hansa.algorithms.errors import DataError
-from hansa.config.vocabulary import MAKING
+from hansa.config.vocabulary import ALGORITHMS, MAKING
 
 Entry = tuple[str, tuple[int, ...], str]
 
@@ -20,6 +20,9 @@ TEST_SCORES = "test scores"
 WEIGHTS = "weights"
 COEFFICIENTS = "coefficients"
 INTERCEPT = "intercept"
+SPLIT_OWNERS = "split owners"
+LEAVES = "leaves"
+RELEASED_SPLITS = "released splits"
 
 
 class Outputs(Protocol):
@@ -46,6 +49,11 @@ def weights_of(rank: int) -> str:
     return f"weights of party {rank}"
 
 
+def splits_of(rank: int) -> str:
+    """The name under which a party learns which of its own columns a node splits, and where."""
+    return f"splits of party {rank}"
+
+
 def receivers(choice: str, n_parties: int, label_rank: int) -> tuple[int, ...]:
     """The ranks that ``all``, ``label-owner`` or ``none`` means."""
     if choice == "none":
@@ -57,11 +65,22 @@ def openings(kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], 
     """All that a job of this kind opens. ``names`` are the parties' in rank order."""
     if kind == MAKING:
         return ()
-    if algorithm != "lr":
-        raise DataError(f"no leakage statement for '{algorithm}'", remedy="use algorithm lr", field="algorithm")
+    if algorithm not in ALGORITHMS:
+        raise DataError(
+            f"no leakage statement for '{algorithm}'", remedy=f"use {' or '.join(ALGORITHMS)}", field="algorithm"
+        )
     everyone = tuple(range(len(names)))
     owner = names[label_rank]
     scored = receivers(outputs.scores, len(names), label_rank)
+    if kind == "release" and algorithm == "gbdt":
+        return (
+            (LEAVES, everyone, "all learn the weight of every leaf"),
+            (
+                RELEASED_SPLITS,
+                everyone,
+                "all learn the column and the threshold of every split, of every party's columns",
+            ),
+        )
     if kind == "release":
         return (
             *(
@@ -86,7 +105,9 @@ def openings(kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], 
             )
         return aligned, (SCORES, scored, f"{_who(scored, names)} the score of every common row")
     entries: list[Entry] = [aligned]
-    if outputs.weights == "all":
+    if algorithm == "gbdt":
+        entries += _of_trees(outputs, names)
+    elif outputs.weights == "all":
         entries.append((WEIGHTS, everyone, "all learn the weights of all columns (standardised) and the intercept"))
     else:
         for rank, name in enumerate(names):
@@ -99,6 +120,26 @@ def openings(kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], 
         told = everyone if outputs.metrics == "all" else (label_rank,)
         entries.append((METRICS, told, f"{_who(told, names)} AUC, KS, accuracy and log-loss of the test, from {owner}"))
     return tuple(entries)
+
+
+def _of_trees(outputs: Outputs, names: Sequence[str]) -> list[Entry]:
+    if outputs.weights == "all":
+        raise DataError(
+            'boosted trees have no weights to open (outputs.weights = "all")',
+            remedy="leave it out, and release the model once it is trained",
+            field="outputs.weights",
+        )
+    owners: Entry = (
+        SPLIT_OWNERS,
+        tuple(range(len(names))),
+        "all learn, of every split of every tree, whose column it is; not how many rows are on either side, nor any sum "
+        "or leaf weight",
+    )
+    splits = [
+        (splits_of(rank), (rank,), f"{name} learns which of its own columns a split is on, and where")
+        for rank, name in enumerate(names)
+    ]
+    return [owners, *splits]
 
 
 def _of_coefficients(outputs: Outputs) -> str:

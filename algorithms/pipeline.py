@@ -9,48 +9,38 @@ No socket, no file: tables, progress and checkpoints come in as objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms import leakage, lr
+from hansa.algorithms import leakage, lr_job
 from hansa.algorithms.errors import DataError
+from hansa.algorithms.gbdt import job as gbdt_job
+from hansa.algorithms.gbdt.model import ReleasedTrees, TreeModel
+from hansa.algorithms.learner import Learner, Progress, Step
 from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.model import PartyModel, ReleasedModel
 from hansa.algorithms.party_table import PartyTable
-from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.split import split_order
-from hansa.algorithms.step_size import refuse_diverged
 from hansa.algorithms.terms import Terms
 from hansa.config.vocabulary import FRAC_BITS
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.fixed_point import decode, encode
+from hansa.protocols.mpc.fixed_point import decode
 from hansa.protocols.mpc.shares import Share
 from hansa.protocols.psi import ddh
 from hansa.protocols.wire import canonical
 
+AnyModel = PartyModel | TreeModel
+LEARNERS: Final[dict[str, Callable[[Engine, Terms], Learner]]] = {"lr": lr_job.LrLearner, "gbdt": gbdt_job.TreeLearner}
 METRICS = ("auc", "ks", "accuracy", "log_loss")
 METRIC_DIGITS = 4
 _MAX_CHECKPOINT = 1 << 31
 _MAX_METRICS = 4096
-
-
-class Progress(Protocol):
-    """Who is told how far the job is."""
-
-    def step(self, name: str, total: int = 0) -> None:
-        """A step of ``total`` units begins (0: not known)."""
-        ...
-
-    def advance(self, done: int) -> None:
-        """``done`` units of it are done."""
-        ...
 
 
 class Checkpoints(Protocol):
@@ -79,7 +69,7 @@ class TrainOutcome:
 
     rows: int
     test_rows: int
-    model: PartyModel
+    model: AnyModel
     weights: NDArray[np.float64] | None = field(repr=False)
     metrics: dict[str, float] | None
     scores: Scores | None
@@ -90,10 +80,10 @@ async def train(
 ) -> TrainOutcome:
     """Align, train and evaluate. Raises ``DataError`` where the aligned rows cannot be trained on, or are others than
     those of the checkpoint to resume from."""
-    saved = checkpoints.load()
+    saved, step = checkpoints.load(), Step(e, progress)
     await _agree(e, "train", terms, -1 if saved is None else saved[0])
     if saved is None:
-        aligned, start = await _align(e, terms, table, progress), None
+        aligned, start = await _align(e, terms, table, step), None
         seen = _fingerprint(table, aligned)
         checkpoints.save(0, _pack(aligned, seen, b""))
     else:
@@ -104,120 +94,60 @@ async def train(
                 remedy="restore the file and resume, or submit the job anew",
                 party=terms.names[e.session.rank],
             )
-        start = (saved[0], e.share_from_state(state)) if saved[0] else None
+        start = (saved[0], state) if saved[0] else None
     order, train_rows = split_order(terms.seed, len(aligned), terms.test_fraction)
     rows = aligned[order]
-    with _step(e, progress, "prepare"):
+    learner = LEARNERS[terms.algorithm](e, terms)
+    with step("prepare"):
         if train_rows < 2:
             raise _too_few(len(aligned))
         label = _checked_label(terms, table, rows, train_rows)
-        standardisation = Standardisation.fit(table.features[rows[:train_rows]])
-        blocks = await lr.prepare_blocks(e, terms, standardisation.apply(table.features[rows]), len(rows))
-        values = None if label is None else encode(label[:train_rows], FRAC_BITS)
-        shared_label = await e.input(terms.label_rank, values, (train_rows,))
-    with _step(e, progress, "train", train_rows * int(terms.params["epochs"])):
-        w = await lr.train(
-            e,
-            terms,
-            blocks,
-            shared_label,
-            start=start,
-            after_epoch=lambda epoch, now: checkpoints.save(epoch, _pack(aligned, seen, e.share_state(now))),
-            after_batch=progress.advance,
-        )
+        units = await learner.prepare(table.features[rows], label, train_rows)
+    with step("train", units):
+        await learner.train(start, lambda done, state: checkpoints.save(done, _pack(aligned, seen, state)), step)
     metrics, scores = None, None
-    with _step(e, progress, "evaluate"):
+    with step("evaluate"):
         if train_rows < len(rows) and terms.scores != "none":
-            opened = await _open_scores(e, terms, blocks, w, slice(train_rows, len(rows)), leakage.TEST_SCORES)
+            opened = await _open_scores(e, terms, await learner.test_scores(), leakage.TEST_SCORES)
             own = None if label is None or opened is None else evaluate(label[train_rows:], opened)
             metrics = await _tell_metrics(e, terms, own)
             scores = None if opened is None else Scores(rows[train_rows:], opened)
-    with _step(e, progress, "outputs"):
-        weights = await _open_weights(e, terms, blocks, w)
-    opened_by_name = _by_name(e.session.rank, terms, blocks, table.columns, weights)
-    refuse_diverged(opened_by_name)
-    model = PartyModel(e.name, table.columns, e.share_state(w), standardisation, opened_by_name)
-    return TrainOutcome(len(rows), len(rows) - train_rows, model, weights, metrics, scores)
+    with step("outputs"):
+        model = await learner.outputs(table.columns)
+    return TrainOutcome(len(rows), len(rows) - train_rows, model, learner.weights, metrics, scores)
 
 
 async def predict(
-    e: Engine, terms: Terms, model: PartyModel, table: PartyTable, progress: Progress
+    e: Engine, terms: Terms, model: AnyModel, table: PartyTable, progress: Progress
 ) -> tuple[int, Scores | None]:
     """Score the rows common to all parties: how many, and the scores at those they are opened to, None at the others."""
+    step = Step(e, progress)
     await _agree(e, "predict", terms)
-    rows = await _align(e, terms, table, progress)
-    with _step(e, progress, "prepare"):
-        standardised = model.standardisation.apply(table.features[rows])
-        blocks = await lr.prepare_blocks(e, terms, standardised, len(rows))
-        w = e.share_from_state(model.weights)
-    with _step(e, progress, "score"):
-        opened = await _open_scores(e, terms, blocks, w, slice(0, len(rows)), leakage.SCORES)
+    rows = await _align(e, terms, table, step)
+    with step("score"):
+        if isinstance(model, TreeModel):
+            shared = await gbdt_job.scores(e, model, table.features[rows])
+        else:
+            shared = await lr_job.scores(e, terms, model, table.features[rows])
+        opened = await _open_scores(e, terms, shared, leakage.SCORES)
     return len(rows), None if opened is None else Scores(rows, opened)
 
 
-async def release(e: Engine, terms: Terms, model: PartyModel, progress: Progress) -> ReleasedModel:
-    """Open the model to all: each owner turns the weights of its own columns into their own units and publishes them.
-
-    What the means add to the intercept is shared, and only the sum opened; leakage.py says what can be told from it.
-    """
+async def release(e: Engine, terms: Terms, model: AnyModel, progress: Progress) -> ReleasedModel | ReleasedTrees:
+    """Open the model to all; see ``lr_job.release`` and ``gbdt.job.release``."""
     await _agree(e, "release", terms)
-    s = e.session
-    where = lr.places(terms)
-    w = e.share_from_state(model.weights)
-    with _step(e, progress, "open"):
-        own = None
-        for rank, place in enumerate(where):
-            columns = slice(place.start, place.start + terms.columns[rank])
-            got = await e.open_to(rank, w[columns], what=leakage.weights_of(rank))
-            own = decode(got[0], FRAC_BITS) if got is not None else own
-        weights = np.zeros(0) if own is None else own
-    with _step(e, progress, "release"):
-        coefficients = weights / model.standardisation.std
-        everyone = tuple(range(s.n_parties))
-        s.declare_opening(leakage.COEFFICIENTS, everyone, sum(terms.columns))
-        for peer in s.peers:
-            await s.send(peer, coefficients)
-        all_of_them = [
-            coefficients if rank == s.rank else await _hear_coefficients(e, terms, rank) for rank in range(s.n_parties)
-        ]
-        end = where[terms.label_rank].stop
-        total = w[slice(end - 1, end)]
-        for rank in range(s.n_parties):
-            mine = encode(np.array([-float(coefficients @ model.standardisation.mean)]), FRAC_BITS)
-            total += await e.input(rank, mine if rank == s.rank else None, (1,))
-        intercept = (await e.open(total, what=leakage.INTERCEPT))[0]
-    return ReleasedModel(
-        tuple(zip(terms.names, terms.column_names, strict=True)),
-        np.concatenate(all_of_them),
-        float(decode(intercept, FRAC_BITS)[0]),
-    )
+    step = Step(e, progress)
+    if isinstance(model, TreeModel):
+        return await gbdt_job.release(e, terms, model, step)
+    return await lr_job.release(e, terms, model, step)
 
 
-async def _hear_coefficients(e: Engine, terms: Terms, rank: int) -> NDArray[np.float64]:
-    told: NDArray[np.float64] = await e.session.recv(rank, np.float64, terms.columns[rank])
-    if not np.all(np.isfinite(told)):
-        raise PeerMisbehaved(
-            f"{terms.names[rank]} sent coefficients that are no numbers",
-            remedy="check that all parties run the same version of hansa",
-            peer=rank,
-            step="release",
-        )
-    return told
-
-
-@contextmanager
-def _step(e: Engine, progress: Progress, name: str, total: int = 0) -> Iterator[None]:
-    progress.step(name, total)
-    with e.session.step(name):
-        yield
-
-
-async def _align(e: Engine, terms: Terms, table: PartyTable, progress: Progress) -> NDArray[np.int64]:
+async def _align(e: Engine, terms: Terms, table: PartyTable, step: Step) -> NDArray[np.int64]:
     s = e.session
     everyone = tuple(range(s.n_parties))
-    with _step(e, progress, "align", ddh.work(table.rows, s.n_parties)):
+    with step("align", ddh.work(table.rows, s.n_parties)):
         s.check_opening(leakage.ALIGNMENT, everyone)
-        rows = await ddh.intersect(s, table.keys, seed=terms.seed, max_rows=terms.max_rows, progress=progress.advance)
+        rows = await ddh.intersect(s, table.keys, seed=terms.seed, max_rows=terms.max_rows, progress=step.advance)
         s.declare_opening(leakage.ALIGNMENT, everyone, len(rows))
         if not len(rows):
             raise DataError(
@@ -244,10 +174,7 @@ def _checked_label(
     return label
 
 
-async def _open_scores(
-    e: Engine, terms: Terms, blocks: lr.Blocks, w: Share, rows: slice, what: str
-) -> NDArray[np.float64] | None:
-    shared = await lr.scores(e, blocks, w, rows)
+async def _open_scores(e: Engine, terms: Terms, shared: Share, what: str) -> NDArray[np.float64] | None:
     to = leakage.receivers(terms.scores, terms.n_parties, terms.label_rank)
     if len(to) == terms.n_parties:
         opened = await e.open(shared, what=what)
@@ -285,28 +212,6 @@ async def _tell_metrics(e: Engine, terms: Terms, own: dict[str, float] | None) -
             step="evaluate",
         )
     return told
-
-
-async def _open_weights(e: Engine, terms: Terms, blocks: lr.Blocks, w: Share) -> NDArray[np.float64] | None:
-    if terms.weights == "all":
-        return decode((await e.open(w, what=leakage.WEIGHTS))[0], FRAC_BITS)
-    mine = None
-    for rank, place in enumerate(blocks.places):
-        got = await e.open_to(rank, w[place], what=leakage.weights_of(rank))
-        mine = decode(got[0], FRAC_BITS) if got is not None else mine
-    return mine
-
-
-def _by_name(
-    rank: int, terms: Terms, blocks: lr.Blocks, columns: tuple[str, ...], weights: NDArray[np.float64] | None
-) -> dict[str, float]:
-    if weights is None:
-        return {}
-    own = weights[blocks.places[rank]] if terms.weights == "all" else weights
-    named = dict(zip(columns, own[: len(columns)].tolist(), strict=True))
-    if rank == terms.label_rank:
-        named["intercept"] = float(own[-1])
-    return named
 
 
 async def _agree(e: Engine, kind: str, terms: Terms, *more: int) -> None:

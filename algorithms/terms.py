@@ -23,6 +23,7 @@ class Terms:
     weights: str
     metrics: str
     max_rows: int
+    algorithm: str = "lr"
 
     @property
     def n_parties(self) -> int:

@@ -27,6 +27,16 @@ PARAMS: dict[str, dict[str, tuple[type, float, float, float]]] = {
         "learning_rate": (float, 1e-6, 100.0, 0.5),
         "l2": (float, 0.0, 100.0, 0.0),
     },
+    "gbdt": {
+        "n_estimators": (int, 1, 1000, 20),
+        "max_depth": (int, 1, 10, 3),
+        "learning_rate": (float, 1e-3, 1.0, 0.3),
+        "reg_lambda": (float, 1e-3, 1000.0, 1.0),
+        "gamma": (float, 0.0, 1000.0, 0.0),
+        "min_child_weight": (float, 0.0, 1000.0, 1.0),
+        "max_bin": (int, 2, 255, 16),
+        "base_score": (float, 0.01, 0.99, 0.5),
+    },
     MAKING: dict.fromkeys(("triples", "bit_triples", "bit_pairs", "dabits"), (int, 0, 10_000_000_000, 0)),
 }
 """Each algorithm's parameters: type, least, most, default. What is made ahead has how many of each ware."""

@@ -105,7 +105,8 @@ class ModelMethods:
                 {"name": column, "coefficient": weights.get(column)} for column in (mine.columns if mine else ())
             ],
             "intercept": weights.get("intercept"),
-            "intercept_holder": label.name,
+            "intercept_holder": label.name if contract.algorithm == "lr" else None,
+            "splits": (record.result or {}).get("splits", {}),
             "coefficients_are": "of standardised columns",
             "label": {"party": label.name, "column": label.label},
             "scores_to": _scores_to(record),

@@ -57,15 +57,14 @@ class Proposals:
     def _plan(self, contract: Contract) -> Json:
         rows, known = self._rows(contract)
         latency = self._latency(contract)
-        params = contract.params
         owner_first = sorted(contract.parties, key=lambda party: party.label is None)
         estimate = cost.estimate(
+            algorithm=contract.algorithm,
             engine=contract.engine,
             dealer=contract.dealer is not None,
             rows=rows,
             columns=[len(party.columns) for party in owner_first],
-            epochs=int(params["epochs"]),
-            batch_size=int(params["batch_size"]),
+            params=contract.params,
             test_fraction=contract.test_fraction,
             latency_s=ASSUMED_LATENCY_S if latency is None else latency,
             bytes_per_s=ASSUMED_BYTES_PER_S,

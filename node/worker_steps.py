@@ -1,9 +1,10 @@
 """What a worker does between its links and its result: the contract's pipeline, and the files it leaves.
 
-The result, told to the daemon as JSON-like data: rows, test_rows, metrics (or None), weights (own columns opened to this
-party, by name), released (or None), scores (a file's path or ""), rounds, bytes_sent, preprocessing (of these: rounds,
-bytes_sent and seconds for correlations), seconds, steps, drawn and stored (elements of correlations used, and taken from the
-store, by ware), made (ahead, by ware). A dealer's has costs only.
+The result, told to the daemon as JSON-like data: rows, test_rows, metrics (or None), weights (own columns opened to
+this party, by name), splits (of trees: how many are on each own column), released (or None), scores (a file's path or
+""), rounds, bytes_sent, preprocessing (of these: rounds, bytes_sent and seconds for correlations), seconds, steps,
+drawn and stored (elements of correlations used, and taken from the store, by ware), made (ahead, by ware). A dealer's
+has costs only.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from hansa.algorithms import curves, pipeline
+from hansa.algorithms.gbdt.model import TreeModel
 from hansa.algorithms.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
-from hansa.algorithms.pipeline import Scores
+from hansa.algorithms.pipeline import AnyModel, Scores
 from hansa.algorithms.terms import Terms
 from hansa.config.vocabulary import MAKING
 from hansa.node.progress import Reporter
@@ -48,6 +50,7 @@ def terms_of(contract: Contract) -> Terms:
         weights=contract.outputs.weights,
         metrics=contract.outputs.metrics,
         max_rows=contract.limits.max_rows,
+        algorithm=contract.algorithm,
     )
 
 
@@ -123,16 +126,16 @@ async def _train(
         rows=outcome.rows,
         test_rows=outcome.test_rows,
         metrics=outcome.metrics,
-        weights=dict(outcome.model.opened),
+        opened=(contract.algorithm, dict(outcome.model.opened)),
         scores=_write_scores(start, contract.name, table, outcome.scores),
     )
     result["scores_rows"] = 0 if outcome.scores is None else len(outcome.scores.rows)
     return result, sealed
 
 
-def _model(start: Start, contract: Contract) -> PartyModel:
+def _model(start: Start, contract: Contract) -> AnyModel:
     state = unseal(start.sealing_key, start.model, model_name(contract.model or b""))
-    return PartyModel.from_state(state)
+    return TreeModel.from_state(state) if contract.algorithm == "gbdt" else PartyModel.from_state(state)
 
 
 def _facts(
@@ -140,7 +143,7 @@ def _facts(
     rows: int = 0,
     test_rows: int = 0,
     metrics: dict[str, float] | None = None,
-    weights: dict[str, float] | None = None,
+    opened: tuple[str, dict[str, float]] = ("", {}),
     released: dict[str, Any] | None = None,
     scores: str = "",
     made: dict[str, int] | None = None,
@@ -149,7 +152,8 @@ def _facts(
         "rows": rows,
         "test_rows": test_rows,
         "metrics": metrics,
-        "weights": weights or {},
+        "weights": opened[1] if opened[0] == "lr" else {},
+        "splits": opened[1] if opened[0] == "gbdt" else {},
         "released": released,
         "scores": scores,
         "made": made or {},

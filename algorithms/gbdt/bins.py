@@ -32,6 +32,11 @@ class Cuts:
             out[:, j] = np.searchsorted(cuts, values[:, j].astype(np.float32), side="right")
         return out
 
+    def threshold(self, column: int, cut: int) -> float:
+        """What values up to this bin are below; the greatest float32 where no value is above."""
+        cuts = self.columns[column]
+        return float(cuts[cut]) if cut < cuts.size else float(np.finfo(np.float32).max)
+
 
 def _cuts(column: Matrix, n_bins: int) -> NDArray[np.float32]:
     """Cuts between distinct values; every bin holds a row."""

@@ -21,36 +21,42 @@ def gradient_bits(frac_bits: int, rows: int, senders: int) -> int:
     return min(frac_bits + 1, most_bits(rows, senders))
 
 
+AfterTree = Callable[[Sequence[Tree], Share], None]
+Start = tuple[Sequence[Tree], Share | None]
+
+
 async def train(
-    e: Engine, table: Table, label: Share, params: Params, *, after_tree: Callable[[int], None]
+    e: Engine, table: Table, label: Share, params: Params, *, after_tree: AfterTree, start: Start = ((), None)
 ) -> tuple[list[Tree], Share]:
     """All trees, and the margins of the rows, both shared. ``label`` (rows,) of 0 and 1 at ``frac_bits``.
+
+    ``after_tree`` is given the trees so far and the margins; ``start`` are these again, to go on from.
 
     Per tree: a sigmoid and a square; per level histograms, gains and the best of them, and the rows' way down; leaves.
     """
     rows = table.rows
     bits = gradient_bits(e.frac_bits, rows, e.session.n_parties - 1)
-    margins = _start(e, rows, params)
-    trees = []
-    for number in range(params.n_estimators):
+    trees = list(start[0])
+    margins = _start(e, rows, params.base_score) if start[1] is None else start[1]
+    for _ in range(len(trees), params.n_estimators):
         gradients = await _gradients(e, margins, label, bits)
         tree, members = await grow(e, table, gradients, bits, params)
-        margins += await _values(e, tree, members)
+        margins = margins + await _values(e, tree, members)
         trees.append(tree)
-        after_tree(number + 1)
+        after_tree(trees, margins)
     return trees, margins
 
 
-async def predict(e: Engine, trees: Sequence[Tree], own: Bins, params: Params) -> Share:
+async def predict(e: Engine, trees: Sequence[Tree], own: Bins, base_score: float) -> Share:
     """The margins of rows, of which every party gives its own bins (rows, columns): (rows,), shared."""
-    margins = _start(e, len(own), params)
+    margins = _start(e, len(own), base_score)
     for tree in trees:
-        margins += await _values(e, tree, await descend(e, tree, own))
+        margins = margins + await _values(e, tree, await descend(e, tree, own))
     return margins
 
 
-def _start(e: Engine, rows: int, params: Params) -> Share:
-    base = math.log(params.base_score / (1 - params.base_score))
+def _start(e: Engine, rows: int, base_score: float) -> Share:
+    base = math.log(base_score / (1 - base_score))
     return e.public(np.full(rows, int(encode(base, e.frac_bits)), dtype=np.uint64))
 
 

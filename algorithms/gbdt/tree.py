@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms import leakage
 from hansa.algorithms.gbdt.gain import Best, best_splits, candidates, ratios, totals
 from hansa.algorithms.gbdt.params import Params
 from hansa.protocols.mpc.engine import Engine
@@ -20,7 +21,6 @@ from hansa.protocols.mpc.operators.bits import mux, or_bits
 from hansa.protocols.mpc.shares import BitShare, Share, concatenate
 
 Bins = NDArray[np.uint8]
-OWNERS, SPLITS = "split owners", "splits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +135,14 @@ async def _split(e: Engine, table: Table, histograms: list[Share], params: Param
     owner = e.public(np.full(nodes, len(ends) - 1, dtype=np.uint64))
     for before in at_least:  # a place before a party's end is not of those after it
         owner -= await e.b2a(await e.msb(before))
-    (opened,) = await e.open(owner, what=OWNERS)
+    (opened,) = await e.open(owner, what=leakage.SPLIT_OWNERS)
     first = len(grown.owners)
     grown.owners += opened.astype(np.int64).tolist()
     for rank in sorted(set(grown.owners[first:])):
         mine = np.array([node for node in range(nodes) if grown.owners[first + node] == rank], dtype=np.int64)
         start = int(ends[rank]) - table.widths[rank]
         places = e.add_public(best.place[mine], -start)
-        found = await e.open_to(rank, places, what=SPLITS)
+        found = await e.open_to(rank, places, what=leakage.splits_of(rank))
         if found is not None:
             for node, place in zip(mine.tolist(), found[0].tolist(), strict=True):
                 grown.splits[first + node] = divmod(place, table.n_bins - 1)

@@ -38,7 +38,7 @@ async def gbdt(e: Engine, size: Size) -> Operation:
     margins = [e.public(encode(np.zeros(size.n), F))]
 
     async def timed() -> None:
-        _, margins[0] = await boost.train(e, table, label, params, after_tree=lambda _: None)
+        _, margins[0] = await boost.train(e, table, label, params, after_tree=lambda *_: None)
 
     async def facts() -> Facts:
         auc = evaluate(y, sigmoid(await opened(e, margins[0])))["auc"]

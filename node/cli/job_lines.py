@@ -151,6 +151,8 @@ def result_lines(job: dict[str, Any]) -> list[str]:
         lines += ["", *metric_lines(metrics)]
     if result.get("weights"):
         lines += ["", *weight_lines(result["weights"])]
+    if result.get("splits"):
+        lines += ["", *split_lines(result["splits"])]
     return lines
 
 
@@ -158,6 +160,12 @@ def metric_lines(metrics: dict[str, Any]) -> list[str]:
     """The metrics on the held-out rows."""
     rows = [(METRICS.get(name, name), _metric(value)) for name, value in metrics.items()]
     return table(("on held-out rows", "value"), rows, right=["value"])
+
+
+def split_lines(splits: dict[str, float]) -> list[str]:
+    """Own columns by how often trees split on them, the most first."""
+    rows = [(name, f"{count:.0f}") for name, count in sorted(splits.items(), key=lambda pair: -pair[1])]
+    return table(("own column", "splits"), rows, right=["splits"])
 
 
 def weight_lines(weights: dict[str, float]) -> list[str]:

@@ -92,5 +92,21 @@ def test_predictions_and_releases():
     assert "all can tell the sum of coefficient times mean over the columns of the other party" in two["intercept"]
     with pytest.raises(DataError, match="opens scores to nobody"):
         leakage.openings("predict", "lr", outputs("none"), NAMES, 0)
-    with pytest.raises(DataError, match="no leakage statement for 'gbdt'"):
-        leakage.openings("train", "gbdt", outputs(), NAMES, 0)
+    with pytest.raises(DataError, match="no leakage statement for 'svm'"):
+        leakage.openings("train", "svm", outputs(), NAMES, 0)
+
+
+def test_trees():
+    everyone = (0, 1, 2)
+    stated = [(what, to) for what, to, _ in leakage.openings("train", "gbdt", outputs(), NAMES, 0)]
+    assert stated == [
+        ("alignment", everyone),
+        ("split owners", everyone),
+        *((f"splits of party {rank}", (rank,)) for rank in everyone),
+        ("test scores", (0,)),
+        ("metrics", everyone),
+    ]
+    released = [(what, to) for what, to, _ in leakage.openings("release", "gbdt", outputs(), NAMES, 0)]
+    assert released == [("leaves", everyone), ("released splits", everyone)]
+    with pytest.raises(DataError, match="no weights to open"):
+        leakage.openings("train", "gbdt", outputs(weights="all"), NAMES, 0)

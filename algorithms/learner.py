@@ -1,0 +1,84 @@
+"""What the pipeline asks of an algorithm: prepare, train with checkpoints, score, and leave a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.protocols.mpc.engine import Engine
+from hansa.protocols.mpc.shares import Share
+
+Save = Callable[[int, bytes], None]
+"""Keep the state after so many epochs or trees."""
+
+
+class Progress(Protocol):
+    """Who is told how far the job is."""
+
+    def step(self, name: str, total: int = 0) -> None:
+        """A step of ``total`` units begins (0: not known)."""
+        ...
+
+    def advance(self, done: int) -> None:
+        """``done`` units of it are done."""
+        ...
+
+
+class Step:
+    """Begins steps: ``with step("train", total):`` names what follows to the session and to the progress."""
+
+    def __init__(self, e: Engine, progress: Progress) -> None:
+        self._e, self._progress = e, progress
+
+    @contextmanager
+    def __call__(self, name: str, total: int = 0) -> Iterator[None]:
+        """What is inside is this step, of ``total`` units."""
+        self._progress.step(name, total)
+        with self._e.session.step(name):
+            yield
+
+    def advance(self, done: int) -> None:
+        """``done`` units of it are done."""
+        self._progress.advance(done)
+
+
+class Model(Protocol):
+    """One party's part of a model."""
+
+    @property
+    def opened(self) -> dict[str, float]:
+        """What was opened to this party, by column."""
+        ...
+
+    def to_state(self) -> bytes:
+        """Bytes to be sealed."""
+        ...
+
+
+class Learner(Protocol):
+    """One training of one algorithm, over one engine and one contract's terms."""
+
+    async def prepare(self, features: NDArray[np.float64], label: NDArray[np.float64] | None, train_rows: int) -> int:
+        """From this party's rows (the training ones first) and, at its owner, the label; how many units training has."""
+        ...
+
+    async def train(self, start: tuple[int, bytes] | None, save: Save, step: Step) -> None:
+        """Train, from the state after so many epochs or trees on if there is one."""
+        ...
+
+    async def test_scores(self) -> Share:
+        """Probabilities of the rows held out."""
+        ...
+
+    async def outputs(self, columns: tuple[str, ...]) -> Any:
+        """Open what the contract says, and make this party's part of the model."""
+        ...
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """What ``outputs`` opened to this party as numbers, if anything."""
+        ...
