@@ -50,15 +50,32 @@ class Raw:
         """Nothing to tidy."""
 
 
+class _Openings:
+    """Which openings have a line already: trees open the same again and again, and the audit log has each."""
+
+    def __init__(self) -> None:
+        self._shown: set[tuple[Any, Any]] = set()
+
+    def lasting(self, event: dict[str, Any]) -> str | None:
+        """A line that stays; None for an opening of what the same party has opened before."""
+        if event["kind"] == "opening":
+            opening = event["party"], event.get("what")
+            if opening in self._shown:
+                return None
+            self._shown.add(opening)
+        return lasting(event)
+
+
 class Lines:
     """One line a change: new steps, states and, within a step, each tenth."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[Any, int]] = {}
+        self._openings = _Openings()
 
     def event(self, event: dict[str, Any]) -> None:
         """Print it if something changed."""
-        line = lasting(event) if event["kind"] in _LASTING else self._progress(event)
+        line = self._openings.lasting(event) if event["kind"] in _LASTING else self._progress(event)
         if line:
             say(line)
             sys.stdout.flush()
@@ -86,13 +103,16 @@ class Live:
         self._began: dict[str, tuple[Any, float]] = {}
         self._drawn = 0
         self._at = 0.0
+        self._openings = _Openings()
 
     def event(self, event: dict[str, Any]) -> None:
         """Take it in and redraw, at most ten times a second."""
         if event["kind"] in _LASTING:
-            self._erase()
-            say(lasting(event))
-            self._at = 0.0
+            line = self._openings.lasting(event)
+            if line:
+                self._erase()
+                say(line)
+                self._at = 0.0
         else:
             party = event["party"]
             if self._began.get(party, (None, 0.0))[0] != event.get("step"):

@@ -284,6 +284,18 @@ def test_lines_say_each_tenth_once(capsys, samples):
     assert len(capsys.readouterr().out.splitlines()) == 10
 
 
+def test_what_is_opened_again_has_no_line_of_its_own(capsys, samples):
+    view = job_progress.Lines()
+    for what in ("split owners", "metrics", "split owners"):
+        view.event(samples.event("opening", what=what, text="1 number opened to bank"))
+    view.event(samples.event("opening", party="lab", what="split owners", text="1 number opened to lab"))
+    assert [line.split("  ")[1] for line in capsys.readouterr().out.splitlines()] == [
+        "bank: split owners: 1 number opened to bank",
+        "bank: metrics: 1 number opened to bank",
+        "lab: split owners: 1 number opened to lab",
+    ]
+
+
 def test_a_job_with_a_dealer(hansa, daemon, samples):
     """At the dealer: who it is, what it could do, and what it sent."""
     dealer = {"name": "exchange", "role": "dealer", "dataset": None, "columns": [], "label": None, "consent": "signed"}
