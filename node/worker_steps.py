@@ -211,4 +211,7 @@ def _write_released(start: Start, released: dict[str, Any]) -> dict[str, Any]:
     path = Path(start.released_file)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_whole(path, json.dumps(released, indent=2).encode())
-    return released | {"file": str(path)}
+    told = {
+        name: value for name, value in released.items() if name != "xgboost"
+    }  # trees may be long: they lie in the file
+    return told | {"file": str(path)}

@@ -20,7 +20,9 @@ def test_job_files(name: str) -> None:
     assert len(job.parties) == 3
 
 
-@pytest.mark.parametrize(("name", "dealer"), [("two-banks.toml", None), ("two-banks-trees.toml", None), ("dealer.toml", "exchange")])
+@pytest.mark.parametrize(
+    ("name", "dealer"), [("two-banks.toml", None), ("two-banks-trees.toml", None), ("dealer.toml", "exchange")]
+)
 def test_two_banks(name: str, dealer: str | None) -> None:
     job = jobfile.parse((EXAMPLES / name).read_text(), name)
     assert (job.engine, job.dealer) == ("additive", dealer)
