@@ -88,7 +88,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "psi": Entry(Size(1000), "the alignment of n rows a party", 2000),
     "lr": Entry(Size(12_500, 100, 1024), "an epoch of logistic regression, a fifth of n rows held out", 120, least=20),
     "gbdt": Entry(
-        Size(10_000, 100, bins=16, depth=3, trees=3), "boosted trees, logistic, on n x d bins", 500, least=20
+        Size(10_000, 100, bins=16, depth=3, trees=3), "boosted trees, logistic, on n x d bins", 150, least=20
     ),
 }
 """LR's 12,500 rows leave 10,000 to train on. Memory is an upper estimate, by which a plan is refused."""
