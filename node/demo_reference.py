@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hansa.algorithms.plaintext import train_and_test
+from hansa.algorithms.gbdt import plaintext
+from hansa.algorithms.gbdt.bins import Cuts
+from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.metrics import evaluate
+from hansa.algorithms.plaintext import sigmoid, train_and_test
+from hansa.algorithms.split import split_order
 from hansa.config.jobfile import JobFile
 from hansa.node.data.table import load_table
 from hansa.protocols.psi.ddh import in_common_order
+
+Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,19 @@ def reference(job: JobFile, specs: list[dict[str, Any]], seed: bytes) -> Referen
     if label is None:
         raise ValueError("the first table has no label")
     y = label[[places[0][key] for key in keys]]
-    options: dict[str, Any] = {"seed": seed, "test_fraction": job.split.test, "params": job.params}
-    _, alone = train_and_test(parts[0], y, **options)
-    _, pooled = train_and_test(np.hstack(parts), y, **options)
-    return Reference(alone, pooled, len(keys))
+    train = _trees if job.algorithm == "gbdt" else _regression
+    return Reference(train(parts[0], y, job, seed), train(np.hstack(parts), y, job, seed), len(keys))
+
+
+def _regression(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, float]:
+    _, metrics = train_and_test(features, y, seed=seed, test_fraction=job.split.test, params=job.params)
+    return metrics
+
+
+def _trees(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, float]:
+    order, train = split_order(seed, len(y), job.split.test)
+    params = Params(**job.params)  # type: ignore[arg-type]  # the job file has checked types and bounds
+    bins = Cuts.fit(features[order[:train]], params.max_bin).apply(features[order])
+    trees, _ = plaintext.train(bins[:train], y[order[:train]], params)
+    margins = plaintext.predict(trees, bins[train:], params)
+    return evaluate(y[order[train:]], sigmoid(margins)) if train < len(y) else {}

@@ -37,14 +37,22 @@ class PlainTree:
 
 def train(bins: Bins, label: Vector, params: Params) -> tuple[list[PlainTree], Vector]:
     """Trees and margins of all rows; ``bins`` of all columns, (rows, columns)."""
-    margins = np.full(len(bins), math.log(params.base_score / (1 - params.base_score)))
-    trees = []
+    margins, trees = _start(len(bins), params), []
     for _ in range(params.n_estimators):
         p = sigmoid(margins)
         tree = grow(bins, p - label, p * (1 - p), params)
         margins = margins + tree.leaves[tree.places(bins)]
         trees.append(tree)
     return trees, margins
+
+
+def predict(trees: list[PlainTree], bins: Bins, params: Params) -> Vector:
+    """The margins of rows."""
+    return _start(len(bins), params) + sum(tree.leaves[tree.places(bins)] for tree in trees)
+
+
+def _start(rows: int, params: Params) -> Vector:
+    return np.full(rows, math.log(params.base_score / (1 - params.base_score)))
 
 
 def grow(bins: Bins, gradient: Vector, hessian: Vector, params: Params) -> PlainTree:

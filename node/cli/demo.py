@@ -16,9 +16,9 @@ from hansa.node.cli.units import count, duration, size
 ABOUT = """\
 Starts three real daemons on this machine, each with its own keys, policy and table: a clinic (which knows the
 diagnosis), a laboratory and an imaging centre, who know different patients and different findings. They meet, agree on
-examples/breast-cancer.toml, find their common patients and train a logistic regression under MPC; then everything is
-stopped and removed. With --data, the same on your own folder of two to five CSV files, one an institution. --engine
-replaces the job file's engine."""
+examples/breast-cancer.toml, find their common patients and train a logistic regression and boosted trees under MPC;
+then everything is stopped and removed. With --data, the same on your own folder of two to five CSV files, one an
+institution. --engine replaces the job file's engine."""
 
 
 def register(subparsers: Any) -> None:
@@ -90,52 +90,63 @@ class _Live:
 
 
 def _json(result: Any) -> dict[str, Any]:
-    job, metrics = result.job, result.job["metrics"]
+    contract = result.regression.job["contract"]
+    return {
+        **_facts(result.regression),
+        "trees": _facts(result.trees),
+        "total_seconds": round(result.total_seconds, 2),
+        "learnt": list(result.learnt),
+        "engine": contract["engine"],
+    }
+
+
+def _facts(model: Any) -> dict[str, Any]:
+    metrics, reference, ended = model.job["metrics"], model.reference, model.job["result"]
     return {
         "auc": metrics["auc"],
         "ks": metrics["ks"],
         "accuracy": metrics["accuracy"],
         "log_loss": metrics["log_loss"],
-        "auc_alone": result.reference.alone["auc"],
-        "auc_pooled": result.reference.pooled["auc"],
-        "ks_alone": result.reference.alone["ks"],
-        "ks_pooled": result.reference.pooled["ks"],
-        "rows": result.job["result"]["rows"],
-        "test_rows": result.job["result"]["test_rows"],
-        "train_seconds": result.train_seconds,
-        "job_seconds": {party: cost["seconds"] for party, cost in result.costs.items()},
-        "total_seconds": round(result.total_seconds, 2),
-        "rounds": {party: cost["rounds"] for party, cost in result.costs.items()},
-        "bytes_sent": {party: cost["bytes_sent"] for party, cost in result.costs.items()},
-        "learnt": list(result.learnt),
-        "engine": job["contract"]["engine"],
-        "job": result.job["job"],
+        "auc_alone": reference.alone["auc"],
+        "auc_pooled": reference.pooled["auc"],
+        "ks_alone": reference.alone["ks"],
+        "ks_pooled": reference.pooled["ks"],
+        "rows": ended["rows"],
+        "test_rows": ended["test_rows"],
+        "train_seconds": model.train_seconds,
+        "job_seconds": {party: cost["seconds"] for party, cost in model.costs.items()},
+        "rounds": {party: cost["rounds"] for party, cost in model.costs.items()},
+        "bytes_sent": {party: cost["bytes_sent"] for party, cost in model.costs.items()},
+        "job": model.job["job"],
     }
 
 
 def _lines(result: Any) -> list[str]:
-    job, owner = result.job, result.tables.owner
-    rows = [
-        _row(f"{owner} alone", result.reference.alone),
-        _row("the league", job["metrics"], "bold"),
-        _row("pooled plaintext *", result.reference.pooled),
-    ]
-    costs = [
-        (party, duration(cost["seconds"]), count(cost["rounds"]), size(cost["bytes_sent"]))
-        for party, cost in result.costs.items()
-    ]
+    job, owner = result.regression.job, result.tables.owner
+    models = (("logistic regression", result.regression), ("boosted trees", result.trees))
+    rows, costs = [], []
+    for name, model in models:
+        rows += [
+            _row(name, f"{owner} alone", model.reference.alone),
+            _row("", "the league", model.job["metrics"], "bold"),
+            _row("", "pooled plaintext *", model.reference.pooled),
+        ]
+        for number, (party, cost) in enumerate(model.costs.items()):
+            spent = duration(cost["seconds"]), count(cost["rounds"]), size(cost["bytes_sent"])
+            costs.append(("" if number else name, party, *spent))
     train = job["result"]["rows"] - job["result"]["test_rows"]
     return [
         "",
         f"{count(job['result']['rows'])} rows in common: {count(train)} to train, "
         f"{count(job['result']['test_rows'])} held out. On those held out:",
         "",
-        *table(("who trains", "AUC", "KS", "accuracy", "log-loss"), rows, right=_RIGHT),
+        *table(("model", "who trains", "AUC", "KS", "accuracy", "log-loss"), rows, right=_RIGHT),
         "",
         style("* the same training on all tables in one place, which only this demo can do: it owns them all", "dim"),
         "",
-        *table(("party", "time", "rounds", "sent"), costs, right=["time", "rounds", "sent"]),
-        f"training itself took {duration(result.train_seconds)}; all of the demo {duration(result.total_seconds)}",
+        *table(("model", "party", "time", "rounds", "sent"), costs, right=["time", "rounds", "sent"]),
+        f"training itself took {duration(result.regression.train_seconds)} and {duration(result.trees.train_seconds)}; "
+        f"all of the demo {duration(result.total_seconds)}",
         "",
         "What left each house, besides ciphertext and uniformly random shares:",
         *(f"  • {text}" for text in result.learnt),
@@ -149,6 +160,6 @@ def _lines(result: Any) -> list[str]:
 _RIGHT = ("AUC", "KS", "accuracy", "log-loss")
 
 
-def _row(who: str, metrics: dict[str, float], *styles: str) -> tuple[str, ...]:
+def _row(model: str, who: str, metrics: dict[str, float], *styles: str) -> tuple[str, ...]:
     names = ("auc", "ks", "accuracy", "log_loss")
-    return (style(who, *styles), *(style(f"{metrics[name]:.4f}", *styles) for name in names))
+    return (model, style(who, *styles), *(style(f"{metrics[name]:.4f}", *styles) for name in names))

@@ -42,6 +42,8 @@ def test_demo_alone(tmp_path: Path) -> None:
     assert found["auc"] == pytest.approx(found["auc_pooled"], abs=0.002)
     assert found["auc"] > found["auc_alone"]
     assert set(found["bytes_sent"]) == {"clinic", "laboratory", "imaging"}
+    assert found["trees"]["auc"] == pytest.approx(found["trees"]["auc_pooled"], abs=0.005)
+    assert found["trees"]["job"] != found["job"]
 
 
 def test_an_unusable_folder_is_one_sentence_and_a_way_on(tmp_path: Path) -> None:
@@ -72,3 +74,5 @@ def test_credit_default(tmp_path: Path) -> None:
     assert found["rows"] == 24_811
     assert found["auc"] == pytest.approx(found["auc_pooled"], abs=0.002)
     assert 0.71 <= found["auc_pooled"] <= 0.74
+    assert found["trees"]["auc"] == pytest.approx(found["trees"]["auc_pooled"], abs=0.003)
+    assert found["trees"]["auc"] > found["trees"]["auc_alone"] + 0.05
