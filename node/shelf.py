@@ -99,11 +99,12 @@ class Shelf:
             reason: Exception | None = None
         except SecurityError as error:
             reason = error
-        others = ", ".join(name for identity, name in self.names.items() if identity != self.me)
+        peers = [name for identity, name in self.names.items() if identity != self.me]
+        others = ", ".join(peers)
         path = str(self.folder / parcel.batch.hex() / _file(ware, parcel))
         raise DataError(
             f"the correlations made ahead with {others} cannot be used: {path} was changed, or is another file's copy",
-            remedy="drop what is left of them with `hansa correlations drop` there, and submit the job anew",
+            remedy=f"drop what is left of them with `hansa correlations drop {' '.join(peers)}` there, and submit the job anew",
             file=path,
         ) from reason
 
