@@ -34,7 +34,8 @@ Ring = NDArray[np.uint64]
 Words = NDArray[np.uint32]
 Plan = tuple[Params, ...]
 PRODUCTS: Final = (1 << 30, 1 << 36)
-"""Elements of a job, for each pair, direction, bits and terms: with the first parameters, and with the next, wider ones."""
+"""Slots returned in a job, for each pair, direction, bits and terms: with the first parameters, and with the next, wider
+ones. A piece returns all of its slots, of which each coefficient depends on data, however few are asked for."""
 WINDOW: Final = 4
 """Pieces under way, each of as many elements as there are slots."""
 _LIMBS: Final = (1, 2**30, 2**60)
@@ -71,7 +72,7 @@ def parts_of(plan: Plan, size: int) -> list[slice]:
 
 
 class _Budget:
-    """Counts elements; the same at both ends."""
+    """Counts what is returned; the same at both ends."""
 
     def __init__(self) -> None:
         self._spent: dict[tuple[int, int, int], int] = {}
@@ -79,10 +80,12 @@ class _Budget:
     def plan(self, bits: int, size: int, terms: int) -> Plan:
         """The plan for the next call, of the first level with room for it."""
         for level, most in enumerate(PRODUCTS):
-            spent = self._spent.get((bits, terms, level), 0) + size
+            plan = plan_for(bits, size, terms, level)
+            returned = plan[0].degree * len(parts_of(plan, size))
+            spent = self._spent.get((bits, terms, level), 0) + returned
             if spent <= most:
                 self._spent[bits, terms, level] = spent
-                return plan_for(bits, size, terms, level)
+                return plan
         raise ProtocolError("too many homomorphic products", remedy="train with fewer epochs")
 
 

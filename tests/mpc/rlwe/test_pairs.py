@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -225,8 +226,27 @@ async def test_products_in_one_call_are_exact_and_no_more_than_a_window_under_wa
     assert most <= products.WINDOW
 
 
+@pytest.mark.parametrize(("bits", "size", "terms"), [(22, 1, 6), (22, 8193, 1), (64, 6, 1)])
+def test_masks_are_wide_enough_for_all_that_is_returned(
+    bits: int, size: int, terms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it refuses, a budget's calls return whole ciphertexts, however few numbers they are asked for."""
+    monkeypatch.setattr(products, "PRODUCTS", (1 << 16, 1 << 18))
+    plan_for.cache_clear()
+    budget, distance, calls = products._Budget(), Fraction(0), 0
+    with pytest.raises(ProtocolError, match="too many homomorphic products"):
+        while calls < 1000:
+            plan = budget.plan(bits, size, terms)
+            calls += 1
+            for lot in plan:
+                distance += Fraction(len(parts_of(plan, size)) * lot.degree * lot.noise, 2**lot.mask_bits)
+    plan_for.cache_clear()
+    assert calls > 3
+    assert distance <= Fraction(1, 2**40)
+
+
 async def test_spent_masks_are_followed_by_wider_ones_and_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "PRODUCTS", (150, 1 << 36))
+    monkeypatch.setattr(products, "PRODUCTS", (10_000, 1 << 36))  # one ciphertext
     plan_for.cache_clear()
     a, b, c, d = (random(100) for _ in range(4))
 
@@ -237,10 +257,10 @@ async def test_spent_masks_are_followed_by_wider_ones_and_then_refused(monkeypat
         second = await end.cross(*mine)
         small = await end.cross(*(x >> np.uint64(60) for x in mine), 22)
         assert list(end._keys) == [plan_for(64, 100, level=0), plan_for(64, 100, level=1), plan_for(22, 100)]
-        monkeypatch.setattr(products, "PRODUCTS", (150, 150))
+        monkeypatch.setattr(products, "PRODUCTS", (10_000, 10_000))
         with pytest.raises(ProtocolError, match="too many homomorphic products"):
             await end.cross(*mine)
-        monkeypatch.setattr(products, "PRODUCTS", (150, 1 << 36))
+        monkeypatch.setattr(products, "PRODUCTS", (10_000, 1 << 36))
         return first, second, small
 
     ours, theirs = await between(party, party)
