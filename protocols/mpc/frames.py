@@ -110,18 +110,34 @@ def parse_abort_untrusted(payload: memoryview) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise _malformed("an abort that is not an object")
     kept: dict[str, Any] = {
-        key: str(data[key]) for key in ("code", "message", "remedy", "step") if isinstance(data.get(key), str)
+        key: _line(data[key]) for key in ("code", "message", "remedy", "step") if isinstance(data.get(key), str)
     }
     for key in ("culprit", "exit_code"):
         if isinstance(data.get(key), int) and abs(data[key]) < 2**31:
             kept[key] = data[key]
     fields = data.get("fields")
     kept["fields"] = (
-        {str(k): v for k, v in fields.items() if v is None or isinstance(v, (str, int, float))}
+        {_line(k): _line(v) if isinstance(v, str) else v for k, v in fields.items() if _plain(v)}
         if isinstance(fields, dict)
         else {}
     )
     return kept
+
+
+def _line(said: str) -> str:
+    """A peer's words on one line, and such that they can be written (JSON has halves of surrogate pairs, which cannot)."""
+    return "".join(char if char.isprintable() else " " for char in said)
+
+
+def _plain(value: object) -> bool:
+    """Whether a field of a peer's error is one that every encoding of ours has."""
+    match value:
+        case None | str():
+            return True
+        case int() | float():
+            return abs(value) < 2**63  # false for NaN too
+        case _:
+            return False
 
 
 def _malformed(what: str) -> PeerMisbehaved:

@@ -14,6 +14,7 @@ from hansa.protocols.mpc.links import Failure, Inbox
 from hansa.protocols.mpc.memory import StreamLink, network, outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.public import digest
 from hansa.protocols.mpc.session import Session, open_session
+from hansa.protocols.wire import canonical
 
 
 async def ring_sum(s: Session) -> int:
@@ -270,6 +271,23 @@ async def test_no_field_of_an_abort_can_pass_for_ours(name):
     assert failure.error.fields["row"] == 7
     assert failure.error.fields.get(name) != "x"
     assert failure.error.remedy != "x"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        rb'{"message": "\ud800", "remedy": "\u001b[2J\n", "code": "\udfff", "step": "\ud800"}',
+        rb'{"fields": {"\ud800": "\udc00", "row": NaN, "column": Infinity, "line": 1e999}}',
+        b'{"fields": {"row": %s}}' % (b"9" * 4000),
+    ],
+)
+async def test_the_words_of_an_abort_can_be_written_down(said):
+    """What a worker tells its daemon of it, and what is printed: else a peer could end that worker, which would be blamed."""
+    failure = Failure()
+    await Inbox(1, Said([frames.pack_header(frames.FrameKind.ABORT, 0, 0, 0, 0, len(said)) + said]), failure).read()
+    assert isinstance(failure.error, PeerAborted)
+    canonical.encode(failure.error.as_dict())
+    assert str(failure.error.as_dict()).isprintable()
 
 
 async def test_frames_without_payload_fill_the_inbox_too(monkeypatch):
