@@ -11,7 +11,8 @@ import pytest
 from mpc.rlwe.scenes import Scene, insecure_linear, numbers
 
 from hansa.protocols.mpc.kernels import rlwe as kernels
-from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, Params, linear_params
+from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, Params, fit, linear_params, product_noise, product_params
+from hansa.protocols.mpc.rlwe.products import _Lot
 from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import errors, fresh_coins, limbs, ternary, uniform
 
@@ -96,6 +97,34 @@ def test_every_number_of_kept_primes_decrypts() -> None:
     for kept in range(params.kept, len(params.primes) + 1):
         got, _ = product(replace(params, kept=kept), matrix, vector)
         np.testing.assert_array_equal(got, matrix @ vector)
+
+
+@pytest.mark.parametrize("terms", [1, 6])
+def test_noise_of_elementwise_products_stays_below_the_worst_case(terms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All digits of plaintexts and factors, errors and secrets at their largest: close to the bound, never above it."""
+    degree, slots = 64, product_params(22, 1, 8192)[0].slots
+    params = fit(degree, prod(slots), slots, product_noise(degree, slots, terms), 1)
+    params = replace(params, kept=len(params.primes))
+    lot = _Lot(params)
+    s, coins, seed = lot.scheme, fresh_coins(), bytes(32)
+    monkeypatch.setattr("hansa.protocols.mpc.rlwe.scheme.errors", lambda _, n: np.full(n, 42, dtype=np.uint32))
+    monkeypatch.setattr("hansa.protocols.mpc.rlwe.scheme.ternary", lambda _, n: np.full((1, n), 2, dtype=np.uint32))
+    key = s.keygen(coins)
+    public = s.public_key(s.public_parts(key, seed, 0, coins), seed, 0)
+    largest = np.stack([np.full(degree, p - 1, dtype=np.uint32) for p in slots])
+    message = np.concatenate((largest, np.full((1, degree), 42, dtype=np.uint32)))
+    c1 = np.stack([s.uniform(seed, 1 + k) for k in range(2 * terms)])
+    c0 = np.stack([s.encrypt(key, lot._messages(message), each) for each in c1])
+    factor = np.stack([s.transform.forward(lot._factors(largest))] * (2 * terms))
+    returned = s.finish(s.basis.inner(c0, factor), s.basis.inner(c1, factor), public, degree, coins)
+    product = s.transform.inverse(s.basis.multiply(s.transform.forward(returned.c1), key.values))
+    q = prod(params.primes)
+    mask = [sum(int(d) * w for d, w in zip(m, s.mask_weights, strict=True)) for m in returned.mask.T]
+    sums = [
+        (x + y) % q for x, y in zip(*(numbers(part, params.primes) for part in (product, returned.c0)), strict=True)
+    ]
+    noise = [(v - u - s.mask_offset + q // 2) % q - q // 2 for v, u in zip(sums, mask, strict=True)]
+    assert params.noise * 9 // 10 < max(map(abs, noise)) <= params.noise
 
 
 def test_noise_stays_below_the_worst_case_and_the_mask_is_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
