@@ -38,6 +38,8 @@ MAX_PAD_COLUMNS: Final = 1 << 20
 MAX_PAD_ROWS: Final = 1 << 32
 MAX_VECTOR: Final = 1 << 25
 """Rows and columns together of one product with a pad."""
+MAX_PRODUCT: Final = 1 << 32
+"""Words of a pad that one product expands: some seconds of work."""
 _BLOCK_WORDS: Final = 1 << 17
 
 
@@ -113,7 +115,7 @@ class Dealer:
             raise ValueError("no honest party asks this")
         pad = self._pads[place]
         count = stop - start
-        if not 0 <= start <= stop <= pad.rows or count + pad.columns > MAX_VECTOR:
+        if not 0 <= start <= stop <= pad.rows or count + pad.columns > MAX_VECTOR or count * pad.columns > MAX_PRODUCT:
             raise ValueError("no honest party asks this")
         size, results = (count, pad.columns) if transposed else (pad.columns, count)
         streams = [stream_of(seed, self._context, number) for seed in self._seeds]

@@ -163,6 +163,25 @@ def test_a_dealer_refuses_what_no_honest_party_asks_for_before_it_allocates() ->
             deal.answer(0, request(Ware.PAD_PRODUCT, *wrong))
 
 
+def test_a_dealer_refuses_products_that_would_keep_it_busy_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors within the bound may still name a pad of 2^45 words, which the dealer expands row by row."""
+    worked: list[int] = []
+
+    def times(self: Dealer, pad: Any, start: int, stop: int, b: Any, *, transposed: bool) -> Any:
+        worked.append((stop - start) * pad.columns)
+        return np.zeros(pad.columns if transposed else stop - start, dtype=np.uint64)
+
+    monkeypatch.setattr(Dealer, "_times", times)
+    deal = Dealer([bytes(32), bytes([1]) * 32], b"context")
+    deal.answer(0, request(Ware.PAD, 0, MAX_VECTOR, 1 << 16))
+    rows = dealer.MAX_PRODUCT >> 16
+    for transposed in (0, 1):
+        with pytest.raises(ValueError, match="no honest party"):
+            deal.answer(1, request(Ware.PAD_PRODUCT, 0, 1, rows + 2, transposed))
+        assert deal.answer(1, request(Ware.PAD_PRODUCT, 0, 1, rows + 1, transposed)) is not None
+    assert worked == [dealer.MAX_PRODUCT] * 2
+
+
 async def protocol(e: Additive) -> Any:
     x = await e.input(0, np.arange(8, dtype=np.uint64) if e.rank == 0 else None, (8,))
     return await e.open(await e.b2a(await e.msb(await e.truncate(await e.mul(x, x), 2))), what="test")
