@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +11,30 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class PartyTable:
-    """``keys``: one distinct byte string a row; ``features``: (rows, columns) float64; ``label``: (rows,) of 0 and 1,
-    at one party only. Prints nothing of what it holds."""
+    """One party's rows. Prints nothing of what it holds.
+
+    ``keys``: one distinct byte string a row; ``features``: (rows, columns) float64, NaN where empty; ``label`` and ``weights``:
+    (rows,), at one party only. ``levels``: of columns of categories the names that features give by their places.
+    """
 
     keys: list[bytes] = field(repr=False)
     features: NDArray[np.float64] = field(repr=False)
     columns: tuple[str, ...]
     label: NDArray[np.float64] | None = field(default=None, repr=False)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    weights: NDArray[np.float64] | None = field(default=None, repr=False)
 
     @property
     def rows(self) -> int:
         """How many rows."""
         return len(self.keys)
+
+    def take(self, rows: NDArray[np.int64]) -> PartyTable:
+        """Some rows, in this order."""
+        return replace(
+            self,
+            keys=[self.keys[row] for row in rows.tolist()],
+            features=self.features[rows],
+            label=None if self.label is None else self.label[rows],
+            weights=None if self.weights is None else self.weights[rows],
+        )

@@ -15,7 +15,7 @@ from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
 from hansa.algorithms.gbdt.params import Params
 from hansa.algorithms.metrics import evaluate
-from hansa.algorithms.plaintext import sigmoid, train_and_test
+from hansa.algorithms.plaintext import train_and_test
 from hansa.algorithms.split import split_order
 from hansa.config.jobfile import JobFile
 from hansa.node.data.table import load_table
@@ -57,6 +57,5 @@ def _trees(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, 
     order, train = split_order(seed, len(y), job.split.test)
     params = Params(**job.params)  # type: ignore[arg-type]  # the job file has checked types and bounds
     bins = Cuts.fit(features[order[:train]], params.max_bin).apply(features[order])
-    trees, _ = plaintext.train(bins[:train], y[order[:train]], params)
-    margins = plaintext.predict(trees, bins[train:], params)
-    return evaluate(y[order[train:]], sigmoid(margins)) if train < len(y) else {}
+    model, _ = plaintext.train(bins[:train], y[order[:train]], params, seed=seed)
+    return evaluate(y[order[train:]], model.predict(bins[train:])) if train < len(y) else {}
