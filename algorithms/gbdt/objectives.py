@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms.gbdt.params import Params
 from hansa.algorithms.plaintext import sigmoid
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
@@ -270,6 +271,15 @@ def objective_of(name: str, num_class: int) -> Objective:
         "count:poisson": Poisson(),
     }
     return found[name]
+
+
+def base_score(objective: Objective, params: Params, unit: Unit) -> float:
+    """XGBoost's: what all its margins begin with, as a probability, a mean, or in the label's own unit."""
+    if isinstance(objective, SquaredError):
+        return unit.center
+    if isinstance(objective, Poisson):
+        return math.exp(unit.base)
+    return 0.5 if params.base_score is None else params.base_score
 
 
 def sample_weights(label: Vector, weights: Vector | None, scale_pos_weight: float) -> Vector | None:

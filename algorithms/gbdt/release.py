@@ -12,7 +12,7 @@ from hansa.algorithms import leakage
 from hansa.algorithms.gbdt.bins import MAX_CATEGORIES, Cuts, category_bins
 from hansa.algorithms.gbdt.layout import Split
 from hansa.algorithms.gbdt.model import TreeModel
-from hansa.algorithms.gbdt.objectives import Objective, Poisson, SquaredError, Unit, objective_of
+from hansa.algorithms.gbdt.objectives import Objective, SquaredError, Unit, base_score, objective_of
 from hansa.algorithms.gbdt.params import Params
 from hansa.algorithms.gbdt.released import PlainSplit, ReleasedTrees
 from hansa.algorithms.learner import Step
@@ -55,7 +55,7 @@ async def release(e: Engine, terms: Terms, params: Params, model: TreeModel, ste
         tuple(zip(terms.names, terms.column_names, strict=True)),
         params.objective,
         objective.groups,
-        base_score(objective, params, base, unit),
+        base_score(objective, params, unit._replace(base=base)),
         tuple(splits),
         tuple(each * unit.scale for each in leaves),
         categories,
@@ -76,15 +76,6 @@ async def label_unit(e: Engine, terms: Terms, objective: Objective, own: Unit | 
     if not (math.isfinite(center) and math.isfinite(scale) and scale > 0):
         raise _wrong(terms, terms.label_rank, "a unit of its label that is none")
     return Unit(center, scale, 0.0)
-
-
-def base_score(objective: Objective, params: Params, base: float, unit: Unit) -> float:
-    """XGBoost's, of which its margins begin."""
-    if isinstance(objective, SquaredError):
-        return unit.center
-    if isinstance(objective, Poisson):
-        return math.exp(base)
-    return 0.5 if params.base_score is None else params.base_score
 
 
 async def _base(e: Engine, objective: Objective, params: Params, model: TreeModel) -> float:
