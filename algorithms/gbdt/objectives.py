@@ -199,7 +199,8 @@ class Softmax:
         return 0.5 if base_score is None else base_score
 
     def targets(self, label: Vector, unit: Unit) -> Vector:
-        return (label[None] == np.arange(self.groups)[:, None]).astype(np.float64)
+        hot: Vector = np.equal(label[None], np.arange(self.groups)[:, None]).astype(np.float64)
+        return hot
 
     async def derivatives(self, e: Engine, margins: Share, label: Share) -> tuple[Share, Share]:
         p = await softmax(e, margins, 0)

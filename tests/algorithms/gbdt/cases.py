@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Case:
 
     def names(self, parties: int) -> list[tuple[str, ...]]:
         ends = np.cumsum([0, *self.widths(parties)])
-        return [tuple(f"c{i}" for i in range(low, high)) for low, high in zip(ends, ends[1:], strict=False)]
+        return [tuple(f"c{i}" for i in range(low, high)) for low, high in pairwise(ends.tolist())]
 
     def terms_of(self, parties: int) -> Terms:
         names = self.names(parties)

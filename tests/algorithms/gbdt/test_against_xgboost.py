@@ -37,7 +37,7 @@ CHANGED = [
     {"n_estimators": 1},
     {"n_estimators": 20, "max_depth": 4, "learning_rate": 0.2},
     {"missing": True},
-    {"missing": True, "max_depth": 4, "reg_alpha": 5.0},
+    {"missing": True, "max_depth": 2, "reg_alpha": 5.0},
     {"max_cat_to_onehot": 20},
     {"max_cat_to_onehot": 20, "missing": True},
 ]

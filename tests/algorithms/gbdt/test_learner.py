@@ -60,7 +60,13 @@ def best_of(found: list[float], patience: int) -> int:
 
 @pytest.mark.parametrize(
     ("name", "metric"),
-    [("logistic", "logloss"), ("logistic", "auc"), ("squared error", "rmse"), ("softmax", "logloss"), ("poisson", "rmse")],
+    [
+        ("logistic", "logloss"),
+        ("logistic", "auc"),
+        ("squared error", "rmse"),
+        ("softmax", "logloss"),
+        ("poisson", "rmse"),
+    ],
 )
 async def test_it_stops_where_plaintext_does(name: str, metric: str) -> None:
     case, fit, held = stopping(name, metric, 2)
@@ -147,7 +153,9 @@ async def test_the_training_metric_is_told_as_agreed(name: str, metric: str) -> 
         case "rmse":
             expected = float(np.sqrt(np.mean((predicted - case.y) ** 2)))
         case _:
-            expected = evaluate(case.y, sigmoid(model.margins(case.bins())[0]))[{"logloss": "log_loss"}.get(metric, metric)]
+            expected = evaluate(case.y, sigmoid(model.margins(case.bins())[0]))[
+                {"logloss": "log_loss"}.get(metric, metric)
+            ]
     assert last == pytest.approx(expected, rel=1e-2)
     assert results[1].notes[-1] == f"{metric} {last:.4f}"
     case.terms = {"training_metric": "all"}

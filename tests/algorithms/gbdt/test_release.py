@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algorithms.gbdt.cases import F, NAMES, Case, Quiet, make, train
+from algorithms.gbdt.cases import NAMES, Case, F, Quiet, make, train
 from mpc.engines import additive_dealt
 
 from hansa.algorithms.gbdt import boost

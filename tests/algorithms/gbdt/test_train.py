@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,10 @@ def agree(found: list[tuple[int, int]], tree: PlainTree, bins: Any) -> bool:
     at, first = np.zeros(len(bins), dtype=np.int64), 0
     while first < len(found):
         nodes = first + 1
-        sides = [np.stack([Split(*split).sides(bins) for split in each[first : first + nodes]]) for each in (found, tree.splits)]
+        sides = [
+            np.stack([Split(*split).sides(bins) for split in each[first : first + nodes]])
+            for each in (found, tree.splits)
+        ]
         mine, theirs = (each[at, np.arange(len(bins))] for each in sides)
         if not np.array_equal(mine, theirs):
             return False
