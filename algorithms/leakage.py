@@ -6,11 +6,11 @@ Light: the daemon imports it. Each entry is (what, ranks, text); ``what`` is the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from hansa.algorithms.errors import DataError
-from hansa.config.vocabulary import ALGORITHMS, MAKING
+from hansa.config.params import ALGORITHMS, Param, label_kind
+from hansa.config.vocabulary import MAKING
 
 Entry = tuple[str, tuple[int, ...], str]
 
@@ -30,7 +30,6 @@ LABEL_UNIT = "label unit"
 BASE = "base margin"
 
 
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _UNIT: Final = (
     "the unit of {}'s label: where its zero lies (its mean on the rows trained on, unless base_score says it), and the least "
     "power of two above twice its largest distance from there"
@@ -87,12 +86,6 @@ def importance_of(rank: int) -> str:
     return f"importance of party {rank}"
 
 
-def task_of(algorithm: str, params: Mapping[str, Any]) -> str:
-    """What kind of label an algorithm learns: binary, classes, real or count."""
-    objective = params.get("objective", "binary:logistic") if algorithm == "gbdt" else "binary:logistic"
-    return {"reg:squarederror": "real", "multi:softprob": "classes", "count:poisson": "count"}.get(objective, "binary")
-
-
 def receivers(choice: str, n_parties: int, label_rank: int) -> tuple[int, ...]:
     """The ranks that ``all``, ``label-owner`` or ``none`` means."""
     if choice == "none":
@@ -106,9 +99,9 @@ def openings(
     outputs: Outputs,
     names: Sequence[str],
     label_rank: int,
-    params: Mapping[str, Any] = _NOTHING,
+    params: Mapping[str, Param],
 ) -> tuple[Entry, ...]:
-    """All that a job of this kind opens. ``names`` are the parties' in rank order."""
+    """All that a job of this kind opens. ``names`` are the parties' in rank order, ``params`` the algorithm's."""
     if kind == MAKING:
         return ()
     if algorithm not in ALGORITHMS:
@@ -118,7 +111,7 @@ def openings(
     everyone = tuple(range(len(names)))
     owner = names[label_rank]
     scored = receivers(outputs.scores, len(names), label_rank)
-    task = task_of(algorithm, params)
+    task = label_kind(algorithm, params)
     unit: Entry = (LABEL_UNIT, everyone, f"all learn {_UNIT.format(owner)}")
     if kind == "release" and algorithm == "gbdt":
         return _of_released_trees(task, params, names, unit)
@@ -166,7 +159,7 @@ def openings(
     return tuple(entries)
 
 
-def _of_trees(outputs: Outputs, names: Sequence[str], label_rank: int, params: Mapping[str, Any]) -> list[Entry]:
+def _of_trees(outputs: Outputs, names: Sequence[str], label_rank: int, params: Mapping[str, Param]) -> list[Entry]:
     if outputs.weights == "all":
         raise DataError(
             'boosted trees have no weights to open (outputs.weights = "all")',
@@ -200,7 +193,7 @@ def _of_trees(outputs: Outputs, names: Sequence[str], label_rank: int, params: M
     return entries
 
 
-def _of_released_trees(task: str, params: Mapping[str, Any], names: Sequence[str], unit: Entry) -> tuple[Entry, ...]:
+def _of_released_trees(task: str, params: Mapping[str, Param], names: Sequence[str], unit: Entry) -> tuple[Entry, ...]:
     everyone = tuple(range(len(names)))
     entries: list[Entry] = [
         (LEAVES, everyone, "all learn the weight of every leaf"),

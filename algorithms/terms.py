@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hansa.config.params import Param
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -20,7 +22,7 @@ class Terms:
     label_rank: int
     seed: bytes
     test_fraction: float
-    params: Mapping[str, int | float | bool | str]
+    params: Mapping[str, Param]
     scores: str
     weights: str
     metrics: str

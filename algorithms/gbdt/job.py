@@ -25,6 +25,7 @@ from hansa.algorithms.learner import Save, SharedScores, Step
 from hansa.algorithms.opening import open_for
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
+from hansa.config.params import label_kind
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.shares import Share
@@ -60,7 +61,7 @@ class TreeLearner:
     @property
     def task(self) -> str:
         """What is learnt; see ``metrics.TASKS``."""
-        return leakage.task_of(self._terms.algorithm, self._terms.params)
+        return label_kind(self._terms.algorithm, self._terms.params)
 
     async def prepare(self, table: PartyTable, train_rows: int) -> int:
         """Cut columns into bins by the rows trained on, prepare these, and share the label.
@@ -315,7 +316,7 @@ async def _scores(e: Engine, terms: Terms, objective: Objective, margins: Share,
     """Probabilities, means, or numbers in the label's unit, which those who learn scores are told."""
     shared = await objective.predictions(e, margins)
     if not isinstance(objective, SquaredError):
-        most = np.inf if leakage.task_of(terms.algorithm, terms.params) == "count" else 1.0
+        most = np.inf if label_kind(terms.algorithm, terms.params) == "count" else 1.0
         return SharedScores(shared, lambda opened: np.clip(opened, 0.0, most))
     known = await label_unit(e, terms, objective, unit) if terms.scores == "all" else unit
     center, scale = (0.0, 1.0) if known is None else (known.center, known.scale)
