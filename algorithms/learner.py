@@ -57,19 +57,6 @@ class SharedScores:
     finish: Callable[[Vector], Vector]
 
 
-class Model(Protocol):
-    """One party's part of a model."""
-
-    @property
-    def opened(self) -> dict[str, float]:
-        """What was opened to this party, by column."""
-        ...
-
-    def to_state(self) -> bytes:
-        """Bytes to be sealed."""
-        ...
-
-
 class Learner(Protocol):
     """One training of one algorithm, over one engine and one contract's terms."""
 

@@ -71,11 +71,6 @@ class TreeModel:
     importance: dict[str, dict[str, Importance]] = field(default_factory=dict, repr=False)
     history: tuple[float, ...] = field(default=(), repr=False)
 
-    @property
-    def opened(self) -> dict[str, float]:
-        """Nothing that has one number a column; see ``importance``."""
-        return {}
-
     def to_state(self) -> bytes:
         """Bytes to be sealed."""
         return canonical.encode(
