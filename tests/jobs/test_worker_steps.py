@@ -14,10 +14,11 @@ from hansa.node.worker_steps import _write_scores, key_parts
 KEYS = [("a", "1"), ("b,c", "2"), ('d"', "3"), ("é", "4")]
 
 
-def written(tmp_path, label, scores):
+def written(tmp_path, label, scores, params=None):
     start = SimpleNamespace(scores_file=str(tmp_path / "scores" / "job.csv"), dataset={"key": ["id", "branch"]})
     table = PartyTable([join_key(key) for key in KEYS], np.zeros((4, 1)), ("x",), label)
-    return _write_scores(start, "a <job>", table, scores)
+    contract = SimpleNamespace(name="a <job>", algorithm="gbdt", params=params or {})
+    return _write_scores(start, contract, table, scores)
 
 
 SCORES = Scores(np.array([2, 0, 1]), np.array([0.25, 1.0, 0.123456789]))
@@ -51,3 +52,16 @@ def test_a_party_that_receives_no_scores_writes_nothing(tmp_path):
 
 def test_a_composite_key_comes_apart_again():
     assert [tuple(key_parts(join_key(key))) for key in KEYS] == KEYS
+
+
+def test_every_class_has_a_column_and_there_are_no_curves(tmp_path):
+    scores = Scores(np.array([2, 0]), np.array([[0.25, 0.5, 0.25], [1.0, 0.0, 0.0]]))
+    params = {"objective": "multi:softprob", "num_class": 3}
+    path = written(tmp_path, np.array([1.0, 0.0, 2.0, 1.0]), scores, params)
+    with open(path, newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [
+            ["id", "branch", "score_0", "score_1", "score_2"],
+            ['d"', "3", "0.250000", "0.500000", "0.250000"],
+            ["a", "1", "1.000000", "0.000000", "0.000000"],
+        ]
+    assert not (tmp_path / "scores" / "job.svg").exists()
