@@ -5,12 +5,14 @@ Only the demo can compute it, because it owns all files; it is marked so whereve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms import by_xgboost
 from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
 from hansa.algorithms.gbdt.params import Params
@@ -24,13 +26,18 @@ from hansa.protocols.psi.ddh import in_common_order
 Matrix = NDArray[np.float64]
 
 
+OWN = "plaintext"
+"""Our own training in plain, which the secret model follows number by number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Metrics on the same test rows."""
+    """Metrics on the same test rows; trained ``by`` XGBoost (and its version) or ``OWN``."""
 
     alone: dict[str, float]
     pooled: dict[str, float]
     rows: int
+    by: str
 
 
 def reference(job: JobFile, specs: list[dict[str, Any]], seed: bytes) -> Reference:
@@ -44,8 +51,18 @@ def reference(job: JobFile, specs: list[dict[str, Any]], seed: bytes) -> Referen
     if label is None:
         raise ValueError("the first table has no label")
     y = label[[places[0][key] for key in keys]]
-    train = _trees if job.algorithm == "gbdt" else _regression
-    return Reference(train(parts[0], y, job, seed), train(np.hstack(parts), y, job, seed), len(keys))
+    by, train = _trainer(job.algorithm)
+    return Reference(train(parts[0], y, job, seed), train(np.hstack(parts), y, job, seed), len(keys), by)
+
+
+def _trainer(algorithm: str) -> tuple[str, Callable[[Matrix, Matrix, JobFile, bytes], dict[str, float]]]:
+    """Trees are XGBoost's where it is installed."""
+    if algorithm != "gbdt":
+        return OWN, _regression
+    try:
+        return f"XGBoost {by_xgboost.version()}", _xgboost
+    except ImportError:
+        return OWN, _trees
 
 
 def _regression(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, float]:
@@ -53,10 +70,23 @@ def _regression(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[
     return metrics
 
 
+def _xgboost(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, float]:
+    order, train = split_order(seed, len(y), job.split.test)
+    booster = by_xgboost.train(features[order[:train]], y[order[:train]], _params(job))
+    return _evaluated(y[order[train:]], by_xgboost.margins(booster, features[order[train:]]))
+
+
 def _trees(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, float]:
     order, train = split_order(seed, len(y), job.split.test)
-    params = Params(**job.params)  # type: ignore[arg-type]  # the job file has checked types and bounds
+    params = _params(job)
     bins = Cuts.fit(features[order[:train]], params.max_bin).apply(features[order])
     trees, _ = plaintext.train(bins[:train], y[order[:train]], params)
-    margins = plaintext.predict(trees, bins[train:], params)
-    return evaluate(y[order[train:]], sigmoid(margins)) if train < len(y) else {}
+    return _evaluated(y[order[train:]], plaintext.predict(trees, bins[train:], params))
+
+
+def _params(job: JobFile) -> Params:
+    return Params(**job.params)  # type: ignore[arg-type]  # the job file has checked types and bounds
+
+
+def _evaluated(y: Matrix, margins: Matrix) -> dict[str, float]:
+    return evaluate(y, sigmoid(margins)) if len(y) else {}

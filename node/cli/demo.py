@@ -107,6 +107,7 @@ def _facts(model: Any) -> dict[str, Any]:
         "ks": metrics["ks"],
         "accuracy": metrics["accuracy"],
         "log_loss": metrics["log_loss"],
+        "reference": reference.by,
         "auc_alone": reference.alone["auc"],
         "auc_pooled": reference.pooled["auc"],
         "ks_alone": reference.alone["ks"],
@@ -126,10 +127,11 @@ def _lines(result: Any) -> list[str]:
     models = (("logistic regression", result.regression), ("boosted trees", result.trees))
     rows, costs = [], []
     for name, model in models:
+        who = model.reference.by
         rows += [
-            _row(name, f"{owner} alone", model.reference.alone),
+            _row(name, f"{owner} alone, {who}", model.reference.alone),
             _row("", "the league", model.job["metrics"], "bold"),
-            _row("", "pooled plaintext *", model.reference.pooled),
+            _row("", f"pooled, {who} *", model.reference.pooled),
         ]
         for number, (party, cost) in enumerate(model.costs.items()):
             spent = duration(cost["seconds"]), count(cost["rounds"]), size(cost["bytes_sent"])
@@ -143,6 +145,7 @@ def _lines(result: Any) -> list[str]:
         *table(("model", "who trains", "AUC", "KS", "accuracy", "log-loss"), rows, right=_RIGHT),
         "",
         style("* the same training on all tables in one place, which only this demo can do: it owns them all", "dim"),
+        *_without_xgboost(result.trees.reference.by),
         "",
         *table(("model", "party", "time", "rounds", "sent"), costs, right=["time", "rounds", "sent"]),
         f"training itself took {duration(result.regression.train_seconds)} and {duration(result.trees.train_seconds)}; "
@@ -158,6 +161,11 @@ def _lines(result: Any) -> list[str]:
 
 
 _RIGHT = ("AUC", "KS", "accuracy", "log-loss")
+
+
+def _without_xgboost(by: str) -> list[str]:
+    words = "XGBoost is not installed (pip install 'hansa[demo]'): hansa's own trees on plaintext stand in for it"
+    return [] if by.startswith("XGBoost") else [style(f"  {words}", "yellow")]
 
 
 def _row(model: str, who: str, metrics: dict[str, float], *styles: str) -> tuple[str, ...]:
