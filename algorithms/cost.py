@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hansa.algorithms.cost_direct import BYTES_PER_SECOND, direct
 from hansa.algorithms.cost_trees import trees
+from hansa.config.params import Param
 
 POINT_SECONDS = 110e-6
 """One exponentiation with its check, on one core."""
@@ -88,7 +89,7 @@ def estimate(
     dealer: bool,
     rows: int,
     columns: list[int],
-    params: Mapping[str, int | float],
+    params: Mapping[str, Param],
     test_fraction: float,
     latency_s: float,
     bytes_per_s: float,
@@ -126,7 +127,7 @@ def _of_trees(
     dealer: bool,
     rows: int,
     columns: list[int],
-    params: Mapping[str, int | float],
+    params: Mapping[str, Param],
     test_fraction: float,
     latency_s: float,
     bytes_per_s: float,

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hansa.config.params import Param
+
 HINT: Final = 16_384
 """Bytes of a bin's hint."""
 ENCRYPTED: Final = 28 * 2048
@@ -59,7 +61,7 @@ class Trees:
     work: float
 
 
-def trees(kind: str, columns: Sequence[int], train: int, test: int, params: Mapping[str, int | float]) -> Trees:
+def trees(kind: str, columns: Sequence[int], train: int, test: int, params: Mapping[str, Param]) -> Trees:
     """Of all trees on ``train`` rows, and scores of ``test``; ``kind``: replicated, dealer or direct."""
     fit, (candidate, row, level) = ONLINE[kind], AHEAD[kind]
     count, depth, bins = int(params["n_estimators"]), int(params["max_depth"]), int(params["max_bin"])

@@ -5,11 +5,12 @@ Light: the daemon imports it. Each entry is (what, ranks, text); ``what`` is the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hansa.algorithms.errors import DataError
-from hansa.config.vocabulary import ALGORITHMS, MAKING
+from hansa.config.params import ALGORITHMS, Param
+from hansa.config.vocabulary import MAKING
 
 Entry = tuple[str, tuple[int, ...], str]
 
@@ -43,6 +44,16 @@ class Outputs(Protocol):
         """all or label-owner."""
         ...
 
+    @property
+    def importance(self) -> str:
+        """owner, all or none."""
+        ...
+
+    @property
+    def training_metric(self) -> str:
+        """none, label-owner or all."""
+        ...
+
 
 def weights_of(rank: int) -> str:
     """The name under which the weights of one party's columns are opened."""
@@ -61,8 +72,15 @@ def receivers(choice: str, n_parties: int, label_rank: int) -> tuple[int, ...]:
     return tuple(range(n_parties)) if choice == "all" else (label_rank,)
 
 
-def openings(kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], label_rank: int) -> tuple[Entry, ...]:
-    """All that a job of this kind opens. ``names`` are the parties' in rank order."""
+def openings(
+    kind: str,
+    algorithm: str,
+    outputs: Outputs,
+    names: Sequence[str],
+    label_rank: int,
+    params: Mapping[str, Param],
+) -> tuple[Entry, ...]:
+    """All that a job of this kind opens. ``names`` are the parties' in rank order, ``params`` the algorithm's."""
     if kind == MAKING:
         return ()
     if algorithm not in ALGORITHMS:

@@ -5,6 +5,8 @@ Same rows, split, batches, clip and learning rate as in fixed point; a true sigm
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.split import batches, split_order
 from hansa.algorithms.step_size import step_size
+from hansa.config.params import Param
 
 Matrix = NDArray[np.float64]
 
@@ -22,7 +25,7 @@ def sigmoid(z: Matrix) -> Matrix:
 
 
 def train_and_test(
-    features: Matrix, label: Matrix, *, seed: bytes, test_fraction: float, params: dict[str, int | float]
+    features: Matrix, label: Matrix, *, seed: bytes, test_fraction: float, params: Mapping[str, Param]
 ) -> tuple[Matrix, dict[str, float]]:
     """Weights (standardised columns, then the intercept) and the test's metrics; rows in the common order."""
     order, train = split_order(seed, len(label), test_fraction)

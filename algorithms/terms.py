@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hansa.config.params import Param
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Ranks are the places in ``names``; ``column_names`` are each party's features, ``seed`` is public (16 bytes).
 
-    ``scores``: "label-owner", "all" or "none"; ``weights``: "owner" or "all"; ``metrics``: "all" or "label-owner".
+    ``scores``: "label-owner", "all" or "none"; ``weights``: "owner" or "all"; ``metrics``: "all" or "label-owner";
+    ``importance``: "owner", "all" or "none"; ``training_metric``: "none", "label-owner" or "all". ``categorical`` are
+    those of each party's features whose values are categories; ``weighted``: the label's owner has sample weights.
     """
 
     names: tuple[str, ...]
@@ -18,12 +22,16 @@ class Terms:
     label_rank: int
     seed: bytes
     test_fraction: float
-    params: Mapping[str, int | float]
+    params: Mapping[str, Param]
     scores: str
     weights: str
     metrics: str
     max_rows: int
     algorithm: str = "lr"
+    categorical: tuple[tuple[str, ...], ...] = ()
+    weighted: bool = False
+    importance: str = "owner"
+    training_metric: str = "none"
 
     @property
     def n_parties(self) -> int:

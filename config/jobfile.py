@@ -6,21 +6,24 @@ import re
 from dataclasses import dataclass
 
 from hansa.config import toml_reader
+from hansa.config.params import ALGORITHMS, PARAMS, Choice, Flag, Kind, Param, Whole, misfit
 from hansa.config.toml_reader import Table
 from hansa.config.vocabulary import (
-    ALGORITHMS,
     AUTO,
     COMPUTING_PARTIES,
     ENGINES,
+    IMPORTANCE,
     METRICS,
     NORMALISATIONS,
-    PARAMS,
     PRINTABLE,
     SCORES,
+    TRAINING_METRIC,
     WEIGHTS,
 )
 
 LONGEST_S = 30 * 24 * 3600
+EVERY = "*"
+"""As the only column: every number column that is neither key, label nor weight, and those named as categorical."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -40,21 +43,25 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """[outputs]: who receives what."""
+    """[outputs]: who receives what; without trees nobody a column's importance or a metric while training."""
 
     scores: str
     weights: str
     metrics: str
+    importance: str
+    training_metric: str
 
 
 @dataclass(frozen=True, slots=True)
 class PartyEntry:
-    """One [[party]]."""
+    """One [[party]]; ``categorical`` are those of its columns whose values are categories."""
 
     name: str
     dataset: str
     label: str | None
     columns: tuple[str, ...]
+    categorical: tuple[str, ...]
+    weight: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class JobFile:
     """A job file, checked; ``seed`` is 16 bytes or None (drawn at submission).
 
     ``engine`` may be "auto"; ``dealer`` is a peer's name or None; ``computing`` names parties, or is empty: the first.
+    ``params`` are as a contract has them.
     """
 
     name: str
@@ -74,7 +82,7 @@ class JobFile:
     seed: bytes | None
     align: Align
     split: Split
-    params: dict[str, int | float]
+    params: dict[str, Param]
     outputs: Outputs
     parties: tuple[PartyEntry, ...]
 
@@ -104,12 +112,8 @@ def parse(text: str, file: str) -> JobFile:
         align=Align(align.choice("normalise", NORMALISATIONS, "trim")),
         split=Split(split.real("test", 0.0, 0.9, 0.2)),
         params=_params(algorithm, params),
-        outputs=Outputs(
-            outputs.choice("scores", SCORES, "label-owner"),
-            outputs.choice("weights", WEIGHTS, "owner"),
-            outputs.choice("metrics", METRICS, "all"),
-        ),
-        parties=tuple(map(_party, document.tables("party"))),
+        outputs=_outputs(outputs, algorithm),
+        parties=tuple(_party(table, algorithm) for table in document.tables("party")),
     )
     for table in (document, align, split, outputs, params):
         table.end()
@@ -125,24 +129,78 @@ def duration_s(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _params(algorithm: str, table: Table) -> dict[str, int | float]:
-    return {
-        name: table.integer(name, int(least), int(most), int(default))
-        if kind is int
-        else table.real(name, least, most, default)
-        for name, (kind, least, most, default) in PARAMS[algorithm].items()
-    }
+def _params(algorithm: str, table: Table) -> dict[str, Param]:
+    """What was written, and of the rest what every contract states."""
+    params: dict[str, Param] = {}
+    for name, kind in PARAMS[algorithm].items():
+        value = _param(table, name, kind)
+        if value is not None and (kind.stated or value != kind.default):
+            params[name] = value
+    wrong = misfit(algorithm, params)
+    if wrong is not None:
+        raise table.wrong(*wrong)
+    return params
 
 
-def _party(table: Table) -> PartyEntry:
+def _param(table: Table, name: str, kind: Kind) -> Param | None:
+    if isinstance(kind, Choice):
+        return table.choice(name, kind.choices, kind.default)
+    if isinstance(kind, Flag):
+        return table.flag(name, kind.default)
+    if isinstance(kind, Whole):
+        return table.integer(name, kind.least, kind.most, kind.default)
+    if kind.default is None and not table.has(name):
+        return None
+    return table.real(name, kind.least, kind.most, kind.default)
+
+
+def _outputs(table: Table, algorithm: str) -> Outputs:
+    trees = algorithm == "gbdt"
+    outputs = Outputs(
+        scores=table.choice("scores", SCORES, "label-owner"),
+        weights=table.choice("weights", WEIGHTS, "owner"),
+        metrics=table.choice("metrics", METRICS, "all"),
+        importance=table.choice("importance", IMPORTANCE, "owner" if trees else "none"),
+        training_metric=table.choice("training_metric", TRAINING_METRIC, "none"),
+    )
+    for key, value in (("importance", outputs.importance), ("training_metric", outputs.training_metric)):
+        if not trees and value != "none":
+            raise table.wrong(key, f"goes with the algorithm gbdt only, not with {algorithm}")
+    return outputs
+
+
+def _party(table: Table, algorithm: str) -> PartyEntry:
     entry = PartyEntry(
         name=table.text("name", pattern=r".{1,64}"),
         dataset=table.text("dataset", pattern=r".{1,64}"),
         label=table.text("label", pattern=r".{1,256}") if table.has("label") else None,
-        columns=table.texts("columns", ("*",)),
+        columns=table.texts("columns", (EVERY,)),
+        categorical=table.texts("categorical", ()),
+        weight=table.text("weight", pattern=r".{1,256}") if table.has("weight") else None,
     )
     table.end()
+    if algorithm != "gbdt" and entry.categorical:
+        raise table.wrong("categorical", f"goes with the algorithm gbdt only, not with {algorithm}")
+    if algorithm != "gbdt" and entry.weight is not None:
+        raise table.wrong("weight", f"goes with the algorithm gbdt only, not with {algorithm}")
+    _check_columns(entry, table)
     return entry
+
+
+def _check_columns(entry: PartyEntry, table: Table) -> None:
+    for column in entry.categorical:
+        if column == entry.label or (entry.columns != (EVERY,) and column not in entry.columns):
+            raise table.wrong("categorical", f"names {column!r}, which is not among the features (`columns`)")
+        if entry.categorical.count(column) > 1:
+            raise table.wrong("categorical", f"names {column!r} twice")
+    if entry.weight is None:
+        return
+    if entry.label is None:
+        raise table.wrong("weight", "belongs into the section with the label: who has the label weighs the rows")
+    if entry.weight == entry.label:
+        raise table.wrong("weight", f"is {entry.weight!r}, the label")
+    if entry.weight in entry.columns or entry.weight in entry.categorical:
+        raise table.wrong("weight", f"is {entry.weight!r}, a feature: take it out of `columns` and `categorical`")
 
 
 def _check(job: JobFile, document: Table, outputs: Table) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.toml_reader import Table
-from hansa.config.vocabulary import ENGINES, KINDS, ROLES, SCORES, WEIGHTS
+from hansa.config.vocabulary import ENGINES, IMPORTANCE, KINDS, ROLES, SCORES, TRAINING_METRIC, WEIGHTS
 
 ACTIONS = ("approve", "ask", "refuse")
 
@@ -31,6 +31,8 @@ default = "ask"
 # purposes = ["credit risk*"]
 # scores = ["label-owner"]          # who may receive scores
 # weights = ["owner"]               # who may receive weights
+# importance = ["owner", "none"]    # of trees: who may receive the importance of columns
+# training_metric = ["none"]        # of trees: who may receive the metric while training
 # max_rows = 1000000
 # engines = ["additive"]            # additive, replicated
 # dealers = ["exchange"]            # who may deal random numbers; without this line only one of `peers`
@@ -54,6 +56,8 @@ class Rule:
     purposes: tuple[str, ...] = ()
     scores: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
+    importance: tuple[str, ...] = ()
+    training_metric: tuple[str, ...] = ()
     max_rows: int | None = None
     engines: tuple[str, ...] = ()
     dealers: tuple[str, ...] = ()
@@ -93,6 +97,8 @@ def _rule(table: Table) -> Rule:
         purposes=table.texts("purposes", ()),
         scores=_among(table, "scores", SCORES),
         weights=_among(table, "weights", WEIGHTS),
+        importance=_among(table, "importance", IMPORTANCE),
+        training_metric=_among(table, "training_metric", TRAINING_METRIC),
         max_rows=table.integer("max_rows", 1, 1_000_000_000) if table.has("max_rows") else None,
         engines=_among(table, "engines", ENGINES),
         dealers=table.texts("dealers", ()),

@@ -101,6 +101,7 @@ class Table:
 
     def has(self, key: str) -> bool:
         """Whether the key is there and unread."""
+        self._known.append(key)
         return key in self._left
 
     def checked(self, key: str, read: Callable[[str], T], value: str) -> T:
@@ -114,7 +115,7 @@ class Table:
         """Refuse unknown keys, with the nearest known one."""
         for key in self._left:
             near = difflib.get_close_matches(key, self._known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(self._known)})"
+            hint = f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(dict.fromkeys(self._known))})"
             raise self.wrong(key, f"is not a key hansa knows{hint}")
 
     def wrong(self, key: str, why: str) -> ConfigError:

@@ -9,6 +9,8 @@ NORMALISATIONS = ("exact", "trim", "trim-casefold")
 SCORES = ("label-owner", "all", "none")
 WEIGHTS = ("owner", "all")
 METRICS = ("all", "label-owner")
+IMPORTANCE = ("owner", "all", "none")
+TRAINING_METRIC = ("none", "label-owner", "all")
 LEAST_PARTIES = {"additive": 2, "replicated": 3}
 """How many parties each engine takes at least."""
 COMPUTING_PARTIES = {"replicated": 3}
@@ -19,29 +21,6 @@ AUTO = "auto"
 """In a job file: the safest engine that fits."""
 ROLES = ("party", "dealer")
 """What a node can be in a job; a dealer has no data in it."""
-
-PARAMS: dict[str, dict[str, tuple[type, float, float, float]]] = {
-    "lr": {
-        "epochs": (int, 1, 1000, 10),
-        "batch_size": (int, 1, 1_000_000, 1024),
-        "learning_rate": (float, 1e-6, 100.0, 0.5),
-        "l2": (float, 0.0, 100.0, 0.0),
-    },
-    "gbdt": {
-        "n_estimators": (int, 1, 1000, 20),
-        "max_depth": (int, 1, 10, 3),
-        "learning_rate": (float, 1e-3, 1.0, 0.3),
-        "reg_lambda": (float, 1e-3, 1000.0, 1.0),
-        "gamma": (float, 0.0, 1000.0, 0.0),
-        "min_child_weight": (float, 0.0, 1000.0, 1.0),
-        "max_bin": (int, 2, 255, 16),
-        "base_score": (float, 0.01, 0.99, 0.5),
-    },
-    MAKING: dict.fromkeys(("triples", "bit_triples", "bit_pairs", "dabits"), (int, 0, 10_000_000_000, 0)),
-}
-"""Each algorithm's parameters: type, least, most, default. What is made ahead has how many of each ware."""
-ALGORITHMS = tuple(name for name in PARAMS if name != MAKING)
-"""What a job file can ask for."""
 FRAC_BITS = 18
 """Of features, weights and residuals, in every contract: the bounds of a training step (algorithms.step_size) rest on it."""
 

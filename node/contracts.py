@@ -9,16 +9,15 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hansa.algorithms import leakage
-from hansa.config.jobfile import JobFile, PartyEntry
+from hansa.config.jobfile import EVERY, JobFile, PartyEntry
+from hansa.config.params import Param
 from hansa.config.vocabulary import AUTO, COMPUTING_PARTIES, FRAC_BITS, LEAST_PARTIES, MOST_PARTIES
 from hansa.node.errors import UsageError
 from hansa.protocols.wire.contract import VERSION, Align, Contract, Dealer, Limits, Opening, Outputs, Party
 from hansa.protocols.wire.messages import DatasetInfo
-
-ALL = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,13 @@ def contract_from(job: JobFile, offers: Mapping[str, Offer], *, now: int, max_ro
     _check_parties(job, offers)
     parties = tuple(_party(entry, offers[entry.name]) for entry in job.parties)
     _check_labels(parties)
-    outputs = Outputs(scores=job.outputs.scores, weights=job.outputs.weights, metrics=job.outputs.metrics)
+    outputs = Outputs(
+        scores=job.outputs.scores,
+        weights=job.outputs.weights,
+        metrics=job.outputs.metrics,
+        importance=job.outputs.importance,
+        training_metric=job.outputs.training_metric,
+    )
     return Contract(
         version=VERSION,
         kind="train",
@@ -55,7 +60,7 @@ def contract_from(job: JobFile, offers: Mapping[str, Offer], *, now: int, max_ro
         engine=engine_of(job),
         outputs=outputs,
         model=None,
-        openings=openings_of("train", job.algorithm, outputs, parties),
+        openings=openings_of("train", job.algorithm, outputs, parties, job.params),
         limits=Limits(max_rows=max_rows),
         created=now,
         expires=now + job.expires_in_s,
@@ -105,7 +110,7 @@ def contract_on_model(
         engine=trained.engine,
         outputs=trained.outputs,
         model=trained.job_id,
-        openings=openings_of(kind, trained.algorithm, trained.outputs, trained.parties),
+        openings=openings_of(kind, trained.algorithm, trained.outputs, trained.parties, trained.params),
         limits=trained.limits,
         created=now,
         expires=now + expires_in_s,
@@ -136,11 +141,13 @@ def trust_of(contract: Contract) -> tuple[str, ...]:
     return leakage.trust(contract.engine, names, contract.computing, dealer)
 
 
-def openings_of(kind: str, algorithm: str, outputs: Outputs, parties: Sequence[Party]) -> tuple[Opening, ...]:
+def openings_of(
+    kind: str, algorithm: str, outputs: Outputs, parties: Sequence[Party], params: Mapping[str, Param]
+) -> tuple[Opening, ...]:
     """Everything a job of this kind opens, to whom, in words: derived alike by every party."""
     names = [party.name for party in parties]
     label_rank = next((rank for rank, party in enumerate(parties) if party.label is not None), 0)
-    stated = leakage.openings(kind, algorithm, outputs, names, label_rank)
+    stated = leakage.openings(kind, algorithm, outputs, names, label_rank, params)
     return tuple(Opening(what=what, to=tuple(to), text=text) for what, to, text in stated)
 
 
@@ -201,55 +208,74 @@ def _computing(job: JobFile) -> tuple[int, ...]:
 
 def _party(entry: PartyEntry, offer: Offer) -> Party:
     info = _dataset(entry.name, entry.dataset, offer)
-    label = entry.label
-    kinds = dict(info.columns)
-    if label is not None:
-        if label not in kinds:
-            raise _no_column(entry.name, info, label)
-        if kinds[label] != "number":
-            raise UsageError(
-                f"the label '{label}' of {entry.name}'s dataset '{info.name}' holds text, not numbers",
-                remedy="write the label as 0 and 1 in the file, then `hansa data add` it anew",
-                party=entry.name,
-                column=label,
-            )
+    _check_number(entry.name, info, "label", entry.label, "write the label as numbers in the file")
+    _check_number(entry.name, info, "weight", entry.weight, "write the weights as numbers in the file")
+    if entry.weight is not None and entry.weight in {*info.key, info.label}:
+        role = "a key" if entry.weight in info.key else "the dataset's label"
+        raise UsageError(
+            f"the weight '{entry.weight}' of {entry.name} is {role}",
+            remedy="name another column as `weight`, or leave it out: then all rows weigh the same",
+            party=entry.name,
+            column=entry.weight,
+        )
     return Party(
         identity=offer.identity,
         name=entry.name,
         dataset=info.name,
         schema_digest=info.schema_digest,
-        columns=_columns(entry, info, label),
-        label=label,
+        columns=_columns(entry, info),
+        label=entry.label,
+        categorical=entry.categorical,
+        weight=entry.weight,
     )
 
 
-def _columns(entry: PartyEntry, info: DatasetInfo, label: str | None) -> tuple[str, ...]:
-    left_out = {*info.key, label, info.label}
-    usable = [name for name, kind in info.columns if kind == "number" and name not in left_out]
-    if list(entry.columns) == [ALL]:
-        return tuple(usable)
+def _check_number(party: str, info: DatasetInfo, role: str, column: str | None, remedy: str) -> None:
     kinds = dict(info.columns)
-    for column in entry.columns:
+    if column is None:
+        return
+    if column not in kinds:
+        raise _no_column(party, info, column)
+    if kinds[column] != "number":
+        raise UsageError(
+            f"the {role} '{column}' of {party}'s dataset '{info.name}' holds text, not numbers",
+            remedy=f"{remedy}, then `hansa data add` it anew",
+            party=party,
+            column=column,
+        )
+
+
+def _columns(entry: PartyEntry, info: DatasetInfo) -> tuple[str, ...]:
+    left_out = {*info.key, entry.label, info.label, entry.weight}
+    usable = [
+        name for name, kind in info.columns if name not in left_out and (kind == "number" or name in entry.categorical)
+    ]
+    every = entry.columns == (EVERY,)
+    kinds = dict(info.columns)
+    for column in entry.categorical if every else entry.columns:
         if column not in kinds:
             raise _no_column(entry.name, info, column)
         if column in left_out:
-            role = "the label" if column in {label, info.label} else "a key"
+            role = "a key" if column in info.key else "the label"
             raise UsageError(
                 f"the column '{column}' of {entry.name} is {role} and cannot be a feature",
-                remedy='take it out of `columns`, or write columns = ["*"]',
+                remedy='take it out of `columns` and `categorical`, or write columns = ["*"]',
                 party=entry.name,
                 column=column,
             )
-        if kinds[column] != "number":
+        if kinds[column] != "number" and column not in entry.categorical:
             raise UsageError(
                 f"the column '{column}' of {entry.name}'s dataset '{info.name}' holds text, not numbers",
-                remedy=f"leave it out; the number columns are: {', '.join(usable)}",
+                remedy=f'with gbdt write categorical = ["{column}"], or leave it out; the number columns are: '
+                f"{', '.join(usable)}",
                 party=entry.name,
                 column=column,
             )
+    if every:
+        return tuple(usable)
     if len(set(entry.columns)) != len(entry.columns):
         raise UsageError(f"{entry.name}'s columns name one twice", remedy="name each column once", party=entry.name)
-    return tuple(entry.columns)
+    return entry.columns
 
 
 def _dataset(party: str, name: str, offer: Offer) -> DatasetInfo:
@@ -296,13 +322,6 @@ def _same_party(party: Party, kind: str, dataset: str, offer: Offer) -> Party:
     info = _dataset(party.name, dataset, offer)
     kinds = dict(info.columns)
     for column in party.columns:
-        if kinds.get(column) != "number":
+        if column not in kinds or (kinds[column] != "number" and column not in party.categorical):
             raise _no_column(party.name, info, column)
-    return Party(
-        identity=party.identity,
-        name=party.name,
-        dataset=info.name,
-        schema_digest=info.schema_digest,
-        columns=party.columns,
-        label=party.label,
-    )
+    return replace(party, dataset=info.name, schema_digest=info.schema_digest)

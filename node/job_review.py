@@ -5,7 +5,7 @@ Each check gives the reason of refusal, which every party will read, or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hansa.algorithms.errors import DataError
 from hansa.config.vocabulary import MAKING
@@ -68,7 +68,7 @@ def _strangers(contract: Contract, context: JobContext) -> str | None:
 
 def _statement(contract: Contract) -> str | None:
     try:
-        stated = openings_of(contract.kind, contract.algorithm, contract.outputs, contract.parties)
+        stated = openings_of(contract.kind, contract.algorithm, contract.outputs, contract.parties, contract.params)
     except DataError as error:
         return error.message
     if stated != contract.openings:
@@ -82,15 +82,20 @@ def _data(contract: Contract, mine: Party, context: JobContext) -> str | None:
         return f"this node has no dataset '{mine.dataset}'"
     if info.schema_digest != mine.schema_digest:
         return f"the schema of the dataset '{mine.dataset}' is not the one in the contract: it has changed"
-    kinds = dict(info.columns)
-    wanted = [*mine.columns, mine.label] if contract.kind == "train" else list(mine.columns)
-    for column in wanted:
-        if column is not None and kinds.get(column) != "number":
+    if set(info.key) & {*mine.columns, mine.weight}:
+        return f"the contract uses a key of the dataset '{mine.dataset}' as a feature or weight"
+    if info.label is not None and info.label in {*mine.columns, mine.weight}:
+        return f"the contract uses the label of the dataset '{mine.dataset}' as a feature or weight"
+    return _columns(mine, dict(info.columns), contract.kind == "train")
+
+
+def _columns(mine: Party, kinds: Mapping[str, str], training: bool) -> str | None:
+    """That the dataset has every column the contract uses, of numbers unless they are categories."""
+    for column in (*mine.columns, *((mine.label, mine.weight) if training else ())):
+        if column is not None and column not in kinds:
+            return f"the dataset '{mine.dataset}' has no column '{column}'"
+        if column is not None and column not in mine.categorical and kinds[column] != "number":
             return f"the dataset '{mine.dataset}' has no number column '{column}'"
-    if set(info.key) & set(mine.columns):
-        return f"the contract uses a key of the dataset '{mine.dataset}' as a feature"
-    if info.label in mine.columns:
-        return f"the contract uses the label of the dataset '{mine.dataset}' as a feature"
     return None
 
 
@@ -101,14 +106,19 @@ def _model(contract: Contract, find: FindJob) -> str | None:
     old = trained.contract
     same = (
         [party.identity for party in old.parties] == [party.identity for party in contract.parties]
-        and [party.columns for party in old.parties] == [party.columns for party in contract.parties]
+        and [_features(party) for party in old.parties] == [_features(party) for party in contract.parties]
         and old.label_rank == contract.label_rank
         and (old.algorithm, old.engine, old.frac_bits) == (contract.algorithm, contract.engine, contract.frac_bits)
         and (old.computing, old.dealer) == (contract.computing, contract.dealer)
         and old.outputs == contract.outputs
+        and old.params == contract.params
         and old.align == contract.align
     )
     return None if same else "it does not fit the contract under which the model was trained"
+
+
+def _features(party: Party) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return party.columns, party.categorical
 
 
 def _size(contract: Contract, context: JobContext, active: int) -> str | None:

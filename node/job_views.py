@@ -118,6 +118,8 @@ def _member(job: Job, rank: int) -> Json:
         "dataset": party.dataset if party is not None else None,
         "columns": list(party.columns) if party is not None else [],
         "label": party.label if party is not None else None,
+        "categorical": list(party.categorical) if party is not None else [],
+        "weight": party.weight if party is not None else None,
         "step": latest.get("step"),
         "done": latest.get("done"),
         "total": latest.get("total"),

@@ -6,7 +6,8 @@ import builtins
 import os
 from collections.abc import Mapping, Sequence
 
-from hansa.config.vocabulary import FRAC_BITS, MAKING, PARAMS
+from hansa.config.params import PARAMS, Whole
+from hansa.config.vocabulary import FRAC_BITS, MAKING
 from hansa.node import shelf
 from hansa.node.admin.server import Handler, text_param
 from hansa.node.errors import UsageError
@@ -28,8 +29,9 @@ def making_contract(names: Mapping[bytes, str], amounts: Mapping[str, int], *, n
     Raises UsageError where an amount is none, or all are zero.
     """
     for ware, amount in amounts.items():
-        _, least, most, _ = PARAMS[MAKING].get(ware, (int, 0, 0, 0))
-        if not isinstance(amount, int) or not least <= amount <= most:
+        kind = PARAMS[MAKING].get(ware)
+        most = kind.most if isinstance(kind, Whole) else 0
+        if not isinstance(amount, int) or not 0 <= amount <= most:
             raise UsageError(
                 f"'{ware}' must be a number from 0 to {most:,.0f}", remedy="hansa correlations make --help"
             )

@@ -51,6 +51,8 @@ def _matches(rule: Rule, contract: Contract, me: bytes, names: Mapping[bytes, st
         and _any(contract.purpose, rule.purposes)
         and _any(contract.outputs.scores, rule.scores)
         and _any(_weights(contract), rule.weights)
+        and _any(contract.outputs.importance, rule.importance)
+        and _any(contract.outputs.training_metric, rule.training_metric)
         and (rule.max_rows is None or contract.limits.max_rows <= rule.max_rows)
         and (rule.max_mb is None or _kept(contract) <= rule.max_mb * 1_000_000)
     )

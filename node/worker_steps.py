@@ -51,6 +51,10 @@ def terms_of(contract: Contract) -> Terms:
         metrics=contract.outputs.metrics,
         max_rows=contract.limits.max_rows,
         algorithm=contract.algorithm,
+        categorical=tuple(party.categorical for party in contract.parties),
+        weighted=any(party.weight is not None for party in contract.parties),
+        importance=contract.outputs.importance,
+        training_metric=contract.outputs.training_metric,
     )
 
 

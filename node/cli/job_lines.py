@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from hansa.node.cli.output import again, hint, style
-from hansa.node.cli.table import facts, table
+from hansa.node.cli.table import facts, shorten, table
 from hansa.node.cli.units import clock, count, duration, number, size
 
 _COLOURS = {"done": "green", "running": "cyan", "committed": "cyan"}
@@ -16,6 +16,7 @@ WARES = {"triples": "triples", "bit_triples": "bit triples", "bit_pairs": "bit p
 """Correlations that can be made ahead, and what they are called."""
 METRICS = {"auc": "AUC", "ks": "KS", "accuracy": "accuracy", "log_loss": "log-loss"}
 _WRAP = 96
+_CATEGORIES = 40
 
 
 def coloured_state(state: str) -> str:
@@ -39,7 +40,7 @@ def contract_lines(contract: dict[str, Any]) -> list[str]:
                 ("dealer", contract.get("dealer")),
                 ("held out", _share(shown.get("test_fraction"))),
                 ("model", (shown.get("model") or "")[:16] or None),
-                ("outputs", ", ".join(f"{key} to {value}" for key, value in outputs.items()) or None),
+                ("outputs", ", ".join(f"{key} to {value}" for key, value in _told(outputs)) or None),
                 ("keys compared", shown.get("normalise")),
                 ("at most", shown.get("max_rows") and f"{count(contract['max_rows'])} rows"),
                 ("expires", expires and f"{clock(expires)} ({_left(expires)})"),
@@ -52,15 +53,15 @@ def contract_lines(contract: dict[str, Any]) -> list[str]:
 
 def party_lines(parties: list[dict[str, Any]]) -> list[str]:
     """The parties with what they bring and, where known, whether they agreed."""
-    consents = any(party.get("consent") for party in parties)
-    headers = ("party", "dataset", "columns", "label", *(("consent",) if consents else ()))
+    optional = [key for key in ("weight", "consent", "categorical") if any(party.get(key) for party in parties)]
+    headers = ("party", "dataset", "columns", "label", *optional)
     rows = [
         (
             party["name"],
             "deals" if party.get("role") == "dealer" else party["dataset"] or None,
             len(party["columns"]),
             party["label"],
-            *((party.get("consent"),) if consents else ()),
+            *(_categories(party) if key == "categorical" else party.get(key) for key in optional),
         )
         for party in parties
     ]
@@ -210,8 +211,22 @@ def _before(result: dict[str, Any]) -> str:
 
 
 def _trains(contract: dict[str, Any]) -> str | None:
-    params = ", ".join(f"{key} {number(value)}" for key, value in (contract.get("params") or {}).items())
+    params = ", ".join(f"{key} {_param(value)}" for key, value in (contract.get("params") or {}).items())
     return f"{contract.get('algorithm')} ({params})" if params else contract.get("algorithm")
+
+
+def _categories(party: dict[str, Any]) -> str | None:
+    return shorten(", ".join(party.get("categorical") or ()), _CATEGORIES) or None
+
+
+def _param(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else number(value)
+
+
+def _told(outputs: dict[str, str]) -> list[tuple[str, str]]:
+    """What goes to whom; what only trees have, where they give it."""
+    trees = {"importance", "training_metric"}
+    return [(key.replace("_", " "), to) for key, to in outputs.items() if to != "none" or key not in trees]
 
 
 def _amounts(amounts: dict[str, int]) -> list[str]:

@@ -11,19 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hansa.config.vocabulary import (
-    COMPUTING_PARTIES,
-    ENGINES,
-    FRAC_BITS,
-    KINDS,
-    LEAST_PARTIES,
-    MAKING,
-    METRICS,
-    NORMALISATIONS,
-    PARAMS,
-    SCORES,
-    WEIGHTS,
-)
+from hansa.config.params import PARAMS, Param, misfit
+from hansa.config.vocabulary import COMPUTING_PARTIES, ENGINES, FRAC_BITS, KINDS, LEAST_PARTIES, MAKING, NORMALISATIONS
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, limits
 from hansa.protocols.wire.contract_parts import (
@@ -32,10 +21,11 @@ from hansa.protocols.wire.contract_parts import (
     Limits,
     Opening,
     Outputs,
-    Param,
     Party,
     dealer_untrusted,
     opening_untrusted,
+    outputs_map,
+    outputs_untrusted,
     params_map,
     params_untrusted,
     party_map,
@@ -46,7 +36,7 @@ from hansa.protocols.wire.signing import tagged_hash
 
 __all__ = ["VERSION", "Align", "Contract", "Dealer", "Limits", "Opening", "Outputs", "Party"]
 
-VERSION = 2
+VERSION = 3
 FIRST_VERSION = 1
 """Contracts without a dealer, all of whose parties compute: their models are still to be used."""
 
@@ -93,7 +83,7 @@ class Contract:
                 "kind": self.kind,
                 "name": self.name,
                 "purpose": self.purpose,
-                "parties": [party_map(party) for party in self.parties],
+                "parties": [party_map(party, self.version) for party in self.parties],
                 "align": {"normalise": self.align.normalise},
                 "algorithm": self.algorithm,
                 "params": params_map(self.algorithm, self.params),
@@ -101,11 +91,7 @@ class Contract:
                 "seed": self.seed,
                 "frac_bits": self.frac_bits,
                 "engine": self.engine,
-                "outputs": {
-                    "scores": self.outputs.scores,
-                    "weights": self.outputs.weights,
-                    "metrics": self.outputs.metrics,
-                },
+                "outputs": outputs_map(self.outputs, self.version),
                 "model": self.model,
                 "openings": [{"what": o.what, "to": list(o.to), "text": o.text} for o in self.openings],
                 "limits": {"max_rows": self.limits.max_rows},
@@ -144,7 +130,6 @@ class Contract:
         """Decode and check every field; raises ``PeerMisbehaved`` (malformed) or ``ConsentError`` (unacceptable)."""
         fields = Fields(canonical.decode_untrusted(data, limits.CONTRACT_MAX_BYTES), "a contract")
         algorithm = fields.choice("algorithm", *PARAMS)
-        outputs = Fields(fields.map("outputs"), "a contract's outputs")
         align = Fields(fields.map("align"), "a contract's alignment")
         bounds = Fields(fields.map("limits"), "a contract's limits")
         version = fields.number("version", FIRST_VERSION, VERSION)
@@ -155,7 +140,7 @@ class Contract:
             kind=fields.choice("kind", *KINDS),
             name=fields.text("name", limits.NAME_MAX * 2, least=1),
             purpose=fields.text("purpose", limits.TEXT_MAX, least=1),
-            parties=fields.each("parties", limits.CONTRACT_MAX_PARTIES, party_untrusted, least=2),
+            parties=fields.each("parties", most, lambda party: party_untrusted(party, version), least=2),
             align=Align(align.choice("normalise", *NORMALISATIONS)),
             algorithm=algorithm,
             params=params_untrusted(algorithm, fields.map("params")),
@@ -163,11 +148,7 @@ class Contract:
             seed=fields.octets("seed", 16),
             frac_bits=fields.number("frac_bits", FRAC_BITS, FRAC_BITS),
             engine=fields.choice("engine", *ENGINES),
-            outputs=Outputs(
-                outputs.choice("scores", *SCORES),
-                outputs.choice("weights", *WEIGHTS),
-                outputs.choice("metrics", *METRICS),
-            ),
+            outputs=outputs_untrusted(fields.map("outputs"), version),
             model=fields.optional_octets("model", 32),
             openings=fields.each("openings", limits.CONTRACT_MAX_OPENINGS, opening_untrusted),
             limits=Limits(bounds.number("max_rows", 1, limits.CONTRACT_MAX_ROWS)),
@@ -177,7 +158,7 @@ class Contract:
             computing=() if everyone_computes else fields.integers("computing", most, most - 1),
             dealer=None if everyone_computes else fields.value("dealer", dealer_untrusted),
         )
-        for part in (fields, outputs, align, bounds):
+        for part in (fields, align, bounds):
             part.end()
         contract.check()
         if contract.encode() != data:  # one job id, one byte string
@@ -207,6 +188,7 @@ class Contract:
             ),
             ((self.kind == MAKING) != (self.algorithm == MAKING), "has an algorithm that is not of its kind"),
             *(self._problems_of_making() if self.kind == MAKING else self._problems_of_data()),
+            *self._problems_of_trees(),
             (self.expires <= self.created, "expires before it was made"),
             (self.expires - self.created > limits.CONTRACT_MAX_LIFETIME_S, "is open longer than 30 days"),
             (any(rank >= len(self.parties) for o in self.openings for rank in o.to), "opens to an unknown rank"),
@@ -227,6 +209,23 @@ class Contract:
             (any(len(set(p.columns)) != len(p.columns) for p in self.parties), "names a column twice"),
             ((self.kind == "train") != (self.model is None), "must name a model exactly when it uses one"),
             (self.outputs.scores == "none" and self.kind == "train" and self.test_fraction > 0, _NEED_SCORES),
+        )
+
+    def _problems_of_trees(self) -> tuple[tuple[bool, str], ...]:
+        """What only boosted trees take, and where they take it."""
+        other = self.algorithm != "gbdt"
+        weighted = [party for party in self.parties if party.weight is not None]
+        opened = {self.outputs.importance, self.outputs.training_metric} != {"none"}
+        wrong = misfit(self.algorithm, self.params)
+        return (
+            (other and any(party.categorical for party in self.parties), "has categories, which only gbdt takes"),
+            (other and bool(weighted), "has sample weights, which only gbdt takes"),
+            (other and opened, "opens importance or a training metric, which only gbdt has"),
+            (any(set(p.categorical) - set(p.columns) for p in self.parties), "has a category that is no feature"),
+            (any(len(set(p.categorical)) != len(p.categorical) for p in self.parties), "names a category twice"),
+            (any(party.label is None for party in weighted), "has sample weights without the label"),
+            (any(p.weight == p.label or p.weight in p.columns for p in weighted), _WEIGHT_USED),
+            (wrong is not None, f"has a parameter that does not fit: {' '.join(wrong or ())}"),
         )
 
     def _problems_of_making(self) -> tuple[tuple[bool, str], ...]:
@@ -263,11 +262,7 @@ class Contract:
             "seed": self.seed.hex(),
             "frac_bits": self.frac_bits,
             "normalise": self.align.normalise,
-            "outputs": {
-                "scores": self.outputs.scores,
-                "weights": self.outputs.weights,
-                "metrics": self.outputs.metrics,
-            },
+            "outputs": outputs_map(self.outputs, VERSION),
             "model": self.model.hex() if self.model is not None else None,
             "openings": [
                 {"what": o.what, "to": [self.parties[rank].name for rank in o.to], "text": o.text}
@@ -284,6 +279,8 @@ class Contract:
                     "dataset": party.dataset,
                     "columns": list(party.columns),
                     "label": party.label,
+                    "categorical": list(party.categorical),
+                    "weight": party.weight,
                     "schema_digest": party.schema_digest.hex(),
                 }
                 for rank, party in enumerate(self.parties)
@@ -295,3 +292,4 @@ _NEED_SCORES = (
     'keeps the test scores from everybody (outputs.scores = "none"), so nobody can compute the metrics of the test '
     "part; open them to the label's owner or set split.test = 0"
 )
+_WEIGHT_USED = "uses its sample weights as the label or a feature"

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hansa.config.vocabulary import PARAMS
+from hansa.config.params import PARAMS, Choice, Flag, Kind, Param, Real, Whole
+from hansa.config.vocabulary import IMPORTANCE, METRICS, SCORES, TRAINING_METRIC, WEIGHTS
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.fields import Fields
 
-Param = int | float
+TREES_WIDENED = 3
+"""The version from which contracts name categories, sample weights, and who learns importance and training metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,13 @@ class Align:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Who receives test scores, weights and metrics."""
+    """Who receives test scores, weights and metrics; of trees their columns' importance and the metric while training."""
 
     scores: str
     weights: str
     metrics: str
+    importance: str = "none"
+    training_metric: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Opening:
 class Party:
     """What one institution brings: who, which dataset of which schema, which feature columns, the label or None.
 
+    ``categorical`` are the features whose values are categories; ``weight`` is the column of sample weights, or None.
+
     Where correlations are made nobody brings data: no dataset, a digest of zeros, no columns.
     """
 
@@ -58,6 +64,8 @@ class Party:
     schema_digest: bytes
     columns: tuple[str, ...]
     label: str | None
+    categorical: tuple[str, ...] = ()
+    weight: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +76,31 @@ class Dealer:
     name: str
 
 
-def party_map(party: Party) -> dict[str, Any]:
-    """A party as plain data."""
-    return {
+def outputs_map(outputs: Outputs, version: int) -> dict[str, Any]:
+    """Who receives what, as plain data of a contract's version."""
+    known = {"scores": outputs.scores, "weights": outputs.weights, "metrics": outputs.metrics}
+    later = {"importance": outputs.importance, "training_metric": outputs.training_metric}
+    return known | (later if version >= TREES_WIDENED else {})
+
+
+def outputs_untrusted(value: dict[str, Any], version: int) -> Outputs:
+    """Read who receives what; ``PeerMisbehaved`` where it says something else."""
+    fields = Fields(value, "a contract's outputs")
+    widened = version >= TREES_WIDENED
+    outputs = Outputs(
+        scores=fields.choice("scores", *SCORES),
+        weights=fields.choice("weights", *WEIGHTS),
+        metrics=fields.choice("metrics", *METRICS),
+        importance=fields.choice("importance", *IMPORTANCE) if widened else "none",
+        training_metric=fields.choice("training_metric", *TRAINING_METRIC) if widened else "none",
+    )
+    fields.end()
+    return outputs
+
+
+def party_map(party: Party, version: int) -> dict[str, Any]:
+    """A party as plain data of a contract's version."""
+    known = {
         "identity": party.identity,
         "name": party.name,
         "dataset": party.dataset,
@@ -78,18 +108,24 @@ def party_map(party: Party) -> dict[str, Any]:
         "columns": list(party.columns),
         "label": party.label,
     }
+    later = {"categorical": list(party.categorical), "weight": party.weight}
+    return known | (later if version >= TREES_WIDENED else {})
 
 
-def party_untrusted(value: Any) -> Party:
+def party_untrusted(value: Any, version: int) -> Party:
     """Read a party; ``PeerMisbehaved`` where it is none."""
     fields = Fields(value, "a contract's party")
+    widened = version >= TREES_WIDENED
+    most, longest = limits.CONTRACT_MAX_COLUMNS, limits.COLUMN_NAME_MAX
     party = Party(
         identity=fields.octets("identity", 32),
         name=fields.text("name", limits.NAME_MAX, least=1),
         dataset=fields.text("dataset", limits.NAME_MAX),
         schema_digest=fields.octets("schema_digest", 32),
-        columns=fields.texts("columns", limits.CONTRACT_MAX_COLUMNS, limits.COLUMN_NAME_MAX),
-        label=fields.optional_text("label", limits.COLUMN_NAME_MAX),
+        columns=fields.texts("columns", most, longest),
+        label=fields.optional_text("label", longest),
+        categorical=fields.texts("categorical", most, longest) if widened else (),
+        weight=fields.optional_text("weight", longest) if widened else None,
     )
     fields.end()
     return party
@@ -120,14 +156,26 @@ def opening_untrusted(value: Any) -> Opening:
 def params_map(algorithm: str, params: Mapping[str, Param]) -> dict[str, Param]:
     """Each number in the type its parameter has: 0 and 0.0 are one contract, so they must be one job id."""
     known = PARAMS.get(algorithm, {})
-    return {name: float(value) if known.get(name, (int,))[0] is float else value for name, value in params.items()}
+    return {name: float(value) if isinstance(known.get(name), Real) else value for name, value in params.items()}
 
 
 def params_untrusted(algorithm: str, value: dict[str, Any]) -> dict[str, Param]:
     """Read an algorithm's parameters, each in its bounds; ``PeerMisbehaved`` otherwise."""
     fields = Fields(value, f"the parameters of {algorithm}")
-    params: dict[str, Param] = {}
-    for name, (kind, least, most, _) in PARAMS[algorithm].items():
-        params[name] = fields.number(name, int(least), int(most)) if kind is int else fields.real(name, least, most)
+    params = {
+        name: _param_untrusted(fields, name, kind)
+        for name, kind in PARAMS[algorithm].items()
+        if kind.stated or fields.has(name)
+    }
     fields.end()
     return params
+
+
+def _param_untrusted(fields: Fields, name: str, kind: Kind) -> Param:
+    if isinstance(kind, Choice):
+        return fields.choice(name, *kind.choices)
+    if isinstance(kind, Flag):
+        return fields.flag(name)
+    if isinstance(kind, Whole):
+        return fields.number(name, kind.least, kind.most)
+    return fields.real(name, kind.least, kind.most)

@@ -64,6 +64,13 @@ class Fields:
             raise self.refused(f"has no valid '{name}' (a number from {least} to {most})")
         return float(value)
 
+    def flag(self, name: str) -> bool:
+        """true or false."""
+        value = self._take(name)
+        if not isinstance(value, bool):
+            raise self.refused(f"has no valid '{name}' (true or false)")
+        return value
+
     def octets(self, name: str, length: int) -> bytes:
         """Exactly ``length`` bytes."""
         value = self._take(name)
@@ -99,6 +106,10 @@ class Fields:
     def integers(self, name: str, count: int, most: int) -> tuple[int, ...]:
         """A list of at most ``count`` integers from 0 to ``most``."""
         return self.each(name, count, lambda item: Fields({name: item}, self.what).number(name, 0, most))
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there and unread."""
+        return name in self._left
 
     def value(self, name: str, read: Callable[[Any], T]) -> T:
         """One value through ``read``."""

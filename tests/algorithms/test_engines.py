@@ -77,7 +77,7 @@ class League:
 
     async def run(self, work: Any, kind: str, context: bytes = b"job, attempt 0") -> tuple[list[Any], list[Session]]:
         """``work(engine, rank)`` at every institution; the dealer deals."""
-        allowed = {(what, to) for what, to, _ in leakage.openings(kind, "lr", self.terms, self.terms.names, 0)}
+        allowed = {(what, to) for what, to, _ in leakage.openings(kind, "lr", self.terms, self.terms.names, 0, {})}
 
         async def member(session: Session) -> Any:
             if session.rank == self.n:

@@ -16,12 +16,12 @@ def outputs(scores="label-owner", weights="owner", metrics="all"):
 
 
 def stated(kind, out, label_rank=0):
-    return [(what, to) for what, to, _ in leakage.openings(kind, "lr", out, NAMES, label_rank)]
+    return [(what, to) for what, to, _ in leakage.openings(kind, "lr", out, NAMES, label_rank, {})]
 
 
 def test_the_default_contract_opens_exactly_this():
     everyone = (0, 1, 2)
-    assert leakage.openings("train", "lr", outputs(), NAMES, 0) == (
+    assert leakage.openings("train", "lr", outputs(), NAMES, 0, {}) == (
         (
             "alignment",
             everyone,
@@ -62,7 +62,7 @@ def test_whom_each_engine_trusts():
 
 def test_the_label_owner_may_be_anybody():
     assert ("test scores", (2,)) in stated("train", outputs(), 2)
-    assert leakage.openings("train", "lr", outputs(), NAMES, 2)[3][2].endswith("and the intercept")
+    assert leakage.openings("train", "lr", outputs(), NAMES, 2, {})[3][2].endswith("and the intercept")
 
 
 @pytest.mark.parametrize(
@@ -81,24 +81,24 @@ def test_predictions_and_releases():
     assert stated("predict", outputs()) == [("alignment", (0, 1, 2)), ("scores", (0,))]
     assert stated("predict", outputs("all"))[1] == ("scores", (0, 1, 2))
     assert stated("release", outputs())[-2:] == [("coefficients", (0, 1, 2)), ("intercept", (0, 1, 2))]
-    released = {what: text for what, _, text in leakage.openings("release", "lr", outputs(), NAMES, 1)}
+    released = {what: text for what, _, text in leakage.openings("release", "lr", outputs(), NAMES, 1, {})}
     assert "deviation" not in released["coefficients"]
     assert (
         "bureau can tell the sum of coefficient times mean over the columns of all other parties"
         in released["intercept"]
     )
-    two = {what: text for what, _, text in leakage.openings("release", "lr", outputs(weights="all"), NAMES[:2], 1)}
+    two = {what: text for what, _, text in leakage.openings("release", "lr", outputs(weights="all"), NAMES[:2], 1, {})}
     assert "its standard deviation" in two["coefficients"]
     assert "all can tell the sum of coefficient times mean over the columns of the other party" in two["intercept"]
     with pytest.raises(DataError, match="opens scores to nobody"):
-        leakage.openings("predict", "lr", outputs("none"), NAMES, 0)
+        leakage.openings("predict", "lr", outputs("none"), NAMES, 0, {})
     with pytest.raises(DataError, match="no leakage statement for 'svm'"):
-        leakage.openings("train", "svm", outputs(), NAMES, 0)
+        leakage.openings("train", "svm", outputs(), NAMES, 0, {})
 
 
 def test_trees():
     everyone = (0, 1, 2)
-    stated = [(what, to) for what, to, _ in leakage.openings("train", "gbdt", outputs(), NAMES, 0)]
+    stated = [(what, to) for what, to, _ in leakage.openings("train", "gbdt", outputs(), NAMES, 0, {})]
     assert stated == [
         ("alignment", everyone),
         ("split owners", everyone),
@@ -106,7 +106,7 @@ def test_trees():
         ("test scores", (0,)),
         ("metrics", everyone),
     ]
-    released = [(what, to) for what, to, _ in leakage.openings("release", "gbdt", outputs(), NAMES, 0)]
+    released = [(what, to) for what, to, _ in leakage.openings("release", "gbdt", outputs(), NAMES, 0, {})]
     assert released == [("leaves", everyone), ("released splits", everyone)]
     with pytest.raises(DataError, match="no weights to open"):
-        leakage.openings("train", "gbdt", outputs(weights="all"), NAMES, 0)
+        leakage.openings("train", "gbdt", outputs(weights="all"), NAMES, 0, {})

@@ -93,7 +93,7 @@ def tables(features: np.ndarray, label: np.ndarray, *, missing: int = 20) -> lis
 
 
 def allowed(t: Terms, kind: str = "train") -> set[tuple[str, tuple[int, ...]]]:
-    return {(what, to) for what, to, _ in leakage.openings(kind, "lr", t, t.names, t.label_rank)}
+    return {(what, to) for what, to, _ in leakage.openings(kind, "lr", t, t.names, t.label_rank, t.params)}
 
 
 async def train_all(

@@ -62,6 +62,22 @@ def test_plan_says_it_in_words(hansa, daemon, job_file):
     assert json.loads(hansa("job", "plan", str(job_file), "--json")[1]) == PLAN
 
 
+def test_what_trees_add_to_a_plan(hansa, daemon, job_file):
+    params = {"objective": "reg:squarederror", "n_estimators": 20, "missing": True}
+    outputs = {"scores": "none", "importance": "owner", "training_metric": "none"}
+    bank = {"name": "bank", "dataset": "clients", "columns": ["a"], "label": "y", "categorical": [], "weight": "w"}
+    towns = [f"town_{number}" for number in range(9)]
+    lab = bank | {"name": "lab", "label": None, "weight": None, "columns": towns, "categorical": towns}
+    contract = PLAN["contract"] | {"algorithm": "gbdt", "params": params, "outputs": outputs, "parties": [bank, lab]}
+    daemon.answers["job.plan"] = PLAN | {"contract": contract}
+    out = hansa("job", "plan", str(job_file))[1]
+    assert "trains    gbdt (objective reg:squarederror, n_estimators 20, missing true)" in out
+    assert re.search(r"^outputs +scores to none, importance to owner$", out, re.MULTILINE)
+    assert re.search(r"^party +dataset +columns +label +weight +categorical$", out, re.MULTILINE)
+    assert re.search(r"^bank +clients +1 +y +w +-$", out, re.MULTILINE)
+    assert re.search(r"^lab +clients +9 +- +- +town_0, town_1, town_2, town_3, town_4.*…$", out, re.MULTILINE)
+
+
 @pytest.mark.parametrize("verb", ["plan", "submit"])
 def test_a_job_file_that_cannot_be_read(verb, hansa, daemon, tmp_path):
     code, _, err = hansa("job", verb, str(tmp_path / "none.toml"))

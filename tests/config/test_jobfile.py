@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hansa.config.errors import ConfigError
 from hansa.config.jobfile import duration_s, parse
+from hansa.config.params import ALGORITHMS, PARAMS
 
 DOCS = Path(__file__).parents[2] / "docs"
 HEAD = 'name = "n"\npurpose = "p"\nalgorithm = "lr"\n'
@@ -50,8 +51,9 @@ def test_the_examples_shipped():
 
 def test_every_key_is_in_the_docs():
     text = (DOCS / "job.md").read_text()
-    keys = "name purpose algorithm engine dealer computing expires_in seed normalise test epochs batch_size"
-    for key in [*keys.split(), "learning_rate", "l2", "scores", "weights", "metrics", "dataset", "label", "columns"]:
+    keys = "name purpose algorithm engine dealer computing expires_in seed normalise test scores weights metrics importance"
+    keys += " training_metric dataset label columns categorical weight"
+    for key in [*keys.split(), *(name for algorithm in ALGORITHMS for name in PARAMS[algorithm])]:
         assert f"`{key}`" in text
 
 

@@ -55,6 +55,8 @@ def test_rules_keep_their_order(tmp_path):
         ('[[rule]]\naction = "ask"\n[[rule]]\naction = "ask"\npeer = ["a"]\n', 5, r"rule\.peer .*did you mean 'peers'"),
         ('[[rule]]\naction = "ask"\nkinds = ["training"]\n', 3, "holds 'training'; known: train, predict, release"),
         ('[[rule]]\naction = "ask"\nweights = ["none"]\n', 3, "holds 'none'; known: owner, all"),
+        ('[[rule]]\naction = "ask"\nimportance = ["label-owner"]\n', 3, "holds 'label-owner'; known: owner, all, none"),
+        ('[[rule]]\naction = "ask"\ntraining_metric = ["owner"]\n', 3, "holds 'owner'; known: none, label-owner, all"),
         ('[[rule]]\naction = "ask"\nengines = ["auto"]\n', 3, "holds 'auto'; known: additive, replicated"),
         ('[[rule]]\naction = "ask"\nroles = ["guest"]\n', 3, "holds 'guest'; known: party, dealer"),
         ('[[rule]]\naction = "ask"\npeers = "a"\n', 3, r"rule\.peers must be a list of strings"),

@@ -278,7 +278,7 @@ class League:
             "engine": "replicated",
             "outputs": outputs,
             "model": None,
-            "openings": openings_of("train", "lr", outputs, parties),
+            "openings": openings_of("train", "lr", outputs, parties, {}),
             "limits": Limits(1000),
             "created": self.now(),
             "expires": self.now() + 3600,

@@ -67,7 +67,7 @@ def test_a_job_file_becomes_a_contract_that_every_party_can_decode():
     assert (contract.created, contract.expires) == (NOW, NOW + 1800)
     assert contract.test_fraction == 0.25
     assert contract.limits.max_rows == 1000
-    assert contract.openings == openings_of("train", "lr", contract.outputs, contract.parties)
+    assert contract.openings == openings_of("train", "lr", contract.outputs, contract.parties, {})
 
 
 def test_seed_and_nonce_are_fresh_unless_the_file_fixes_the_seed():
@@ -212,10 +212,71 @@ def test_a_party_that_is_no_peer_any_more_is_named():
 
 def test_openings_follow_the_outputs():
     parties = build().parties
-    to_all = openings_of("train", "lr", Outputs("all", "all", "all"), parties)
-    to_owner = openings_of("train", "lr", Outputs("label-owner", "owner", "label-owner"), parties)
+    to_all = openings_of("train", "lr", Outputs("all", "all", "all"), parties, {})
+    to_owner = openings_of("train", "lr", Outputs("label-owner", "owner", "label-owner"), parties, {})
     assert {o.to for o in to_all} == {(0, 1, 2)}
     assert (0,) in {o.to for o in to_owner}
+
+
+TREES = TEXT.replace('"lr"', '"gbdt"')
+
+
+def with_weights():
+    known = offers()
+    extra = (("default", "number"), ("w", "number"))
+    known["bank"] = Offer("bank", b"a" * 32, (info(label="default", extra=extra),))
+    return known
+
+
+def test_categories_and_sample_weights_of_trees():
+    text = TREES.replace('label = "default"', 'label = "default"\nweight = "w"\ncategorical = ["city"]')
+    text = text.replace('["income", "age"]', '["city", "age"]\ncategorical = ["age", "city"]')
+    contract = build(text, with_weights())
+    assert Contract.decode_untrusted(contract.encode()) == contract
+    bank, bureau, telecom = contract.parties
+    assert (bank.columns, bank.categorical, bank.weight) == (("age", "income", "city"), ("city",), "w")
+    assert (bureau.columns, bureau.categorical, bureau.weight) == (("city", "age"), ("age", "city"), None)
+    assert (telecom.columns, telecom.categorical) == (("age", "income"), ())
+    assert (contract.outputs.importance, contract.outputs.training_metric) == ("owner", "none")
+    known = with_weights()
+    known["bank"] = Offer("bank", b"a" * 32, (info(name="new"),))
+    datasets = {"bank": "new", "bureau": "clients", "telecom": "clients"}
+    later = contract_on_model(contract, "predict", datasets, known, now=NOW, expires_in_s=60)
+    assert Contract.decode_untrusted(later.encode()) == later
+    assert [party.categorical for party in later.parties] == [party.categorical for party in contract.parties]
+    assert later.params == contract.params
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "match"),
+    [
+        (
+            '["income", "age"]',
+            '["income", "city"]',
+            r'holds text, not numbers\n.* write categorical = \["city"\], or leave',
+        ),
+        ('columns = ["income", "age"]', 'categorical = ["town"]', "no column 'town'"),
+        ('columns = ["income", "age"]', 'categorical = ["id"]', "'id' of bureau is a key and cannot be a feature"),
+        ('label = "default"', 'label = "default"\nweight = "weihgt"', "no column 'weihgt'"),
+        ('label = "default"', 'label = "default"\nweight = "city"', "the weight 'city' of bank's .* holds text"),
+        (
+            'label = "default"',
+            'label = "income"\nweight = "default"',
+            "the weight 'default' of bank is the dataset's label",
+        ),
+    ],
+)
+def test_categories_and_weights_that_do_not_exist(before, after, match):
+    with pytest.raises(UsageError, match=match):
+        build(TREES.replace(before, after), with_weights())
+
+
+def test_a_key_weighs_nothing():
+    known = with_weights()
+    keyed = DatasetInfo("clients", b"d" * 32, (("id", "number"), ("age", "number"), ("y", "number")), ("id",), None)
+    known["bank"] = Offer("bank", b"a" * 32, (keyed,))
+    with pytest.raises(UsageError, match="the weight 'id' of bank is a key"):
+        build(TREES.replace('label = "default"', 'label = "y"\nweight = "id"'), known)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def dealt(league, **changes):
         "version": 2,
         "engine": "additive",
         "parties": parties,
-        "openings": openings_of("train", "lr", outputs, parties),
+        "openings": openings_of("train", "lr", outputs, parties, {}),
         "dealer": Dealer(league.identities[2], "telecom"),
     }
     return league.contract(**(fields | changes))

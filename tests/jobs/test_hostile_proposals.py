@@ -31,7 +31,7 @@ async def test_a_proposal_signed_for_another_contract_is_no_proposal(autojump_cl
 def of(parties):
     """These parties, and the statement that goes with them."""
     outputs = Outputs("label-owner", "owner", "all")
-    return {"parties": parties, "openings": openings_of("train", "lr", outputs, parties)}
+    return {"parties": parties, "openings": openings_of("train", "lr", outputs, parties, {})}
 
 
 def proposal(league, rank, **changes):

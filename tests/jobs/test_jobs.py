@@ -195,7 +195,7 @@ def party(league, rank, **changes):
         (lambda lg: party(lg, 2, dataset="nothing"), "this node has no dataset 'nothing'"),
         (lambda lg: party(lg, 2, schema_digest=b"x" * 32), "the schema of the dataset 'clients' is not the one"),
         (lambda lg: party(lg, 2, columns=("city",)), "the dataset 'clients' has no number column 'city'"),
-        (lambda lg: party(lg, 2, columns=("agee",)), "the dataset 'clients' has no number column 'agee'"),
+        (lambda lg: party(lg, 2, columns=("agee",)), "the dataset 'clients' has no column 'agee'"),
         (lambda lg: {"kind": "release", "model": b"m" * 32}, "its statement|this node has no such model"),
     ],
 )
@@ -263,7 +263,7 @@ async def test_outputs_that_a_rule_does_not_name_are_asked_about(autojump_clock,
         contract = league.contract(outputs=outputs)
         contract = dataclasses.replace(
             contract,
-            openings=openings_of("train", "lr", outputs, contract.parties),
+            openings=openings_of("train", "lr", outputs, contract.parties, {}),
         )
         job = await league.jobs[0].submit(contract)
         await league.until(lambda: (r := league.record(1, job.record.job_id)) is not None and r.awaits_operator)

@@ -29,7 +29,7 @@ CONTRACT = Contract(
     engine="replicated",
     outputs=OUTPUTS,
     model=None,
-    openings=openings_of("train", "lr", OUTPUTS, PARTIES),
+    openings=openings_of("train", "lr", OUTPUTS, PARTIES, {}),
     limits=Limits(1000),
     created=0,
     expires=60,
@@ -57,6 +57,10 @@ def test_the_default_decides_where_none_matches():
 @pytest.mark.parametrize(
     ("fields", "matches"),
     [
+        ({"importance": ("none",)}, True),
+        ({"importance": ("owner", "all")}, False),
+        ({"training_metric": ("none", "label-owner")}, True),
+        ({"training_metric": ("all",)}, False),
         ({"peers": ("bureau", "telecom")}, True),
         ({"peers": ("bureau",)}, False),
         ({"peers": ("called-1", "called-2")}, False),
@@ -150,3 +154,11 @@ def test_nobody_becomes_a_dealer_unasked():
     assert decide(Policy("refuse", (willing,)), DEALT, D, names).action == "approve"
     assert decide(Policy("refuse", (willing,)), DEALT, D, {**names, C: "other"}).action == "refuse"
     assert decide(Policy("ask", (willing,)), CONTRACT, ME, NAMES).action == "ask"
+
+
+def test_what_trees_open_can_be_allowed_as_scores_can():
+    outputs = dataclasses.replace(OUTPUTS, importance="all", training_metric="label-owner")
+    contract = dataclasses.replace(CONTRACT, algorithm="gbdt", outputs=outputs)
+    assert action(Rule("approve", importance=("all",), training_metric=("label-owner",)), contract) == "approve"
+    assert action(Rule("approve", importance=("owner", "none")), contract) == "ask"
+    assert action(Rule("refuse", training_metric=("label-owner", "all")), contract) == "refuse"

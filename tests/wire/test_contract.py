@@ -248,10 +248,12 @@ def test_version_1_is_read_still_and_has_no_later_fields(trio_of):
     assert plain(new)["dealer"] is None
     assert Contract.decode_untrusted(new.encode()) == new
     assert old.job_id != new.job_id
-    with pytest.raises(PeerMisbehaved, match="lacks 'computing'"):
+    with pytest.raises(PeerMisbehaved, match="lacks 'categorical'"):
         Contract.decode_untrusted(changed(old, ("version",), VERSION))
+    with pytest.raises(PeerMisbehaved, match="lacks 'computing'"):
+        Contract.decode_untrusted(changed(old, ("version",), 2))
     with pytest.raises(PeerMisbehaved, match="unknown fields: computing, dealer"):
-        Contract.decode_untrusted(changed(new, ("version",), 1))
+        Contract.decode_untrusted(changed(trio_of.contract(version=2), ("version",), 1))
     with pytest.raises(PeerMisbehaved, match="'version'"):
         Contract.decode_untrusted(changed(new, ("version",), VERSION + 1))
     with pytest.raises(ConsentError, match="of a version without this engine"):

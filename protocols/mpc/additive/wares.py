@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from hansa.config.params import Param
+
 UNIT: Final = 64
 """Elements of a unit."""
 BATCH_BYTES: Final = 16
@@ -53,7 +55,7 @@ WARES: Final[dict[str, Ware]] = {
 """Beaver triples, bit triples of width 1 and 2, daBits; the arrays are those of ``pairwise``'s stocks."""
 
 
-def weight(amounts: Mapping[str, float]) -> int:
+def weight(amounts: Mapping[str, Param]) -> int:
     """Bytes of one party's parcels for so many elements of each ware."""
     return sum(WARES[ware].parcels(int(n)) * WARES[ware].parcel_bytes for ware, n in amounts.items())
 

@@ -92,7 +92,10 @@ class League:
         ]
 
     async def run(self, work: Any, kind: str, context: bytes = b"job, attempt 0") -> tuple[list[Any], list[Session]]:
-        allowed = {(what, to) for what, to, _ in leakage.openings(kind, "gbdt", self.terms, self.terms.names, 1)}
+        allowed = {
+            (what, to)
+            for what, to, _ in leakage.openings(kind, "gbdt", self.terms, self.terms.names, 1, self.terms.params)
+        }
         computing = (0, 2, 3) if self.n == 4 else ()
 
         async def member(session: Session) -> Any:
