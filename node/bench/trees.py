@@ -42,14 +42,14 @@ async def gbdt(e: Engine, size: Size) -> Operation:
     await e.select_sum(list(table.held.values()), e.public(np.zeros((1, size.n), dtype=np.uint64)), 1)
     label = await e.input(0, y[None].astype(np.uint64) if e.session.rank == 0 else None, (1, size.n))
     zero = e.public(np.zeros(1, dtype=np.uint64))
-    problem = boost.Problem(table, Logistic(), label, zero, None, zero)
-    states = [boost.begin(e, problem)]
+    goal = boost.Problem(table, Logistic(), label, zero, None, zero)
+    states = [boost.begin(e, goal)]
 
     async def after(_: boost.State) -> None:
         """Nothing is kept."""
 
     async def timed() -> None:
-        states[0] = await boost.train(e, problem, params, boost.begin(e, problem), after)
+        states[0] = await boost.train(e, goal, params, boost.begin(e, goal), after)
 
     async def facts() -> Facts:
         auc = evaluate(y, sigmoid(await opened(e, states[0].margins.reshape(-1))))["auc"]
