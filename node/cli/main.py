@@ -39,6 +39,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "model": "list, show, use and release trained models",
         "correlations": "make and list random numbers ahead of jobs",
         "audit": "show and verify the log of everything agreed to and opened",
+        "tee": "trusted hardware: judge its evidence",
     },
     "try it on this machine": {
         "demo": "three institutions train a model on real data",

@@ -66,3 +66,13 @@ RECORD_MAX_ADDRESSES = MOST_ADDRESSES
 MAX_RECORDS = 256
 MAX_HEADS = 1024
 CATALOG_MAX_DATASETS = 256
+
+# --- attestation -------------------------------------------------------------------------------------------------
+ATTESTATION_MAX_QUOTE = 64 * 1024
+"""Bytes of a quote or report; real ones have 1,184 to 8,000."""
+ATTESTATION_MAX_COLLATERAL = 4 << 20
+"""Bytes of one collateral file."""
+ATTESTATION_MAX_CERTIFICATE = 1 << 20
+"""Bytes of one certificate or revocation list."""
+ATTESTATION_MAX_CERTIFICATES = 64
+"""Certificates and revocation lists that one verification looks at."""

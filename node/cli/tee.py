@@ -1,0 +1,123 @@
+"""hansa tee: trusted hardware, and what its evidence is worth."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from hansa.node.cli.output import emit, style
+from hansa.node.cli.parser import command, group
+from hansa.node.errors import UsageError
+
+REFUSED = 1
+_LATEST = 2**33  # far past every certificate, and still a date
+ABOUT = """\
+A node in an enclave or a confidential virtual machine proves what it is by evidence: a quote (Intel SGX, TDX) or a report
+(AMD SEV-SNP), signed by a key that its maker's certificates vouch for. Nothing is fetched: the collateral comes in files.
+Policies by name: strict (genuine, TCB up to date, no debugging, collateral in date) and report (any TCB status but
+Revoked, named in the reasons); docs/tee.md explains policy files and what no evidence proves."""
+
+
+def register(subparsers: Any) -> None:
+    """Add the command."""
+    sub = group(subparsers, "tee", "trusted hardware: verify evidence", about=ABOUT)
+    verify = command(
+        sub,
+        "verify",
+        _verify,
+        "judge a quote or report, and say why",
+        about="The exit code is 0 if it is accepted, 1 if it is refused, 2 if something cannot be read.",
+        examples=[
+            "hansa tee verify quote.bin --collateral collateral.json --policy strict",
+            "hansa tee verify report.bin --collateral vcek.der --collateral chain.pem --nonce 00112233445566778899aabbccddeeff",
+        ],
+    )
+    verify.add_argument("quote", metavar="QUOTE", type=Path, help="the evidence, as its device gave it")
+    verify.add_argument(
+        "--collateral",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="Intel: the collateral as JSON. AMD: certificates and revocation lists, PEM or DER, files or folders; repeatable",
+    )
+    verify.add_argument("--at", metavar="UNIX_TIME", type=int, default=None, help="judge as of then (default: now)")
+    verify.add_argument("--policy", metavar="FILE", default="strict", help="strict (default), report, or a TOML file")
+    verify.add_argument(
+        "--measurement",
+        metavar="HEX",
+        action="append",
+        default=[],
+        help="the code expected: MRENCLAVE, MRTD or launch measurement; repeatable, one must fit",
+    )
+    verify.add_argument("--nonce", metavar="HEX", default=None, help="what the report data must be (zeros follow it)")
+
+
+def _verify(args: argparse.Namespace) -> int:
+    # the library of certificates takes longer to load than most commands take
+    from hansa.node.tee.collateral import load_collateral, read_bounded  # noqa: PLC0415
+    from hansa.node.tee.policy_file import load_policy  # noqa: PLC0415
+    from hansa.protocols.wire.attestation.errors import MalformedEvidence  # noqa: PLC0415
+    from hansa.protocols.wire.attestation.policy import LEAST_NONCE_BYTES, REPORT_DATA_BYTES, Expected  # noqa: PLC0415
+    from hansa.protocols.wire.attestation.verify import verify_evidence  # noqa: PLC0415
+    from hansa.protocols.wire.limits import ATTESTATION_MAX_QUOTE  # noqa: PLC0415
+
+    at = int(time.time()) if args.at is None else args.at
+    if not 0 <= at < _LATEST:
+        raise UsageError(f"--at {at} is no time", remedy="give seconds since 1970, or leave --at out for now")
+    nonce = None if args.nonce is None else _hex("--nonce", args.nonce, range(LEAST_NONCE_BYTES, REPORT_DATA_BYTES + 1))
+    expected = Expected(tuple(_hex("--measurement", text, (32, 48)) for text in args.measurement), nonce)
+    policy = load_policy(args.policy)
+    collateral = load_collateral(args.collateral)
+    try:
+        verdict = verify_evidence(read_bounded(args.quote, ATTESTATION_MAX_QUOTE), collateral, policy, expected, at)
+    except MalformedEvidence as error:
+        raise UsageError(
+            f"{args.quote} cannot be judged: {error.message}",
+            remedy="give a quote (SGX v3, TDX v4 or v5) or a SEV-SNP report, in bytes as the device gave it",
+            file=str(args.quote),
+        ) from error
+    emit(args, verdict.as_dict(), lambda: _lines(verdict.as_dict(), policy.name))
+    return 0 if verdict.accepted else REFUSED
+
+
+def _hex(option: str, text: str, sizes: range | tuple[int, ...]) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) not in sizes:
+        allowed = f"{sizes[0]} to {sizes[-1]}" if isinstance(sizes, range) else " or ".join(map(str, sizes))
+        raise UsageError(f"{option} must be {allowed} bytes in hexadecimal digits", remedy="hansa tee verify --help")
+    return value
+
+
+def _lines(verdict: dict[str, Any], policy: str) -> list[str]:
+    accepted = verdict["verdict"] == "accept"
+    head = style("ACCEPTED", "green") if accepted else style("REFUSED", "red")
+    status = f", TCB {verdict['tcb_status']}" if verdict["tcb_status"] else ""
+    lines = [f"{head} under the policy {policy}: {verdict['platform']}{status}"]
+    lines += [f"  {reason}" for reason in verdict["reasons"]]
+    if verdict["not_checked"]:
+        lines += ["", "not checked:", *(f"  {text}" for text in verdict["not_checked"])]
+    if verdict["fields"]:
+        says = "what it proves of itself:" if accepted else "what it says of itself (refused: none of it is proven):"
+        lines += ["", style(says, "bold"), *_fields(verdict["fields"])]
+    return lines
+
+
+def _fields(fields: dict[str, Any]) -> list[str]:
+    wide = max(map(len, fields))
+    return [f"  {name.ljust(wide)}  {_value(value)}" for name, value in fields.items() if value is not None]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, str) and len(value) > 32 and not value.strip("0"):
+        return "zeros"
+    return str(value).lower() if isinstance(value, bool) else str(value)

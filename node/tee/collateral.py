@@ -1,0 +1,131 @@
+"""Collateral out of files: AMD certificates and revocation lists (PEM, DER, or the table a host hands its guest)."""
+
+from __future__ import annotations
+
+import re
+import struct
+import uuid
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from hansa.node.errors import UsageError
+from hansa.protocols.wire.attestation.errors import MalformedEvidence
+from hansa.protocols.wire.attestation.snp import SnpCollateral
+from hansa.protocols.wire.attestation.verify import Collateral
+from hansa.protocols.wire.attestation.x509 import load_certificate_untrusted, load_crl_untrusted
+from hansa.protocols.wire.limits import ATTESTATION_MAX_CERTIFICATES, ATTESTATION_MAX_COLLATERAL
+
+_PEM = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CRL)-----\s(.*?)-----END \1-----", re.DOTALL)
+_TABLE_ENTRY = struct.Struct("<16sII")
+_TABLE_END = bytes(16)
+_TABLE_KEYS = {
+    uuid.UUID(name).bytes: kind
+    for name, kind in (
+        ("63da758d-e664-4564-adc5-f4b93be8accd", "VCEK"),
+        ("a8074bc2-a25a-483e-aae6-39c045a0b8a1", "VLEK"),
+        ("4ab7b379-bbac-4fe4-a02f-05aef327c782", "ASK"),
+        ("c0b406a4-a803-4952-9743-3fb6014cd0ae", "ARK"),
+        ("92f81bc3-5811-4d3d-97ff-d19f88dc67ea", "CRL"),
+    )
+}
+"""What a GHCB certificate table may hold (AMD 56421, section 4.1.8.1); other entries are the host's own affair."""
+
+_X509 = x509.Certificate | x509.CertificateRevocationList
+
+
+def load_collateral(paths: Sequence[Path]) -> Collateral:
+    """Everything in these files and folders. A folder may hold other things too; a file named must be collateral.
+
+    Raises ``UsageError`` naming the file.
+    """
+    found: list[_X509] = []
+    for path in paths:
+        if path.is_dir():
+            for inside in sorted(path.iterdir()):
+                if inside.is_file():
+                    found += _read(inside, or_nothing=True)
+        else:
+            found += _read(path, or_nothing=False)
+    unique = list({one.public_bytes(Encoding.DER): one for one in found}.values())
+    if len(unique) > ATTESTATION_MAX_CERTIFICATES:
+        raise UsageError(
+            f"the collateral has {len(unique)} certificates and revocation lists, more than {ATTESTATION_MAX_CERTIFICATES}",
+            remedy="give only those of this platform",
+        )
+    certificates = [one for one in unique if isinstance(one, x509.Certificate)]
+    crls = [one for one in unique if isinstance(one, x509.CertificateRevocationList)]
+    return Collateral(snp=SnpCollateral(certificates, crls))
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """A file of at most ``most`` bytes; ``UsageError`` otherwise."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", remedy="check the path", file=str(path)) from error
+    if len(data) > most:
+        raise UsageError(f"{path} has more than {most} bytes", remedy="check the path", file=str(path))
+    return data
+
+
+def parse_collateral_untrusted(data: bytes) -> list[_X509]:
+    """The certificates and lists in one file's bytes; ``MalformedEvidence`` where it has none or a broken one."""
+    if data[:16] in _TABLE_KEYS:
+        return [one for entry in _table(data) for one in parse_collateral_untrusted(entry)]
+    if b"-----BEGIN " in data:
+        found = [_pem(kind, body) for kind, body in _PEM.findall(data)]
+        if not found:
+            raise MalformedEvidence("PEM", "holds neither a certificate nor a revocation list")
+        return found
+    if data[:1] == b"\x30":
+        return [_der(data)]
+    raise MalformedEvidence("collateral", "is neither PEM, DER nor a certificate table")
+
+
+def _read(path: Path, *, or_nothing: bool) -> list[_X509]:
+    try:
+        return parse_collateral_untrusted(read_bounded(path, ATTESTATION_MAX_COLLATERAL))
+    except (MalformedEvidence, UsageError) as error:
+        if or_nothing:
+            return []
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"{path} is no collateral: {error.message}",
+            remedy="give certificates and revocation lists as PEM or DER files, or folders of them",
+            file=str(path),
+        ) from error
+
+
+def _table(data: bytes) -> Iterator[bytes]:
+    """The entries of a certificate table that are ours to read."""
+    at = 0
+    while data[at : at + 16] != _TABLE_END:
+        if at + _TABLE_ENTRY.size > len(data):
+            raise MalformedEvidence("certificate table", "does not end")
+        kind, offset, size = _TABLE_ENTRY.unpack_from(data, at)
+        at += _TABLE_ENTRY.size
+        if offset + size > len(data):
+            raise MalformedEvidence("certificate table", "has an entry past its end")
+        if kind in _TABLE_KEYS and data[offset : offset + 16] not in _TABLE_KEYS:
+            yield data[offset : offset + size]
+
+
+def _pem(kind: bytes, body: bytes) -> _X509:
+    try:
+        der = b64decode(b"".join(body.split()), validate=True)
+    except ValueError as error:
+        raise MalformedEvidence("PEM", "is not base64") from error
+    return load_certificate_untrusted(der) if kind == b"CERTIFICATE" else load_crl_untrusted(der)
+
+
+def _der(data: bytes) -> _X509:
+    try:
+        return load_certificate_untrusted(data)
+    except MalformedEvidence:
+        return load_crl_untrusted(data)

@@ -1,0 +1,141 @@
+"""A SEV-SNP report judged: parse, chain to AMD's pinned root, signature, then our policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA384
+
+from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
+from hansa.protocols.wire.attestation.policy import UP_TO_DATE, Expected, Policy, check_measurement, check_nonce
+from hansa.protocols.wire.attestation.snp_chain import (
+    Chain,
+    check_chain,
+    check_crls,
+    check_leaf,
+    find_chain,
+    report_key,
+)
+from hansa.protocols.wire.attestation.snp_report import SnpReport, parse_untrusted
+from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
+
+PLATFORM = "SEV-SNP"
+OUT_OF_DATE = "OutOfDate"
+
+
+@dataclass(frozen=True, slots=True)
+class SnpCollateral:
+    """Certificates (VCEK or VLEK, ASK or ASVK, ARK) and revocation lists, in any order."""
+
+    certificates: Sequence[x509.Certificate] = ()
+    crls: Sequence[x509.CertificateRevocationList] = ()
+
+
+def verify_snp(
+    data: bytes,
+    collateral: SnpCollateral,
+    policy: Policy,
+    expected: Expected,
+    at: int,
+    *,
+    roots: Mapping[str, bytes] = AMD_ROOTS,
+) -> Verdict:
+    """Judge a report as of Unix time ``at``. Anything wrong with the evidence is a reason of the verdict, never raised.
+
+    ``roots`` maps a product to the SHA-256 of its root's SubjectPublicKeyInfo.
+    """
+    findings = Findings()
+    try:
+        report = parse_untrusted(data)
+    except MalformedEvidence as error:
+        code = Code.UNKNOWN_VERSION if isinstance(error, UnknownVersion) else Code.MALFORMED
+        findings.refuse(code, error.message)
+        return findings.verdict(PLATFORM, {})
+    if report.signing_key not in ("VCEK", "VLEK"):
+        findings.refuse(Code.SIGNING_KEY, "the report is signed by no key")
+        return findings.verdict(PLATFORM, report.as_fields(report.product()))
+    chain = find_chain(report, collateral.certificates, roots)
+    sound = check_chain(findings, chain, report.signing_key, at)
+    product = chain.product or report.product()
+    fields = report.as_fields(product)
+    _check_authenticity(findings, report, chain, fields, sound=sound)
+    if sound:
+        check_crls(findings, chain, collateral.crls, at, required=policy.require_crl)
+    _check_guest(findings, report, policy)
+    status = _check_tcb(findings, report, policy, product)
+    found = {
+        "measurement": report.measurement,
+        "host_data": report.host_data,
+        "id_key_digest": report.id_key_digest,
+        "guest_svn": report.guest_svn,
+    }
+    check_measurement(findings, policy, expected, report.measurement, policy.snp, found)
+    check_nonce(findings, policy, expected, report.report_data)
+    return findings.verdict(PLATFORM, fields, status)
+
+
+def _check_authenticity(
+    findings: Findings, report: SnpReport, chain: Chain, fields: dict[str, Any], *, sound: bool
+) -> None:
+    """The leaf belongs to the report, and signed it."""
+    if chain.vek is None:
+        return
+    if chain.product is not None:
+        by_cpuid = report.product()
+        if by_cpuid is not None and by_cpuid != chain.product:
+            findings.refuse(
+                Code.PLATFORM, f"the report's CPUID is {by_cpuid or 'of no known product'}, its root's {chain.product}"
+            )
+        if leaf := check_leaf(findings, report, chain.vek, chain.product):
+            fields["vek_ext"] = leaf.as_fields()
+    key = report_key(chain.vek)
+    if key is None or not _signed(report, key):
+        findings.refuse(Code.SIGNATURE, f"the report's signature is not by its {report.signing_key}")
+    elif not sound:
+        findings.note(Code.SIGNATURE, f"the {report.signing_key} signed the report, but nobody vouches for that key")
+
+
+def _signed(report: SnpReport, key: ec.EllipticCurvePublicKey) -> bool:
+    """ECDSA P-384 with SHA-384 over the bytes before the signature; r and s out of range never verify."""
+    try:
+        key.verify(encode_dss_signature(report.r, report.s), report.signed, ec.ECDSA(SHA384()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _check_guest(findings: Findings, report: SnpReport, policy: Policy) -> None:
+    """What the guest's owner allowed its host."""
+    if report.debug:
+        text = "the guest policy lets the host debug the guest: read and write its memory"
+        (findings.note if policy.allow_debug else findings.refuse)(Code.DEBUG, text)
+    if report.migrate_ma and not policy.allow_migration:
+        findings.refuse(Code.GUEST_POLICY, "the guest policy lets a migration agent move the guest")
+    if report.smt and not policy.allow_smt:
+        findings.refuse(Code.GUEST_POLICY, "the guest policy allows a core to be shared with others (SMT)")
+    if report.vmpl not in policy.vmpls:
+        findings.refuse(Code.VMPL, f"the report was asked for at VMPL {report.vmpl}")
+    if report.mask_chip:
+        findings.refuse(Code.SIGNING_KEY, "the report's key is masked")
+
+
+def _check_tcb(findings: Findings, report: SnpReport, policy: Policy, product: str | None) -> str | None:
+    """AMD publishes no list of firmware versions with a status: what is old is for the policy to say."""
+    least = policy.least_tcb(product) if product else {}
+    if not product or not least:
+        findings.not_checked("TCB status: AMD publishes none, and the policy has no least versions for this product")
+        return None
+    parts = report.reported_tcb.parts(product)
+    behind = {name: parts[name] for name, wanted in least.items() if parts[name] < wanted}
+    if not behind:
+        return UP_TO_DATE
+    code = findings.note if policy.statuses is None else findings.refuse
+    code(Code.TCB, f"firmware older than the policy's least ({least}): {behind}")
+    return OUT_OF_DATE
