@@ -17,8 +17,8 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,parquet,enclave,test]' \
-	 || PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,parquet,enclave,test]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,parquet,enclave,tee,test]' \
+	 || PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,parquet,enclave,tee,test]'
 	$(BIN)/python -m hansa.protocols.mpc.kernels
 	touch $(STAMP)
 
@@ -47,7 +47,7 @@ format: setup
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip
-	.venv-lock/bin/python -m pip install --quiet --editable '.[demo,parquet,enclave,test]'
+	.venv-lock/bin/python -m pip install --quiet --editable '.[demo,parquet,enclave,tee,test]'
 	.venv-lock/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf .venv-lock
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hansa.algorithms.gbdt import boost, plaintext
 from hansa.algorithms.gbdt.bins import Cuts
@@ -22,12 +23,17 @@ PLAIN_ROWS: Final = 200_000
 """Rows up to which the same trees are grown in plain beside."""
 
 
+def problem(n: int, d: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The features (n, d) and labels (n,) that are trained on."""
+    rng = np.random.default_rng(7)  # public: a benchmark's
+    x = rng.standard_normal((n, d)).astype(np.float32)
+    margin = x[:, : min(d, 10)].sum(axis=1) / 1.5 + x[:, 0] * x[:, -1]
+    return x, (rng.random(n) < sigmoid(margin)).astype(np.float64)
+
+
 async def gbdt(e: Engine, size: Size) -> Operation:
     """``trees`` trees of a depth on (n, d) of so many bins, logistic loss; set-up sends what a job sends once."""
-    rng = np.random.default_rng(7)
-    x = rng.standard_normal((size.n, size.d)).astype(np.float32)
-    margin = x[:, : min(size.d, 10)].sum(axis=1) / 1.5 + x[:, 0] * x[:, -1]
-    y = (rng.random(size.n) < sigmoid(margin)).astype(np.float64)
+    x, y = problem(size.n, size.d)
     params = Params(n_estimators=size.trees, max_depth=size.depth, max_bin=size.bins)
     cuts = np.array_split(np.arange(size.d), e.session.n_parties)
     mine = x[:, cuts[e.session.rank]].astype(np.float64)

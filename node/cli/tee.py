@@ -57,7 +57,7 @@ def register(subparsers: Any) -> None:
 
 def _verify(args: argparse.Namespace) -> int:
     # the library of certificates takes longer to load than most commands take
-    from hansa.node.tee.collateral import load_collateral, read_bounded  # noqa: PLC0415
+    from hansa.node.tee.collateral import load_collateral, missing_library, read_bounded  # noqa: PLC0415
     from hansa.node.tee.policy_file import load_policy  # noqa: PLC0415
     from hansa.protocols.wire.attestation.errors import MalformedEvidence  # noqa: PLC0415
     from hansa.protocols.wire.attestation.policy import LEAST_NONCE_BYTES, REPORT_DATA_BYTES, Expected  # noqa: PLC0415
@@ -79,6 +79,8 @@ def _verify(args: argparse.Namespace) -> int:
             remedy="give a quote (SGX v3, TDX v4 or v5) or a SEV-SNP report, in bytes as the device gave it",
             file=str(args.quote),
         ) from error
+    except ModuleNotFoundError as error:
+        raise missing_library() from error
     emit(args, verdict.as_dict(), lambda: _lines(verdict.as_dict(), policy.name))
     return 0 if verdict.accepted else REFUSED
 

@@ -1,4 +1,4 @@
-"""Collateral out of files: AMD certificates and revocation lists (PEM, DER, or the table a host hands its guest)."""
+"""Collateral out of files: Intel's JSON; AMD certificates and revocation lists (PEM, DER, or a host's table for its guest)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import uuid
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from hansa.node.errors import UsageError
+from hansa.node.errors import MissingExtra, UsageError
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.snp import SnpCollateral
 from hansa.protocols.wire.attestation.verify import Collateral
 from hansa.protocols.wire.attestation.x509 import load_certificate_untrusted, load_crl_untrusted
 from hansa.protocols.wire.limits import ATTESTATION_MAX_CERTIFICATES, ATTESTATION_MAX_COLLATERAL
+
+if TYPE_CHECKING:
+    from hansa.protocols.wire.attestation.dcap import DcapCollateral
 
 _PEM = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CRL)-----\s(.*?)-----END \1-----", re.DOTALL)
 _TABLE_ENTRY = struct.Struct("<16sII")
@@ -35,6 +39,7 @@ _TABLE_KEYS = {
 """What a GHCB certificate table may hold (AMD 56421, section 4.1.8.1); other entries are the host's own affair."""
 
 _X509 = x509.Certificate | x509.CertificateRevocationList
+_Piece: TypeAlias = "_X509 | DcapCollateral"
 
 
 def load_collateral(paths: Sequence[Path]) -> Collateral:
@@ -42,7 +47,7 @@ def load_collateral(paths: Sequence[Path]) -> Collateral:
 
     Raises ``UsageError`` naming the file.
     """
-    found: list[_X509] = []
+    found: list[_Piece] = []
     for path in paths:
         if path.is_dir():
             for inside in sorted(path.iterdir()):
@@ -50,15 +55,26 @@ def load_collateral(paths: Sequence[Path]) -> Collateral:
                     found += _read(inside, or_nothing=True)
         else:
             found += _read(path, or_nothing=False)
-    unique = list({one.public_bytes(Encoding.DER): one for one in found}.values())
+    unique = list({_bytes(one): one for one in found}.values())
     if len(unique) > ATTESTATION_MAX_CERTIFICATES:
         raise UsageError(
-            f"the collateral has {len(unique)} certificates and revocation lists, more than {ATTESTATION_MAX_CERTIFICATES}",
+            f"the collateral has {len(unique)} pieces, more than {ATTESTATION_MAX_CERTIFICATES}",
             remedy="give only those of this platform",
         )
     certificates = [one for one in unique if isinstance(one, x509.Certificate)]
     crls = [one for one in unique if isinstance(one, x509.CertificateRevocationList)]
-    return Collateral(snp=SnpCollateral(certificates, crls))
+    intel = [one for one in unique if not isinstance(one, x509.Certificate | x509.CertificateRevocationList)]
+    return Collateral(SnpCollateral(certificates, crls), intel)
+
+
+def missing_library() -> MissingExtra:
+    """The error where Intel's evidence is to be judged without its library."""
+    return MissingExtra(
+        "SGX and TDX quotes are judged with dcap-qvl, which is not installed",
+        remedy="pip install 'hansa[tee]'",
+        extra="tee",
+        package="dcap-qvl",
+    )
 
 
 def read_bounded(path: Path, most: int) -> bytes:
@@ -73,31 +89,37 @@ def read_bounded(path: Path, most: int) -> bytes:
     return data
 
 
-def parse_collateral_untrusted(data: bytes) -> list[_X509]:
-    """The certificates and lists in one file's bytes; ``MalformedEvidence`` where it has none or a broken one."""
+def parse_collateral_untrusted(data: bytes) -> list[_Piece]:
+    """What one file's bytes hold; ``MalformedEvidence`` where that is nothing or broken, ``MissingExtra`` for Intel's."""
+    if data.lstrip()[:1] == b"{":
+        try:
+            from hansa.protocols.wire.attestation.dcap import read_collateral_untrusted  # noqa: PLC0415  # optional
+        except ModuleNotFoundError as error:
+            raise missing_library() from error
+        return [read_collateral_untrusted(data)]
     if data[:16] in _TABLE_KEYS:
         return [one for entry in _table(data) for one in parse_collateral_untrusted(entry)]
     if b"-----BEGIN " in data:
-        found = [_pem(kind, body) for kind, body in _PEM.findall(data)]
+        found: list[_Piece] = [_pem(kind, body) for kind, body in _PEM.findall(data)]
         if not found:
             raise MalformedEvidence("PEM", "holds neither a certificate nor a revocation list")
         return found
     if data[:1] == b"\x30":
         return [_der(data)]
-    raise MalformedEvidence("collateral", "is neither PEM, DER nor a certificate table")
+    raise MalformedEvidence("collateral", "is neither JSON, PEM, DER nor a certificate table")
 
 
-def _read(path: Path, *, or_nothing: bool) -> list[_X509]:
+def _read(path: Path, *, or_nothing: bool) -> list[_Piece]:
     try:
         return parse_collateral_untrusted(read_bounded(path, ATTESTATION_MAX_COLLATERAL))
-    except (MalformedEvidence, UsageError) as error:
+    except (MalformedEvidence, UsageError, MissingExtra) as error:
         if or_nothing:
             return []
-        if isinstance(error, UsageError):
+        if not isinstance(error, MalformedEvidence):
             raise
         raise UsageError(
             f"{path} is no collateral: {error.message}",
-            remedy="give certificates and revocation lists as PEM or DER files, or folders of them",
+            remedy="give Intel's collateral as JSON, AMD's certificates and revocation lists as PEM or DER, or folders",
             file=str(path),
         ) from error
 
@@ -129,3 +151,9 @@ def _der(data: bytes) -> _X509:
         return load_certificate_untrusted(data)
     except MalformedEvidence:
         return load_crl_untrusted(data)
+
+
+def _bytes(piece: _Piece) -> bytes:
+    if isinstance(piece, x509.Certificate | x509.CertificateRevocationList):
+        return piece.public_bytes(Encoding.DER)
+    return piece.text.encode()

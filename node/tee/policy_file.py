@@ -72,7 +72,6 @@ def parse_policy(text: str, file: str) -> Policy:
         base,
         name=file,
         statuses=frozenset(statuses) if statuses else base.statuses,
-        allow_debug=document.flag("allow_debug", False),
         allow_migration=document.flag("allow_migration", False),
         allow_smt=document.flag("allow_smt", True),
         vmpls=frozenset(map(int, vmpls)),

@@ -45,7 +45,7 @@ def test_every_key():
     assert policy.statuses == {"UpToDate", "SWHardeningNeeded"}
     assert (policy.max_collateral_age_s, policy.max_tcb_age_s) == (30 * 86400, 400 * 86400)
     assert (policy.least_tcb_evaluation, policy.refused_advisories) == (17, {"INTEL-SA-00615"})
-    assert (policy.allow_debug, policy.allow_smt, policy.allow_migration, policy.vmpls) == (False, False, False, {0, 2})
+    assert (policy.allow_smt, policy.allow_migration, policy.vmpls) == (False, False, {0, 2})
     assert policy.require_measurement
     assert policy.require_nonce
     assert policy.require_crl
@@ -73,7 +73,8 @@ def test_names_and_files(tmp_path):
         ('statuses = ["Fine"]', "'Fine' is none of UpToDate"),
         ('vmpls = ["4"]', "must be a list out of"),
         ("max_tcb_age_days = 0", "from 1 to"),
-        ("allow_debugging = true", "did you mean 'allow_debug'"),
+        ("allow_migrations = true", "did you mean 'allow_migration'"),
+        ("allow_debug = true", "allow_debug is not a key"),
         ("[least_snp_tcb.Rome]\nsnp = 1", "Rome is not a key"),
         ("[least_snp_tcb.Milan]\nfmc = 1", "fmc is not a key"),
         ('[[sgx]]\nmrsigner = "' + "00" * 32 + '"', "mrsigner, isv_prod_id and least_isv_svn must be given"),

@@ -56,7 +56,6 @@ class Policy:
 
     name: str = "strict"
     statuses: frozenset[str] | None = frozenset({UP_TO_DATE})
-    allow_debug: bool = False
     max_collateral_age_s: int | None = None
     max_tcb_age_s: int | None = None
     least_tcb_evaluation: int = 0

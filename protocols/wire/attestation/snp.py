@@ -114,8 +114,7 @@ def _signed(report: SnpReport, key: ec.EllipticCurvePublicKey) -> bool:
 def _check_guest(findings: Findings, report: SnpReport, policy: Policy) -> None:
     """What the guest's owner allowed its host."""
     if report.debug:
-        text = "the guest policy lets the host debug the guest: read and write its memory"
-        (findings.note if policy.allow_debug else findings.refuse)(Code.DEBUG, text)
+        findings.refuse(Code.DEBUG, "the guest policy lets the host debug the guest: read and write its memory")
     if report.migrate_ma and not policy.allow_migration:
         findings.refuse(Code.GUEST_POLICY, "the guest policy lets a migration agent move the guest")
     if report.smt and not policy.allow_smt:

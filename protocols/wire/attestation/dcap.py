@@ -1,0 +1,200 @@
+"""SGX and TDX quotes judged: layout here, signatures, certificates and TCB levels by the ``dcap-qvl`` library, policy here.
+
+The library never fetches anything here: its collateral comes as bytes. What it leaves open is closed around it:
+canonical form (it ignores bytes after the quote, and the root certificate inside it), the age of what is in force, measurements,
+nonce.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import dcap_qvl
+
+from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
+from hansa.protocols.wire.attestation.policy import (
+    REVOKED,
+    UP_TO_DATE,
+    Expected,
+    Policy,
+    check_measurement,
+    check_nonce,
+)
+from hansa.protocols.wire.attestation.quote import SGX, IntelQuote, parse_untrusted
+from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
+from hansa.protocols.wire.attestation.x509 import moment
+
+INTEL_ROOT = bytes.fromhex("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3")
+"""SHA-256 of the DER certificate of Intel's SGX root CA, the last one in every genuine quote."""
+
+_KINDS = (
+    ("debug", Code.DEBUG),
+    ("sept_ve", Code.GUEST_POLICY),
+    ("expired", Code.DATES),
+    ("in the future", Code.DATES),
+    ("not valid yet", Code.DATES),
+    ("revoked", Code.REVOKED),
+    ("fmspc", Code.PLATFORM),
+    ("tcb level", Code.TCB),
+    ("signature is invalid", Code.SIGNATURE),
+)
+"""What the library's messages are about, by words in them; the first that occurs counts, and any other is the chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class DcapCollateral:
+    """What Intel's provisioning service says of a platform: nine texts of a JSON object, signed by Intel inside.
+
+    ``kind`` ("SGX", "TDX") and ``fmspc`` say which platform; ``issued`` are the Unix times of TCB info and QE identity.
+    """
+
+    text: str
+    kind: str
+    fmspc: bytes
+    issued: tuple[int, int]
+
+
+def read_collateral_untrusted(data: bytes) -> DcapCollateral:
+    """Collateral as JSON; ``MalformedEvidence`` where it is none."""
+    try:
+        outer = json.loads(data)
+        info, identity = json.loads(outer["tcb_info"]), json.loads(outer["qe_identity"])
+        issued = tuple(int(datetime.fromisoformat(one["issueDate"]).timestamp()) for one in (info, identity))
+        text = json.dumps(outer)
+        dcap_qvl.QuoteCollateralV3.from_json(text)
+        return DcapCollateral(text, str(info["id"]), bytes.fromhex(info["fmspc"]), (issued[0], issued[1]))
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+        raise MalformedEvidence("collateral", "is not Intel's, as JSON with TCB info, QE identity and lists") from error
+
+
+def verify_dcap(
+    data: bytes,
+    collaterals: Sequence[DcapCollateral],
+    policy: Policy,
+    expected: Expected,
+    at: int,
+    *,
+    root: bytes | None = None,
+) -> Verdict:
+    """Judge a quote as of Unix time ``at``. Anything wrong with the evidence is a reason of the verdict, never raised.
+
+    ``root`` is another root certificate (DER) than Intel's, for tests.
+    """
+    findings = Findings()
+    try:
+        quote = parse_untrusted(data)
+    except MalformedEvidence as error:
+        code = Code.UNKNOWN_VERSION if isinstance(error, UnknownVersion) else Code.MALFORMED
+        findings.refuse(code, error.message)
+        return findings.verdict("SGX or TDX", {})
+    if quote.padding:
+        findings.note(Code.MALFORMED, f"{quote.padding} zeros after the quote were cut off, as its device adds them")
+    if hashlib.sha256(quote.chain[-1]).digest() != (INTEL_ROOT if root is None else hashlib.sha256(root).digest()):
+        findings.refuse(Code.ROOT, "the quote's root certificate is not Intel's, as pinned in hansa")
+    fields = quote.as_fields() | _platform(quote)
+    status = None
+    collateral = _fitting(collaterals, quote, fields)
+    if collateral is None:
+        findings.refuse(Code.CHAIN, "no collateral of Intel's was given: nothing vouches for the quote")
+    elif claims := _claims(findings, quote, collateral, at, root):
+        status = claims["tcb"]["status"]
+        fields |= {"advisories": claims["tcb"]["advisory_ids"], "tcb_evaluation": claims["tcb"]["eval_data_number"]}
+        _check_status(findings, policy, claims, at)
+        _check_age(findings, policy, collateral, at)
+    _check_guest(findings, quote, policy)
+    found = quote.body | ({n: quote.number(n) for n in ("isv_prod_id", "isv_svn")} if quote.platform == SGX else {})
+    main, entries = (quote.body["mrenclave"], policy.sgx) if quote.platform == SGX else (quote.body["mrtd"], policy.tdx)
+    check_measurement(findings, policy, expected, main, entries, found)
+    check_nonce(findings, policy, expected, quote.body["report_data"])
+    return findings.verdict(quote.platform, fields, status)
+
+
+def _platform(quote: IntelQuote) -> dict[str, Any]:
+    """What the quote's own leaf certificate states; nothing where it cannot be read."""
+    try:
+        parsed = dcap_qvl.parse_quote(quote.exact)
+        pck = parsed.pck_extension()
+        fmspc, authority = parsed.fmspc(), parsed.ca()
+    except ValueError:
+        return {}
+    if pck is None:
+        return {}
+    return {
+        "fmspc": fmspc,
+        "pck_ca": authority,
+        "pck": {
+            "ppid": pck.ppid.hex(),
+            "cpu_svn": pck.cpu_svn.hex(),
+            "pce_svn": pck.pce_svn,
+            "pce_id": pck.pce_id.hex(),
+            "fmspc": pck.fmspc.hex(),
+        },
+    }
+
+
+def _fitting(given: Sequence[DcapCollateral], quote: IntelQuote, fields: dict[str, Any]) -> DcapCollateral | None:
+    """The collateral of this platform, else any: the library says what is wrong with it."""
+    fitting = (one for one in given if one.kind == quote.platform and one.fmspc.hex().upper() == fields.get("fmspc"))
+    return next(fitting, given[0] if given else None)
+
+
+def _claims(
+    findings: Findings, quote: IntelQuote, collateral: DcapCollateral, at: int, root: bytes | None
+) -> dict[str, Any] | None:
+    """What the library verified; ``None``, and why, where it did not."""
+    try:
+        claims = dcap_qvl.QuoteVerifier(root).verify_with_policy(
+            quote.exact,
+            dcap_qvl.QuoteCollateralV3.from_json(collateral.text),
+            at,
+            dcap_qvl.QuotePolicy.claims_only(at),
+        )
+    except ValueError as error:
+        said = " ".join(str(error).removeprefix("Verification failed: ").split())[:300]
+        code = next((code for words, code in _KINDS if words in said.lower()), Code.CHAIN)
+        findings.refuse(code, said)
+        return None
+    found: dict[str, Any] = json.loads(claims.to_json())
+    return found
+
+
+def _check_status(findings: Findings, policy: Policy, claims: dict[str, Any], at: int) -> None:
+    """The platform's patch level, in Intel's words, and how old it is."""
+    tcb, level = claims["tcb"], claims["platform"]["tcb_level"]
+    status = tcb["status"]
+    advisories = f" (advisories {', '.join(tcb['advisory_ids'])})" if tcb["advisory_ids"] else ""
+    accepted = status != REVOKED if policy.statuses is None else status in policy.statuses
+    if not accepted:
+        findings.refuse(Code.TCB, f"the platform's TCB status is {status}{advisories}")
+    elif status != UP_TO_DATE or advisories:
+        findings.note(Code.TCB, f"the platform's TCB status is {status}{advisories}")
+    refused = sorted(policy.refused_advisories & set(tcb["advisory_ids"]))
+    if refused:
+        findings.refuse(Code.ADVISORY, f"the policy refuses platforms open to {', '.join(refused)}")
+    if policy.max_tcb_age_s is not None and at - claims["platform"]["tcb_date_tag"] > policy.max_tcb_age_s:
+        findings.refuse(Code.TCB, f"the platform's TCB is of {level['tcbDate'][:10]}, older than the policy allows")
+    if tcb["eval_data_number"] < policy.least_tcb_evaluation:
+        findings.refuse(
+            Code.TCB,
+            f"the collateral's TCB evaluation is number {tcb['eval_data_number']}, "
+            f"the policy's least is {policy.least_tcb_evaluation}",
+        )
+
+
+def _check_age(findings: Findings, policy: Policy, collateral: DcapCollateral, at: int) -> None:
+    """That the collateral is in force at ``at`` the library has seen to; the policy may want it younger."""
+    oldest = min(collateral.issued)
+    if policy.max_collateral_age_s is not None and at - oldest > policy.max_collateral_age_s:
+        findings.refuse(Code.DATES, f"the collateral is of {moment(oldest):%Y-%m-%d}, older than the policy allows")
+
+
+def _check_guest(findings: Findings, quote: IntelQuote, policy: Policy) -> None:
+    if quote.debug:
+        findings.refuse(Code.DEBUG, "the host may debug it: read and write its memory")
+    if quote.migratable and not policy.allow_migration:
+        findings.refuse(Code.GUEST_POLICY, "the trust domain may be moved to another machine")
