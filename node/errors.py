@@ -35,6 +35,13 @@ class MissingExtra(HansaError):
     exit_code = 3
 
 
+class EvidenceError(HansaError):
+    """The trusted hardware of this machine gave no evidence, or none that can be used (fields: device)."""
+
+    code = "evidence"
+    exit_code = 8
+
+
 class RelayedError(HansaError):
     """An error raised elsewhere (another process, another party), with its own code, cause and remedy."""
 

@@ -45,6 +45,11 @@ def test_the_labels_owner_gets_the_curves_beside_them(tmp_path):
     assert stat.S_IMODE((tmp_path / "scores" / "job.svg").stat().st_mode) == 0o600
 
 
+def test_other_labels_than_0_and_1_have_no_such_curves(tmp_path):
+    written(tmp_path, np.array([3.5, 0.1, 2.0, 1.0]), SCORES, {"objective": "reg:squarederror"})
+    assert [path.name for path in (tmp_path / "scores").iterdir()] == ["job.csv"]
+
+
 def test_a_party_that_receives_no_scores_writes_nothing(tmp_path):
     assert written(tmp_path, None, None) == ""
     assert list(tmp_path.iterdir()) == []

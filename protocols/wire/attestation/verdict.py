@@ -26,6 +26,7 @@ class Code(StrEnum):
     ADVISORY = "advisory"
     MEASUREMENT = "measurement"
     NONCE = "nonce"
+    SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.policy import Expected, Policy
+from hansa.protocols.wire.attestation.simulated import MARK, WORD
 from hansa.protocols.wire.attestation.snp import SnpCollateral, verify_snp
-from hansa.protocols.wire.attestation.verdict import Verdict
+from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
 from hansa.protocols.wire.limits import ATTESTATION_MAX_QUOTE
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def verify_evidence(data: bytes, collateral: Collateral, policy: Policy, expecte
         raise MalformedEvidence("evidence", f"has {len(data)} bytes, more than {ATTESTATION_MAX_QUOTE}")
     if len(data) < 4:
         raise MalformedEvidence("evidence", "is empty or too short to say what it is")
+    if data.startswith(MARK):
+        findings = Findings()
+        findings.refuse(Code.SIMULATED, "this is simulated evidence, which proves nothing")
+        return findings.verdict(WORD, {})
     if int.from_bytes(data[:4], "little") <= 0xFF:
         return verify_snp(data, collateral.snp, policy, expected, at)
     if int.from_bytes(data[:2], "little") <= 0xFF and data[3] == 0:

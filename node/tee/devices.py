@@ -1,0 +1,45 @@
+"""Which device of trusted hardware this node uses: the one its settings name, or the one that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hansa.config.errors import ConfigError
+from hansa.node.errors import EvidenceError
+from hansa.node.tee import gramine, sev_guest, tsm
+from hansa.node.tee.evidence import Device, Evidence, wanted
+from hansa.protocols.wire.attestation.simulated import MEASUREMENT_BYTES, WORD, insecure_make
+
+
+class InsecureSimulated:
+    """No hardware at all. Its evidence says so, and verifies nowhere but where everybody agreed to that (simulated.py)."""
+
+    def __init__(self, setting: str, measurement: bytes = bytes(MEASUREMENT_BYTES)) -> None:
+        """``setting`` is what the node's settings say; ``ConfigError`` unless it is the very word."""
+        if setting != WORD:
+            raise ConfigError(
+                f"evidence is simulated only where the settings say {WORD!r}, not {setting!r}",
+                remedy=f"use trusted hardware, or write {WORD} to try things out on worthless data",
+            )
+        self._measurement = measurement
+
+    def produce(self, report_data: bytes) -> Evidence:
+        """Simulated evidence over the report data."""
+        return Evidence(WORD, insecure_make(self._measurement, wanted(report_data)))
+
+
+def find_device(root: Path = Path("/")) -> Device:
+    """The device that is there: Gramine's, then configfs-tsm, then /dev/sev-guest. Never the simulated one."""
+    for kind, path in (
+        (gramine.Gramine, gramine.FOLDER),
+        (tsm.Tsm, tsm.FOLDER),
+        (sev_guest.SevGuest, sev_guest.DEVICE),
+    ):
+        here = root / path.relative_to("/")
+        if here.exists():
+            return kind(here)
+    raise EvidenceError(
+        "this machine shows no trusted hardware (no /dev/attestation, configfs-tsm or /dev/sev-guest)",
+        remedy="run the node in an enclave or a confidential machine (docs/tee.md)",
+        device="none",
+    )
