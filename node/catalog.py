@@ -108,16 +108,14 @@ class Catalog:
         hidden = dataset is not None and dataset["private"] and dataset["schema_digest"] != schema_digest.hex()
         return None if dataset is None or hidden else info_of(dataset)
 
-    def table_spec(
-        self, name: str, columns: tuple[str, ...], label: str | None, normalise: str, max_rows: int
-    ) -> dict[str, Any]:
+    def table_spec(self, name: str, use: schema.Use) -> dict[str, Any]:
         """What node.data.table needs to read a job's table. Raises DataError when the dataset is gone."""
         dataset = self._row(name)
         if dataset is None:
             raise DataError(
                 f"the dataset '{name}' is no longer registered", remedy=f"`hansa data add PATH --name {name}`"
             )
-        return schema.table_spec(dataset, columns, label, normalise, max_rows)
+        return schema.table_spec(dataset, use)
 
     # --- peers' datasets ---------------------------------------------------------------------------------------------
 

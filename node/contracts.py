@@ -322,6 +322,14 @@ def _same_party(party: Party, kind: str, dataset: str, offer: Offer) -> Party:
     info = _dataset(party.name, dataset, offer)
     kinds = dict(info.columns)
     for column in party.columns:
-        if column not in kinds or (kinds[column] != "number" and column not in party.categorical):
+        if column not in kinds:
             raise _no_column(party.name, info, column)
+        if kinds[column] != "number" and column not in party.categorical:
+            raise UsageError(
+                f"the column '{column}' of {party.name}'s dataset '{info.name}' holds text (or nothing), not numbers as "
+                "the model was trained on",
+                remedy="correct the file, then `hansa data add` it anew",
+                party=party.name,
+                column=column,
+            )
     return replace(party, dataset=info.name, schema_digest=info.schema_digest)

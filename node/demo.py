@@ -14,7 +14,7 @@ from typing import Any
 
 from hansa.config import jobfile
 from hansa.node.admin.client import AdminClient
-from hansa.node.data.schema import table_spec
+from hansa.node.data.schema import Use, table_spec
 from hansa.node.demo_data import Tables, breast_cancer, from_folder
 from hansa.node.demo_reference import Reference, reference
 from hansa.node.errors import JobError, UsageError
@@ -191,13 +191,7 @@ def _finished(node: LocalNode, job: str, shown: dict[str, Any] | None = None) ->
 def _spec(node: LocalNode, path: Path, job: dict[str, Any]) -> dict[str, Any]:
     party = next(p for p in job["contract"]["parties"] if p["name"] == node.name)
     dataset = node.call("data.show", name=party["dataset"])
-    return table_spec(
-        dataset | {"path": str(path)},
-        party["columns"],
-        party["label"],
-        job["contract"]["normalise"],
-        job["contract"]["max_rows"],
-    )
+    return table_spec(dataset | {"path": str(path)}, Use.of(job["contract"], party))
 
 
 def _made(folder: Path) -> Path:

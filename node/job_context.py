@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import trio
 
 from hansa.config.policy import Policy
+from hansa.node.data.schema import Use
 from hansa.node.job_events import JobEvents
 from hansa.node.job_store import JobStore
 from hansa.node.listener import Serve
@@ -48,9 +49,7 @@ class OwnData(Protocol):
     def info(self, name: str, schema_digest: bytes) -> DatasetInfo | None:
         """A dataset as it is now, for a contract that knows it by this digest; a private one of no other digest."""
 
-    def table_spec(
-        self, name: str, columns: tuple[str, ...], label: str | None, normalise: str, max_rows: int
-    ) -> dict[str, Any]:
+    def table_spec(self, name: str, use: Use) -> dict[str, Any]:
         """The description node.data.table reads it by."""
 
 

@@ -15,6 +15,7 @@ from trio.socket import SocketType
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import MAKING
 from hansa.node import failure
+from hansa.node.data.schema import Use
 from hansa.node.errors import UsageError
 from hansa.node.failure import COLLECT_S, Agreement, Priority, Verdict
 from hansa.node.job_context import JobContext
@@ -130,10 +131,9 @@ class Run:
         if contract.kind == MAKING:
             check_room(context.home, weight(contract.params), context.max_correlations_mb)
         elif mine is not None and contract.kind != "release":
-            label = mine.label if contract.kind == "train" else None
-            dataset = context.data.table_spec(
-                mine.dataset, mine.columns, label, contract.align.normalise, contract.limits.max_rows
-            )
+            said = contract.describe()
+            use = Use.of(said, said["parties"][contract.parties.index(mine)])
+            dataset = context.data.table_spec(mine.dataset, use)
         model = contract.model
         identities = [party.identity for party in contract.parties]
         stores = contract.engine == "additive" and contract.dealer is None

@@ -23,6 +23,7 @@ from hansa.algorithms.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import AnyModel, Scores
 from hansa.algorithms.terms import Terms
+from hansa.config.params import label_kind
 from hansa.config.vocabulary import MAKING
 from hansa.node.progress import Reporter
 from hansa.node.sealing import SealedCheckpoints, model_name, seal, unseal, write_whole
@@ -105,7 +106,7 @@ async def _compute(
         result, model = await _train(start, contract, engine, terms, table, reporter, checkpoints)
     elif contract.kind == "predict" and table is not None:
         rows, scores = await pipeline.predict(engine, terms, _model(start, contract), table, reporter)
-        result = _facts(rows=rows, scores=_write_scores(start, contract.name, table, scores))
+        result = _facts(rows=rows, scores=_write_scores(start, contract, table, scores))
         result["scores_rows"] = 0 if scores is None else len(scores.rows)
     elif contract.kind == "release":
         released = await pipeline.release(engine, terms, _model(start, contract), reporter)
@@ -131,7 +132,7 @@ async def _train(
         test_rows=outcome.test_rows,
         metrics=outcome.metrics,
         opened=(contract.algorithm, dict(outcome.model.opened)),
-        scores=_write_scores(start, contract.name, table, outcome.scores),
+        scores=_write_scores(start, contract, table, outcome.scores),
     )
     result["scores_rows"] = 0 if outcome.scores is None else len(outcome.scores.rows)
     return result, sealed
@@ -183,7 +184,7 @@ def costs_of(transcript: Transcript) -> dict[str, Any]:
     return total | drawn | sources | {"preprocessing": before, "steps": steps}
 
 
-def _write_scores(start: Start, name: str, table: PartyTable, scores: Scores | None) -> str:
+def _write_scores(start: Start, contract: Contract, table: PartyTable, scores: Scores | None) -> str:
     """The scores opened to this party with their keys, as CSV (and their curves beside it); the path, or nothing."""
     if scores is None:
         return ""
@@ -195,8 +196,10 @@ def _write_scores(start: Start, name: str, table: PartyTable, scores: Scores | N
     for row, value in zip(scores.rows.tolist(), scores.values.tolist(), strict=True):
         lines.writerow([*key_parts(table.keys[row]), f"{value:.6f}"])
     write_whole(path, text.getvalue().encode(errors="surrogatepass"))
-    if table.label is not None:  # the label's owner, after training: the curves that modellers look at
-        picture = curves.svg(table.label[scores.rows], scores.values, f"{name}: {len(scores.rows)} rows held out")
+    binary = label_kind(contract.algorithm, contract.params) == "binary"
+    if table.label is not None and binary:  # the label's owner, after training: the curves that modellers look at
+        title = f"{contract.name}: {len(scores.rows)} rows held out"
+        picture = curves.svg(table.label[scores.rows], scores.values, title)
         write_whole(path.with_suffix(".svg"), picture.encode())
     return str(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from datetime import date
 from decimal import Decimal
@@ -11,6 +12,11 @@ from typing import Any
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 LARGEST = 1e100
 """Absolute values from here on are refused: their squares must stay finite."""
+LONGEST = 256
+"""Characters of a category."""
+_WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]{0,99})", re.ASCII)
+_PLAIN = re.compile(r"[+-]?(0|[1-9][0-9]{0,99})(\.[0-9]{1,99})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
+"""Numbers without leading zeros: ``01`` may be a code."""
 
 
 def is_missing(cell: Any) -> bool:
@@ -43,6 +49,24 @@ def what_is_wrong(cell: Any) -> str | None:
     if math.isinf(value):
         return "is infinite"
     return f"is not below {LARGEST:g} in size" if abs(value) >= LARGEST else None
+
+
+def category(cell: Any) -> str | None:
+    """A category as text, the same for CSV and Parquet: numbers in their shortest form; None where there is none."""
+    text = _utf8(cell) if isinstance(cell, bytes) else cell
+    if isinstance(text, str):
+        text = normalise(text, "trim")
+        if _WHOLE.fullmatch(text):
+            return str(int(text))
+        if not _PLAIN.fullmatch(text):
+            return text
+        text = float(text)
+    if isinstance(text, bool):
+        text = int(text)
+    if isinstance(text, (float, Decimal)):
+        value = float(text)
+        return str(int(value)) if value.is_integer() and abs(value) < LARGEST else repr(value)
+    return key_text(text)
 
 
 def key_text(cell: Any) -> str | None:

@@ -118,8 +118,8 @@ class Data:
     def info(self, name, schema_digest):
         return self.infos.get(name)
 
-    def table_spec(self, name, columns, label, normalise, max_rows):
-        return {"path": "/nowhere", "columns": list(columns)}
+    def table_spec(self, name, use):
+        return {"path": "/nowhere", "columns": list(use.columns)}
 
 
 class League:

@@ -203,6 +203,15 @@ def test_prediction_needs_the_models_columns_but_no_label():
         contract_on_model(trained, "predict", datasets, known, now=NOW, expires_in_s=60)
 
 
+def test_a_models_number_column_that_is_text_now():
+    trained, known = build(), offers()
+    now = DatasetInfo("new", b"n" * 32, (("id", "text"), ("age", "number"), ("income", "text")), ("id",), None)
+    known["bank"] = Offer("bank", b"a" * 32, (now,))
+    datasets = {"bank": "new", "bureau": "clients", "telecom": "clients"}
+    with pytest.raises(UsageError, match=r"'income' of bank's dataset 'new' holds text \(or nothing\), not numbers"):
+        contract_on_model(trained, "predict", datasets, known, now=NOW, expires_in_s=60)
+
+
 def test_a_party_that_is_no_peer_any_more_is_named():
     trained, known = build(), offers()
     del known["bureau"]

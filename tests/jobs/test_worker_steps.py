@@ -14,10 +14,11 @@ from hansa.node.worker_steps import _write_scores, key_parts
 KEYS = [("a", "1"), ("b,c", "2"), ('d"', "3"), ("é", "4")]
 
 
-def written(tmp_path, label, scores):
+def written(tmp_path, label, scores, algorithm="lr", **params):
     start = SimpleNamespace(scores_file=str(tmp_path / "scores" / "job.csv"), dataset={"key": ["id", "branch"]})
     table = PartyTable([join_key(key) for key in KEYS], np.zeros((4, 1)), ("x",), label)
-    return _write_scores(start, "a <job>", table, scores)
+    contract = SimpleNamespace(name="a <job>", algorithm=algorithm, params=params)
+    return _write_scores(start, contract, table, scores)
 
 
 SCORES = Scores(np.array([2, 0, 1]), np.array([0.25, 1.0, 0.123456789]))
@@ -42,6 +43,11 @@ def test_the_labels_owner_gets_the_curves_beside_them(tmp_path):
     assert picture.startswith("<svg")
     assert "a &lt;job&gt;: 3 rows held out" in picture
     assert stat.S_IMODE((tmp_path / "scores" / "job.svg").stat().st_mode) == 0o600
+
+
+def test_other_labels_than_0_and_1_have_no_such_curves(tmp_path):
+    written(tmp_path, np.array([3.5, 0.1, 2.0, 1.0]), SCORES, "gbdt", objective="reg:squarederror")
+    assert [path.name for path in (tmp_path / "scores").iterdir()] == ["job.csv"]
 
 
 def test_a_party_that_receives_no_scores_writes_nothing(tmp_path):

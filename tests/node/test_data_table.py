@@ -8,7 +8,7 @@ import pytest
 
 from hansa.algorithms.errors import DataError
 from hansa.node.data.inspect import inspect
-from hansa.node.data.schema import table_spec
+from hansa.node.data.schema import Use, table_spec
 from hansa.node.data.table import load_table
 
 GOOD = "id,age,town,y\nc1,30,Ulm,0\nc2,41.5,Bonn,1\nc3,-2,Ulm,1\n"
@@ -17,7 +17,7 @@ GOOD = "id,age,town,y\nc1,30,Ulm,0\nc2,41.5,Bonn,1\nc3,-2,Ulm,1\n"
 def spec(path, *, key=("id",), columns=("age",), label="y", normalise="trim", max_rows=1000, **changes):
     """As the daemon would describe a file that it added when it was good, after its journey in a message."""
     found = inspect(str(path), list(key), label, 10_000) | {"path": str(path)}
-    return json.loads(json.dumps(table_spec(found, columns, label, normalise, max_rows))) | changes
+    return json.loads(json.dumps(table_spec(found, Use(columns, label, normalise, max_rows)))) | changes
 
 
 @pytest.fixture

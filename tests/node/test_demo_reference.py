@@ -11,7 +11,7 @@ import pytest
 
 from hansa.config import jobfile
 from hansa.node.data.inspect import inspect
-from hansa.node.data.schema import table_spec
+from hansa.node.data.schema import Use, table_spec
 from hansa.node.demo import trees_text
 from hansa.node.demo_reference import reference
 
@@ -52,7 +52,7 @@ def tables(folder: Path) -> list[dict[str, Any]]:
         path = folder / f"{name}.csv"
         path.write_text("\n".join(rows[name]) + "\n")
         found = inspect(str(path), ["id"], label, 10_000) | {"path": str(path)}
-        specs.append(table_spec(found, [column], label, "trim", 1000))
+        specs.append(table_spec(found, Use((column,), label, "trim", 1000)))
     return specs
 
 
