@@ -138,6 +138,10 @@ class Proposals:
             warnings.append(f"{rows} rows are few: weights and scores of a small table tell more about single rows")
         if contract.outputs.weights == "all":
             warnings.append("the weights of every party's columns are opened to all")
+        if contract.outputs.importance == "all":
+            warnings.append("the importance of every party's columns is opened to all")
+        if contract.outputs.training_metric == "all":
+            warnings.append("the metric on the training rows is told to all parties after every tree")
         if contract.outputs.scores == "all":
             warnings.append("scores of single rows are opened to all parties, not only to the label's owner")
         for party in contract.parties:

@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.limits import ATTESTATION_MAX_CERTIFICATE
 
-PEM_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_UNREADABLE = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 def load_certificate_untrusted(der: bytes) -> x509.Certificate:
@@ -23,8 +23,10 @@ def load_certificate_untrusted(der: bytes) -> x509.Certificate:
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         try:
             certificate = x509.load_der_x509_certificate(der)
-            list(certificate.extensions)  # parsed late: malformed ones and duplicates raise only here
-        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+            # the library parses these only when asked for them, and raises only then
+            _ = (certificate.subject, certificate.issuer, list(certificate.extensions))
+            _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+        except _UNREADABLE as error:
             raise MalformedEvidence("certificate", f"cannot be read: {_line(error)}") from error
     return certificate
 
@@ -33,9 +35,11 @@ def load_crl_untrusted(der: bytes) -> x509.CertificateRevocationList:
     """One DER revocation list, nothing after it."""
     _bounded(der, "revocation list")
     try:
-        return x509.load_der_x509_crl(der)
-    except (ValueError, TypeError) as error:
+        crl = x509.load_der_x509_crl(der)
+        _ = (crl.issuer, crl.last_update_utc, crl.next_update_utc, list(crl))
+    except _UNREADABLE as error:
         raise MalformedEvidence("revocation list", f"cannot be read: {_line(error)}") from error
+    return crl
 
 
 def common_name(name: x509.Name) -> str:
