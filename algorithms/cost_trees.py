@@ -1,7 +1,8 @@
 """What boosted trees cost, of the party that sends most: fitted to `hansa bench gbdt`. Light: the daemon imports it.
 
 A tree's bytes are a number for each candidate of each node, one for each row, one for each row and vector that goes down a
-level, and one for each level. Between more parties all send to all, so they are as many times more.
+level, and one for each level. Between more parties all send to all, so they are as many times more. Trees of one round,
+of several classes, share its rounds.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ ENCRYPTED: Final = 28 * 2048
 """The same encrypted, without a dealer; held it takes twice that."""
 SETUP: Final = 1_500_000
 """Bytes of transfers and keys with each other party, without a dealer."""
+WATCHED: Final = 1_000
+"""Bytes of a loss on a row held out."""
+ENTRIES: Final = 1 << 22
+"""Leaf indicators that predictions hold at once (``gbdt.boost``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +67,45 @@ class Trees:
 
 
 def trees(kind: str, columns: Sequence[int], train: int, test: int, params: Mapping[str, Param]) -> Trees:
-    """Of all trees on ``train`` rows, and scores of ``test``; ``kind``: replicated, dealer or direct."""
+    """Of all trees on ``train`` rows, and scores of ``test``; ``kind``: replicated, dealer or direct.
+
+    Columns are taken as numbers, and no round as saved by early stopping: ordering categories costs more, stopping less.
+    """
     fit, (candidate, row, level) = ONLINE[kind], AHEAD[kind]
-    count = int(params["n_estimators"]) * max(1, int(params.get("num_class", 0)))
-    depth, bins = int(params["max_depth"]), int(params["max_bin"])
+    count, groups = int(params["n_estimators"]), max(1, int(params.get("num_class", 0)))
+    depth, bins, empty = int(params["max_depth"]), int(params["max_bin"]), bool(params.get("missing", False))
     peers = len(columns) - 1 if kind != "replicated" else 1
+    watched = bool(params.get("early_stopping_rounds", 0))
+    held_out = math.ceil(float(params.get("validation_fraction", 0.2)) * train) if watched else 0
+    rows = train - held_out
     nodes, inner = (1 << depth) - 1, 1 << (depth - 1)
-    choices = sum(columns) * (bins - 1)
+    seen = max(1, int(float(params.get("colsample_bytree", 1.0)) * sum(columns)))
+    choices = seen * (2 * bins - 1 if empty else bins - 1)
     vectors = 3 * (inner - 1) + inner
-    sent = choices * nodes * fit.candidate + train * (fit.row + vectors * fit.vector) + depth * fit.level
-    made = choices * nodes * candidate + train * row + depth * level
+    of_rows = rows * (fit.row + vectors * fit.vector) + held_out * (nodes * fit.vector + WATCHED)
+    sent = groups * (choices * nodes * fit.candidate + of_rows) + depth * fit.level
+    made = groups * (choices * nodes * candidate + rows * row) + depth * level
     rounds = fit.tree_rounds + depth * (fit.level_rounds + fit.match_rounds * math.ceil(math.log2(max(choices, 2))))
-    cells = max(columns) * bins
+    rounds += _watching(fit, held_out, params) if watched else 0
+    cells = max(columns) * (bins + empty)
     padded = 1 << max(4, (cells - 1).bit_length())
     once = (ENCRYPTED * padded + SETUP) * peers if kind == "direct" else HINT * cells * peers
-    held = 2 * ENCRYPTED * padded * peers if kind == "direct" else HINT * sum(columns) * bins
-    work = count * (choices * nodes * fit.candidate_seconds + train * fit.row_seconds)
-    predicted = test * count * nodes * fit.vector
+    held = 2 * ENCRYPTED * padded * peers if kind == "direct" else HINT * sum(columns) * (bins + empty)
+    work = count * groups * (choices * nodes * fit.candidate_seconds + rows * fit.row_seconds)
+    predicted = test * count * groups * nodes * fit.vector
+    at_once = max(1, ENTRIES // max(1, (1 << depth) * test * groups))
     return Trees(
-        count * rounds + 3 * count * depth * bool(test),
+        count * rounds + 3 * (depth + 1) * math.ceil(count / at_once) * bool(test),
         (count * sent + predicted) * peers + once,
         count * made * (peers if kind == "direct" else 1),
-        held + train * 8 * (4 * inner + 20),
+        held + rows * 8 * (4 * inner + 20) * groups,
         work,
     )
+
+
+def _watching(fit: _Fit, rows: int, params: Mapping[str, Param]) -> int:
+    """Rounds of a loss on rows held out: sorting them for an AUC, or an exponential and a logarithm."""
+    steps = math.ceil(math.log2(max(rows, 2)))
+    if params.get("eval_metric", "auto") == "auc":
+        return 60 + steps * (steps + 1) // 2 * fit.match_rounds
+    return 90

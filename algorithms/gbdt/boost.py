@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms.cost_trees import ENTRIES
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt import sampling
 from hansa.algorithms.gbdt.bins import Bins
@@ -24,8 +25,6 @@ from hansa.protocols.mpc.shares import Share, concatenate
 
 LEAST_BITS = 6
 """Of gradients with their sign: below it, trees would be grown on noise."""
-_ENTRIES = 1 << 22
-"""Leaf indicators that predictions hold at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ async def predict(e: Engine, trees: Sequence[Tree], own: Bins, base: Share) -> S
     margins = started(e, base, rows)
     if not trees or not rows:
         return margins
-    at_once = max(1, _ENTRIES // ((1 << trees[0].depth) * rows * groups)) * groups
+    at_once = max(1, ENTRIES // ((1 << trees[0].depth) * rows * groups)) * groups
     for start in range(0, len(trees), at_once):
         some = trees[start : start + at_once]
         margins += await values(e, some, await descend(e, some, own), groups)
