@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.operators.arithmetic import product
-from hansa.protocols.mpc.operators.bits import mux, padded
+from hansa.protocols.mpc.operators.bits import mux, not_bits, or_bits, padded
 from hansa.protocols.mpc.operators.division import divide_positive, inverse_mantissa
 from hansa.protocols.mpc.operators.normalise import MAGNITUDE, MANTISSA, normalise
 from hansa.protocols.mpc.operators.sorting import sort
@@ -31,6 +31,8 @@ FRACTION: Final = 24
 """Fraction bits of sums over a node's own."""
 _FINER: Final = 4
 """Bits below the last of a quotient that its product with u is still right in."""
+_SLACK: Final = 9
+"""Sums that fall short of ``min_child_weight`` by 2^-9 have it: the first tree's hessians are all 1/4, and equality is common."""
 ROOM_BITS: Final = 14
 """Gains of nodes of more rows than 2^14 are in larger units."""
 SET_BACK: Final = 1 << 50
@@ -76,7 +78,7 @@ async def best_splits(e: Engine, left: Share, sets: Share | None, total: Share, 
     1. Which candidates have ``min_child_weight`` on both sides; with ``reg_alpha``, thresholds.
     2. a/S, b/S and G/S, T(G)/(H + lambda): S is normalised, once a node.
     3. u²/(t(1 - t)), and the greatest of each node by a tournament.
-    4. The winner's gain, and whether it is below ``gamma``.
+    4. The winner's gain, and whether it is not above ``gamma``, or the winner one that must not be taken.
 
     Right while |G_L| < 128 (H + 2 lambda) on either side, that is, for leaf weights below some 100; a candidate beyond is
     ranked wrongly, and nothing else is touched.
@@ -114,7 +116,9 @@ async def best_splits(e: Engine, left: Share, sets: Share | None, total: Share, 
     sums = left.moveaxis(2, 0)
     found = await sort(e, line, e.public(place), sums[:, :, 0], sums[:, :, 1], *carried, largest_first=True, first=1)
     gain = await _gain(e, concatenate((found[0][0], rest)), concatenate((whole, own)), penalty.shift)
-    stopped = await e.less(gain, e.add_public(penalty.gamma.broadcast((nodes,)), 1))
+    too_little = padded(gain - e.add_public(penalty.gamma.broadcast((nodes,)), 1))
+    set_back = padded(e.add_public(found[0][0], SET_BACK // 2))  # then the gain has overflowed and means nothing
+    stopped = await or_bits(e, *_in_two(await e.msb(concatenate((too_little, set_back))), nodes))
     winners = concatenate((found[2].reshape(1, nodes), found[3].reshape(1, nodes))).moveaxis(0, 1)
     return Best(found[1][0], found[4][0] if carried else None, winners, gain, stopped)
 
@@ -161,18 +165,18 @@ async def ratios(e: Engine, gradients: Share, hessians: Share, penalty: Penalty)
 
 
 async def _heavy_enough(e: Engine, left: Share, total: Share, penalty: Penalty) -> BitShare:
-    """Whether both sides of every candidate have ``min_child_weight``; flat."""
+    """Whether both sides of every candidate have ``min_child_weight``; flat. A sum that equals it does, whatever its rounding."""
     nodes, _, count = left.shape
     size = nodes * count
-    least = int(encode(penalty.min_child_weight, e.frac_bits))
+    least = max(0, int(encode(penalty.min_child_weight, e.frac_bits)) - (1 << (e.frac_bits - _SLACK)))
     hessians = left[:, 1].reshape(size)
     others = total[:, 1].reshape(nodes, 1).broadcast((nodes, count)).reshape(size) - hessians
     light = await e.msb(concatenate([padded(e.add_public(side, -least)) for side in (hessians, others)]))
-    words = light.parts[0].shape[1] // 2
-    low, high = (BitShare(tuple(part[:, half] for part in light.parts), size) for half in _halves(words))
-    ones = e.public_bits(np.full((1, words), ~np.uint64(0)), size)
-    return await e.and_bits(low ^ ones, high ^ ones)
+    return not_bits(e, await or_bits(e, *_in_two(light, size)))
 
 
-def _halves(words: int) -> tuple[slice, slice]:
-    return slice(0, words), slice(words, 2 * words)
+def _in_two(bits: BitShare, length: int) -> tuple[BitShare, BitShare]:
+    """The bits of two padded vectors that were joined."""
+    words = bits.parts[0].shape[1] // 2
+    low, high = (tuple(part[:, half] for part in bits.parts) for half in (slice(0, words), slice(words, None)))
+    return BitShare(low, length), BitShare(high, length)

@@ -203,6 +203,12 @@ class TreeLearner:
             )
         if table.label is None:
             return
+        if np.all(table.label[:rows] == table.label[0]):
+            raise DataError(
+                f"the label is constant on the {rows} rows that trees would be grown on",
+                remedy="use a label with different values there, more common rows, or a lower validation_fraction",
+                party=name,
+            )
         held = table.label[rows:train_rows]
         if held.size and self._metric == "auc" and np.all(held == held[0]):
             raise DataError(

@@ -187,6 +187,9 @@ async def test_bad_input_is_refused_before_any_costly_step() -> None:
     case, _, held = stopping("logistic", "auc", 2)
     case.y[held] = 1.0
     await refused(case, "constant on the rows held out for early stopping")
+    case, fit, _ = stopping("poisson", "rmse", 2)
+    case.y[fit] = 0.0
+    await refused(case, "the label is constant on the 400 rows")
     case = make("weights")
     case.weights[:] = 0
     await refused(case, "the weights of party-1 are 0")
