@@ -16,10 +16,10 @@ from hansa.protocols.wire.contract import VERSION, Align, Contract, Limits, Outp
 KEYS = [("a", "1"), ("b,c", "2"), ('d"', "3"), ("é", "4")]
 
 
-def written(tmp_path, label, scores, algorithm="lr", **params):
+def written(tmp_path, label, scores, params=None):
     start = SimpleNamespace(scores_file=str(tmp_path / "scores" / "job.csv"), dataset={"key": ["id", "branch"]})
     table = PartyTable([join_key(key) for key in KEYS], np.zeros((4, 1)), ("x",), label)
-    contract = SimpleNamespace(name="a <job>", algorithm=algorithm, params=params)
+    contract = SimpleNamespace(name="a <job>", algorithm="gbdt", params=params or {})
     return _write_scores(start, contract, table, scores)
 
 
@@ -48,7 +48,7 @@ def test_the_labels_owner_gets_the_curves_beside_them(tmp_path):
 
 
 def test_other_labels_than_0_and_1_have_no_such_curves(tmp_path):
-    written(tmp_path, np.array([3.5, 0.1, 2.0, 1.0]), SCORES, "gbdt", objective="reg:squarederror")
+    written(tmp_path, np.array([3.5, 0.1, 2.0, 1.0]), SCORES, {"objective": "reg:squarederror"})
     assert [path.name for path in (tmp_path / "scores").iterdir()] == ["job.csv"]
 
 
@@ -91,3 +91,16 @@ def test_what_algorithms_are_told_of_a_contract():
 
 def test_a_composite_key_comes_apart_again():
     assert [tuple(key_parts(join_key(key))) for key in KEYS] == KEYS
+
+
+def test_every_class_has_a_column_and_there_are_no_curves(tmp_path):
+    scores = Scores(np.array([2, 0]), np.array([[0.25, 0.5, 0.25], [1.0, 0.0, 0.0]]))
+    params = {"objective": "multi:softprob", "num_class": 3}
+    path = written(tmp_path, np.array([1.0, 0.0, 2.0, 1.0]), scores, params)
+    with open(path, newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [
+            ["id", "branch", "score_0", "score_1", "score_2"],
+            ['d"', "3", "0.250000", "0.500000", "0.250000"],
+            ["a", "1", "1.000000", "0.000000", "0.000000"],
+        ]
+    assert not (tmp_path / "scores" / "job.svg").exists()
