@@ -64,7 +64,8 @@ class Trees:
 def trees(kind: str, columns: Sequence[int], train: int, test: int, params: Mapping[str, Param]) -> Trees:
     """Of all trees on ``train`` rows, and scores of ``test``; ``kind``: replicated, dealer or direct."""
     fit, (candidate, row, level) = ONLINE[kind], AHEAD[kind]
-    count, depth, bins = int(params["n_estimators"]), int(params["max_depth"]), int(params["max_bin"])
+    count = int(params["n_estimators"]) * max(1, int(params.get("num_class", 0)))
+    depth, bins = int(params["max_depth"]), int(params["max_bin"])
     peers = len(columns) - 1 if kind != "replicated" else 1
     nodes, inner = (1 << depth) - 1, 1 << (depth - 1)
     choices = sum(columns) * (bins - 1)

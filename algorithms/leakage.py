@@ -6,10 +6,10 @@ Light: the daemon imports it. Each entry is (what, ranks, text); ``what`` is the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from hansa.algorithms.errors import DataError
-from hansa.config.params import ALGORITHMS, Param
+from hansa.config.params import ALGORITHMS, Param, label_kind
 from hansa.config.vocabulary import MAKING
 
 Entry = tuple[str, tuple[int, ...], str]
@@ -24,6 +24,22 @@ INTERCEPT = "intercept"
 SPLIT_OWNERS = "split owners"
 LEAVES = "leaves"
 RELEASED_SPLITS = "released splits"
+STOP = "stop"
+TRAINING_METRIC = "training metric"
+LABEL_UNIT = "label unit"
+BASE = "base margin"
+
+
+_UNIT: Final = (
+    "the unit of {}'s label: where its zero lies (its mean on the rows trained on, unless base_score says it), and the least "
+    "power of two above twice its largest distance from there"
+)
+_MEASURED: Final = {
+    "binary": "AUC, KS, accuracy and log-loss",
+    "classes": "accuracy and log-loss",
+    "real": "the root mean square and the mean of errors, and R²,",
+    "count": "the root mean square and the mean of errors, and the deviance,",
+}
 
 
 class Outputs(Protocol):
@@ -65,6 +81,11 @@ def splits_of(rank: int) -> str:
     return f"splits of party {rank}"
 
 
+def importance_of(rank: int) -> str:
+    """The name under which the importance of one party's columns is opened."""
+    return f"importance of party {rank}"
+
+
 def receivers(choice: str, n_parties: int, label_rank: int) -> tuple[int, ...]:
     """The ranks that ``all``, ``label-owner`` or ``none`` means."""
     if choice == "none":
@@ -90,15 +111,10 @@ def openings(
     everyone = tuple(range(len(names)))
     owner = names[label_rank]
     scored = receivers(outputs.scores, len(names), label_rank)
+    task = label_kind(algorithm, params)
+    unit: Entry = (LABEL_UNIT, everyone, f"all learn {_UNIT.format(owner)}")
     if kind == "release" and algorithm == "gbdt":
-        return (
-            (LEAVES, everyone, "all learn the weight of every leaf"),
-            (
-                RELEASED_SPLITS,
-                everyone,
-                "all learn the column and the threshold of every split, of every party's columns",
-            ),
-        )
+        return _of_released_trees(task, params, names, unit)
     if kind == "release":
         return (
             *(
@@ -121,10 +137,13 @@ def openings(
                 remedy="train with outputs.scores opened, or release the model",
                 field="outputs.scores",
             )
-        return aligned, (SCORES, scored, f"{_who(scored, names)} the score of every common row")
+        also = (unit,) if task == "real" and outputs.scores == "all" else ()
+        return aligned, (SCORES, scored, f"{_who(scored, names)} the score of every common row"), *also
     entries: list[Entry] = [aligned]
     if algorithm == "gbdt":
-        entries += _of_trees(outputs, names)
+        entries += _of_trees(outputs, names, label_rank, params)
+        if task == "real" and "all" in {outputs.scores, outputs.training_metric}:
+            entries.append(unit)
     elif outputs.weights == "all":
         entries.append((WEIGHTS, everyone, "all learn the weights of all columns (standardised) and the intercept"))
     else:
@@ -136,28 +155,60 @@ def openings(
             (TEST_SCORES, scored, f"{_who(scored, names)} the scores of the common rows held out for the test")
         )
         told = everyone if outputs.metrics == "all" else (label_rank,)
-        entries.append((METRICS, told, f"{_who(told, names)} AUC, KS, accuracy and log-loss of the test, from {owner}"))
+        entries.append((METRICS, told, f"{_who(told, names)} {_MEASURED[task]} of the test, from {owner}"))
     return tuple(entries)
 
 
-def _of_trees(outputs: Outputs, names: Sequence[str]) -> list[Entry]:
+def _of_trees(outputs: Outputs, names: Sequence[str], label_rank: int, params: Mapping[str, Param]) -> list[Entry]:
     if outputs.weights == "all":
         raise DataError(
             'boosted trees have no weights to open (outputs.weights = "all")',
             remedy="leave it out, and release the model once it is trained",
             field="outputs.weights",
         )
+    everyone = tuple(range(len(names)))
     owners: Entry = (
         SPLIT_OWNERS,
-        tuple(range(len(names))),
+        everyone,
         "all learn, of every split of every tree, whose column it is; not how many rows are on either side, nor any sum "
         "or leaf weight",
     )
-    splits = [
+    entries = [owners]
+    entries += [
         (splits_of(rank), (rank,), f"{name} learns which of its own columns a split is on, and where")
         for rank, name in enumerate(names)
     ]
-    return [owners, *splits]
+    if params.get("early_stopping_rounds", 0):
+        entries.append((STOP, everyone, "all learn after each round whether training stops: one bit"))
+    told = receivers(outputs.training_metric, len(names), label_rank)
+    if told:
+        entries.append((TRAINING_METRIC, told, f"{_who(told, names)} the training metric after each round"))
+    if outputs.importance != "none":
+        for rank, name in enumerate(names):
+            to = everyone if outputs.importance == "all" else (rank,)
+            who = _who(to, names).removeprefix("only ")
+            whose = f"{name}'s columns" if outputs.importance == "all" else "its own columns"
+            what = "how many splits are on it, and what they gain and cover in all trees"
+            entries.append((importance_of(rank), to, f"{who} of each of {whose} {what}"))
+    return entries
+
+
+def _of_released_trees(task: str, params: Mapping[str, Param], names: Sequence[str], unit: Entry) -> tuple[Entry, ...]:
+    everyone = tuple(range(len(names)))
+    entries: list[Entry] = [
+        (LEAVES, everyone, "all learn the weight of every leaf"),
+        (
+            RELEASED_SPLITS,
+            everyone,
+            "all learn the column and the threshold of every split, of every party's columns, and the names of the "
+            "categories that have bins of their own",
+        ),
+    ]
+    if task == "real":
+        entries.append(unit)
+    if task == "count" and params.get("base_score") is None:
+        entries.append((BASE, everyone, "all learn the margin before all trees, the logarithm of the label's mean"))
+    return tuple(entries)
 
 
 def _of_coefficients(outputs: Outputs) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms.party_table import PartyTable
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.shares import Share
 
+Vector = NDArray[np.float64]
 Save = Callable[[int, bytes], None]
 """Keep the state after so many epochs or trees."""
 
@@ -23,8 +26,8 @@ class Progress(Protocol):
         """A step of ``total`` units begins (0: not known)."""
         ...
 
-    def advance(self, done: int) -> None:
-        """``done`` units of it are done."""
+    def advance(self, done: int, note: str = "") -> None:
+        """``done`` units of it are done; a few words on how it goes."""
         ...
 
 
@@ -41,37 +44,37 @@ class Step:
         with self._e.session.step(name):
             yield
 
-    def advance(self, done: int) -> None:
-        """``done`` units of it are done."""
-        self._progress.advance(done)
+    def advance(self, done: int, note: str = "") -> None:
+        """``done`` units of it are done; a few words on how it goes."""
+        self._progress.advance(done, note)
 
 
-class Model(Protocol):
-    """One party's part of a model."""
+@dataclass(frozen=True, slots=True)
+class SharedScores:
+    """Scores as they are opened, (rows,) or (rows, classes), and what whoever learns them makes of the numbers."""
 
-    @property
-    def opened(self) -> dict[str, float]:
-        """What was opened to this party, by column."""
-        ...
-
-    def to_state(self) -> bytes:
-        """Bytes to be sealed."""
-        ...
+    values: Share
+    finish: Callable[[Vector], Vector]
 
 
 class Learner(Protocol):
     """One training of one algorithm, over one engine and one contract's terms."""
 
-    async def prepare(self, features: NDArray[np.float64], label: NDArray[np.float64] | None, train_rows: int) -> int:
-        """From this party's rows (the training ones first) and, at its owner, the label; how many units training has."""
+    @property
+    def task(self) -> str:
+        """What is learnt; see ``metrics.TASKS``."""
+        ...
+
+    async def prepare(self, table: PartyTable, train_rows: int) -> int:
+        """From this party's rows, the training ones first, with the label at its owner; how many units training has."""
         ...
 
     async def train(self, start: tuple[int, bytes] | None, save: Save, step: Step) -> None:
         """Train, from the state after so many epochs or trees on if there is one."""
         ...
 
-    async def test_scores(self) -> Share:
-        """Probabilities of the rows held out."""
+    async def test_scores(self) -> SharedScores:
+        """Scores of the rows held out."""
         ...
 
     async def outputs(self, columns: tuple[str, ...]) -> Any:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms import leakage, lr
-from hansa.algorithms.learner import Save, Step
+from hansa.algorithms.learner import Save, SharedScores, Step
 from hansa.algorithms.model import PartyModel, ReleasedModel
+from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.step_size import refuse_diverged
 from hansa.algorithms.terms import Terms
@@ -17,8 +18,6 @@ from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.shares import Share
 
-Matrix = NDArray[np.float64]
-
 
 class LrLearner:
     """One training; see ``learner.Learner``."""
@@ -27,8 +26,11 @@ class LrLearner:
         self._e, self._terms = e, terms
         self._weights: NDArray[np.float64] | None = None
 
-    async def prepare(self, features: Matrix, label: NDArray[np.float64] | None, train_rows: int) -> int:
+    task = "binary"
+
+    async def prepare(self, table: PartyTable, train_rows: int) -> int:
         """Standardise by the training rows, hand the matrix to the engine and share the label."""
+        features, label = table.features, table.label
         self._train_rows, self._rows = train_rows, len(features)
         self._standardisation = Standardisation.fit(features[:train_rows])
         self._blocks = await lr.prepare_blocks(
@@ -51,9 +53,9 @@ class LrLearner:
             after_batch=step.advance,
         )
 
-    async def test_scores(self) -> Share:
+    async def test_scores(self) -> SharedScores:
         """Probabilities of the rows held out."""
-        return await lr.scores(self._e, self._blocks, self._w, slice(self._train_rows, self._rows))
+        return _probabilities(await lr.scores(self._e, self._blocks, self._w, slice(self._train_rows, self._rows)))
 
     async def outputs(self, columns: tuple[str, ...]) -> PartyModel:
         """Open the weights as the contract says. Raises ``DataError`` where the training diverged."""
@@ -69,10 +71,15 @@ class LrLearner:
         return self._weights
 
 
-async def scores(e: Engine, terms: Terms, model: PartyModel, features: Matrix) -> Share:
+async def scores(e: Engine, terms: Terms, model: PartyModel, table: PartyTable) -> SharedScores:
     """Probabilities of new rows."""
-    blocks = await lr.prepare_blocks(e, terms, model.standardisation.apply(features), len(features))
-    return await lr.scores(e, blocks, e.share_from_state(model.weights), slice(0, len(features)))
+    rows = len(table.features)
+    blocks = await lr.prepare_blocks(e, terms, model.standardisation.apply(table.features), rows)
+    return _probabilities(await lr.scores(e, blocks, e.share_from_state(model.weights), slice(0, rows)))
+
+
+def _probabilities(shared: Share) -> SharedScores:
+    return SharedScores(shared, lambda opened: np.clip(opened, 0.0, 1.0))
 
 
 async def release(e: Engine, terms: Terms, model: PartyModel, step: Step) -> ReleasedModel:

@@ -1,13 +1,46 @@
-"""How good scores are: AUC, KS, accuracy, log-loss, in plain; and the curves people look at."""
+"""How good scores are, in plain; and the curves people look at."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+TASKS: Final = {
+    "binary": ("auc", "ks", "accuracy", "log_loss"),
+    "classes": ("accuracy", "log_loss"),
+    "real": ("rmse", "mae", "r2"),
+    "count": ("rmse", "mae", "deviance"),
+}
+"""What is measured of each kind of label."""
 _LEAST_PROBABILITY = 1e-6
 """Fixed point rounds a probability to 0 or 1; log-loss takes it as one in a million."""
+
+
+def evaluate_as(task: str, label: Vector, score: Vector) -> dict[str, float]:
+    """The metrics of a task: scores are probabilities, (rows,) or (rows, classes), or numbers like the label.
+
+    ``deviance`` is Poisson's, twice the mean of y ln(y / mean) - y + mean; ``r2`` is 0 for a constant label.
+    """
+    if task == "binary":
+        return evaluate(label, score)
+    if task == "classes":
+        rows, places = np.arange(label.size), label.astype(np.int64)
+        chosen = np.clip(score[rows, places], _LEAST_PROBABILITY, 1.0)
+        return {
+            "accuracy": float(np.mean(score.argmax(axis=1) == places)),
+            "log_loss": float(-np.mean(np.log(chosen))),
+        }
+    errors = score - label
+    found = {"rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.mean(np.abs(errors)))}
+    if task == "count":
+        mean = np.maximum(score, _LEAST_PROBABILITY)
+        ratio = np.where(label > 0, label * np.log(np.where(label > 0, label, 1.0) / mean), 0.0)
+        return found | {"deviance": float(2 * np.mean(ratio - label + mean))}
+    spread = float(np.var(label))
+    return found | {"r2": 1.0 - float(np.mean(errors**2)) / spread if spread else 0.0}
 
 
 def evaluate(label: Vector, score: Vector) -> dict[str, float]:

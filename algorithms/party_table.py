@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class PartyTable:
-    """``keys``: one distinct byte string a row; ``features``: (rows, columns) float64; ``label``: (rows,) float64, at one
-    party only, as are ``weights``: (rows,) float64, of rows.
+    """One party's rows. Prints nothing of what it holds.
 
-    ``levels``: of each categorical column its distinct values as text, sorted; its features are places in there. NaN in
-    a feature is a missing value. Prints nothing of what it holds.
+    ``keys``: one distinct byte string a row; ``features``: (rows, columns) float64, NaN where empty; ``label`` and ``weights``:
+    (rows,), at one party only. ``levels``: of columns of categories the names that features give by their places.
     """
 
     keys: list[bytes] = field(repr=False)
@@ -29,3 +28,13 @@ class PartyTable:
     def rows(self) -> int:
         """How many rows."""
         return len(self.keys)
+
+    def take(self, rows: NDArray[np.int64]) -> PartyTable:
+        """Some rows, in this order."""
+        return replace(
+            self,
+            keys=[self.keys[row] for row in rows.tolist()],
+            features=self.features[rows],
+            label=None if self.label is None else self.label[rows],
+            weights=None if self.weights is None else self.weights[rows],
+        )

@@ -9,7 +9,7 @@ No socket, no file: tables, progress and checkpoints come in as objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from typing import Final, Protocol
@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from hansa.algorithms import leakage, lr_job
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt import job as gbdt_job
-from hansa.algorithms.gbdt.model import ReleasedTrees, TreeModel
-from hansa.algorithms.learner import Learner, Progress, Step
-from hansa.algorithms.metrics import evaluate
+from hansa.algorithms.gbdt.model import TreeModel
+from hansa.algorithms.gbdt.release import release as release_trees
+from hansa.algorithms.gbdt.released import ReleasedTrees
+from hansa.algorithms.learner import Learner, Progress, SharedScores, Step
+from hansa.algorithms.metrics import TASKS, evaluate_as
 from hansa.algorithms.model import PartyModel, ReleasedModel
+from hansa.algorithms.opening import open_for
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.split import split_order
 from hansa.algorithms.terms import Terms
@@ -31,14 +34,13 @@ from hansa.config.vocabulary import FRAC_BITS
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode
-from hansa.protocols.mpc.shares import Share
 from hansa.protocols.psi import ddh
 from hansa.protocols.wire import canonical
 
 AnyModel = PartyModel | TreeModel
 LEARNERS: Final[dict[str, Callable[[Engine, Terms], Learner]]] = {"lr": lr_job.LrLearner, "gbdt": gbdt_job.TreeLearner}
-METRICS = ("auc", "ks", "accuracy", "log_loss")
 METRIC_DIGITS = 4
+"""That others are told: behind the point of what is below 1, and in all of what is not."""
 _MAX_CHECKPOINT = 1 << 31
 _MAX_METRICS = 4096
 
@@ -57,7 +59,8 @@ class Checkpoints(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores opened to this party: ``rows`` of its table, in the common order, and a probability each."""
+    """Scores opened to this party: ``rows`` of its table, in the common order, and of each a probability, those of all classes,
+    or a number like the label."""
 
     rows: NDArray[np.int64] = field(repr=False)
     values: NDArray[np.float64] = field(repr=False)
@@ -101,16 +104,18 @@ async def train(
     with step("prepare"):
         if train_rows < 2:
             raise _too_few(len(aligned))
-        label = _checked_label(terms, table, rows, train_rows)
-        units = await learner.prepare(table.features[rows], label, train_rows)
+        ordered = table.take(rows)
+        _check_label(learner.task, terms, ordered.label, train_rows)
+        units = await learner.prepare(ordered, train_rows)
     with step("train", units):
         await learner.train(start, lambda done, state: checkpoints.save(done, _pack(aligned, seen, state)), step)
     metrics, scores = None, None
     with step("evaluate"):
         if train_rows < len(rows) and terms.scores != "none":
             opened = await _open_scores(e, terms, await learner.test_scores(), leakage.TEST_SCORES)
-            own = None if label is None or opened is None else evaluate(label[train_rows:], opened)
-            metrics = await _tell_metrics(e, terms, own)
+            label = ordered.label
+            own = None if label is None or opened is None else evaluate_as(learner.task, label[train_rows:], opened)
+            metrics = await _tell_metrics(e, terms, TASKS[learner.task], own)
             scores = None if opened is None else Scores(rows[train_rows:], opened)
     with step("outputs"):
         model = await learner.outputs(table.columns)
@@ -126,19 +131,19 @@ async def predict(
     rows = await _align(e, terms, table, step)
     with step("score"):
         if isinstance(model, TreeModel):
-            shared = await gbdt_job.scores(e, model, table.features[rows])
+            shared = await gbdt_job.scores(e, terms, model, table.take(rows))
         else:
-            shared = await lr_job.scores(e, terms, model, table.features[rows])
+            shared = await lr_job.scores(e, terms, model, table.take(rows))
         opened = await _open_scores(e, terms, shared, leakage.SCORES)
     return len(rows), None if opened is None else Scores(rows, opened)
 
 
 async def release(e: Engine, terms: Terms, model: AnyModel, progress: Progress) -> ReleasedModel | ReleasedTrees:
-    """Open the model to all; see ``lr_job.release`` and ``gbdt.job.release``."""
+    """Open the model to all; see ``lr_job.release`` and ``gbdt.release``."""
     await _agree(e, "release", terms)
     step = Step(e, progress)
     if isinstance(model, TreeModel):
-        return await gbdt_job.release(e, terms, model, step)
+        return await release_trees(e, terms, gbdt_job.params_of(terms), model, step)
     return await lr_job.release(e, terms, model, step)
 
 
@@ -158,45 +163,46 @@ async def _align(e: Engine, terms: Terms, table: PartyTable, step: Step) -> NDAr
     return rows
 
 
-def _checked_label(
-    terms: Terms, table: PartyTable, rows: NDArray[np.int64], train_rows: int
-) -> NDArray[np.float64] | None:
-    if table.label is None:
-        return None
-    label = table.label[rows]
-    for part, name in ((label[:train_rows], "training"), (label[train_rows:], "test")):
+def _check_label(task: str, terms: Terms, label: NDArray[np.float64] | None, train_rows: int) -> None:
+    """That there is something to learn and, for curves, to tell apart."""
+    if label is None:
+        return
+    parts = ((label[:train_rows], "training"), (label[train_rows:], "test"))
+    for part, name in parts if task == "binary" else parts[:1]:
         if part.size and np.all(part == part[0]):
             raise DataError(
                 f"the label is constant on the {name} rows common to all parties",
-                remedy="use a label with both classes, or more common rows",
+                remedy="use a label with different values there, or more common rows",
                 party=terms.names[terms.label_rank],
             )
-    return label
+    missing = set(range(int(terms.params.get("num_class", 0)))) - set(label[:train_rows].tolist())
+    if task == "classes" and missing:
+        raise DataError(
+            f"{len(missing)} of the label's {terms.params['num_class']} classes do not occur in the training rows common to all",
+            remedy="lower num_class, join classes, or use more common rows",
+            party=terms.names[terms.label_rank],
+        )
 
 
-async def _open_scores(e: Engine, terms: Terms, shared: Share, what: str) -> NDArray[np.float64] | None:
+async def _open_scores(e: Engine, terms: Terms, shared: SharedScores, what: str) -> NDArray[np.float64] | None:
     to = leakage.receivers(terms.scores, terms.n_parties, terms.label_rank)
-    if len(to) == terms.n_parties:
-        opened = await e.open(shared, what=what)
-    else:
-        got = await e.open_to(to[0], shared, what=what)
-        if got is None:
-            return None
-        opened = got
-    return np.clip(decode(opened[0], FRAC_BITS), 0.0, 1.0)
+    opened = await open_for(e, to, shared.values, what=what)
+    return None if opened is None else shared.finish(decode(opened, FRAC_BITS))
 
 
-async def _tell_metrics(e: Engine, terms: Terms, own: dict[str, float] | None) -> dict[str, float] | None:
+async def _tell_metrics(
+    e: Engine, terms: Terms, names: Sequence[str], own: dict[str, float] | None
+) -> dict[str, float] | None:
     """The label's owner computes the metrics in plain; the others are told if the contract says so.
 
     What is told is rounded: with the scores, all digits of a log-loss would tell the labels of dozens of rows.
     """
     s = e.session
     to = leakage.receivers(terms.metrics, terms.n_parties, terms.label_rank)
-    s.declare_opening(leakage.METRICS, to, len(METRICS))
+    s.declare_opening(leakage.METRICS, to, len(names))
     if s.rank == terms.label_rank:
         if own is not None and len(to) > 1:
-            own = {name: round(value, METRIC_DIGITS) for name, value in own.items()}
+            own = {name: _rounded(value) for name, value in own.items()}
         for peer in s.peers:
             if peer in to and own is not None:
                 await s.send_bytes(peer, canonical.encode(own))
@@ -204,7 +210,7 @@ async def _tell_metrics(e: Engine, terms: Terms, own: dict[str, float] | None) -
     if s.rank not in to:
         return None
     told = canonical.decode_untrusted(await s.recv_bytes(terms.label_rank, _MAX_METRICS), _MAX_METRICS)
-    if not isinstance(told, dict) or set(told) != set(METRICS) or not all(isinstance(v, float) for v in told.values()):
+    if not isinstance(told, dict) or set(told) != set(names) or not all(isinstance(v, float) for v in told.values()):
         raise PeerMisbehaved(
             f"{terms.names[terms.label_rank]} sent something else than metrics",
             remedy="check that all parties run the same version of hansa",
@@ -212,6 +218,10 @@ async def _tell_metrics(e: Engine, terms: Terms, own: dict[str, float] | None) -
             step="evaluate",
         )
     return told
+
+
+def _rounded(value: float) -> float:
+    return round(value, METRIC_DIGITS) if abs(value) < 1 else float(f"{value:.{METRIC_DIGITS}g}")
 
 
 async def _agree(e: Engine, kind: str, terms: Terms, *more: int) -> None:
@@ -226,7 +236,9 @@ def _fingerprint(table: PartyTable, rows: NDArray[np.int64]) -> bytes:
     for row in rows.tolist():
         state.update(len(table.keys[row]).to_bytes(4, "big") + table.keys[row])
     state.update(np.ascontiguousarray(table.features[rows]).tobytes())
-    state.update(b"" if table.label is None else table.label[rows].tobytes())
+    for values in (table.label, table.weights):
+        state.update(b"" if values is None else values[rows].tobytes())
+    state.update(canonical.encode([[name, list(levels)] for name, levels in sorted(table.levels.items())]))
     return state.digest()
 
 

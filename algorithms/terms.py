@@ -13,8 +13,8 @@ class Terms:
     """Ranks are the places in ``names``; ``column_names`` are each party's features, ``seed`` is public (16 bytes).
 
     ``scores``: "label-owner", "all" or "none"; ``weights``: "owner" or "all"; ``metrics``: "all" or "label-owner";
-    ``importance``: "owner", "all" or "none"; ``training_metric``: "none", "label-owner" or "all". ``categorical`` are
-    those of each party's features whose values are categories; ``weighted``: the label's owner has sample weights.
+    ``importance``: "owner", "all" or "none"; ``training_metric``: "none", "label-owner" or "all". ``categorical``: of each
+    party's columns those that hold categories; ``weighted``: whether the label's owner has sample weights.
     """
 
     names: tuple[str, ...]

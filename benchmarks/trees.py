@@ -89,7 +89,7 @@ def plain(threads: int, at: Point, repeat: int) -> Found:
     took = []
     for _ in range(5 * repeat):
         began = time.perf_counter()
-        xgboost.train(by_xgboost.settings(params, threads), rows, params.n_estimators)
+        xgboost.train(by_xgboost.settings(params, y, threads), rows, params.n_estimators)
         took.append((time.perf_counter() - began) / params.n_estimators)
     return {"seconds": statistics.median(took)}
 

@@ -80,8 +80,8 @@ def _trees(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, 
     order, train = split_order(seed, len(y), job.split.test)
     params = _params(job)
     bins = Cuts.fit(features[order[:train]], params.max_bin).apply(features[order])
-    trees, _ = plaintext.train(bins[:train], y[order[:train]], params)
-    return _evaluated(y[order[train:]], plaintext.predict(trees, bins[train:], params))
+    model, _ = plaintext.train(bins[:train], y[order[:train]], params, seed=seed)
+    return _evaluated(y[order[train:]], model.margins(bins[train:])[0])
 
 
 def _params(job: JobFile) -> Params:

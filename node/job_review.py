@@ -82,9 +82,10 @@ def _data(contract: Contract, mine: Party, context: JobContext) -> str | None:
         return f"this node has no dataset '{mine.dataset}'"
     if info.schema_digest != mine.schema_digest:
         return f"the schema of the dataset '{mine.dataset}' is not the one in the contract: it has changed"
-    if set(info.key) & {*mine.columns, mine.weight}:
+    used = {*mine.columns, *((mine.weight,) if contract.kind == "train" else ())}
+    if set(info.key) & used:
         return f"the contract uses a key of the dataset '{mine.dataset}' as a feature or weight"
-    if info.label is not None and info.label in {*mine.columns, mine.weight}:
+    if info.label is not None and info.label in used:
         return f"the contract uses the label of the dataset '{mine.dataset}' as a feature or weight"
     return _columns(mine, dict(info.columns), contract.kind == "train")
 

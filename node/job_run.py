@@ -184,7 +184,8 @@ class Run:
         if new:
             record.step = stepped.step
             self.context.store.save_job(record)
-        self._publish("step" if new else "progress", **progress_facts(stepped))
+        note = {"note": stepped.note} if stepped.note else {}  # for this node alone: a metric may be opened to it only
+        self._publish("step" if new else "progress", **progress_facts(stepped), **note)
         progress = Progress(
             job_id=record.job_id,
             attempt=self.attempt,

@@ -106,7 +106,7 @@ class ModelMethods:
             ],
             "intercept": weights.get("intercept"),
             "intercept_holder": label.name if contract.algorithm == "lr" else None,
-            "splits": (record.result or {}).get("splits", {}),
+            "importance": (record.result or {}).get("importance", {}),
             "coefficients_are": "of standardised columns",
             "label": {"party": label.name, "column": label.label},
             "scores_to": _scores_to(record),

@@ -36,11 +36,11 @@ class Reporter:
         self.current, self._total = name, total
         self.advance(0)
 
-    def advance(self, done: int) -> None:
-        """``done`` units of the current step are done."""
+    def advance(self, done: int, note: str = "") -> None:
+        """``done`` units of the current step are done; a few words on how it goes."""
         rounds, sent = self.cost()
         elapsed = int(1000 * (time.monotonic() - self._began))
-        self._latest = Stepped(self.current, done, self._total, rounds, sent, elapsed)
+        self._latest = Stepped(self.current, done, self._total, rounds, sent, elapsed, note)
         self._wake.set()
 
     def opened(self, what: str, to: tuple[int, ...], elements: int) -> None:

@@ -56,7 +56,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """Progress: ``done`` of ``total`` in ``step``, with what the job has cost so far."""
+    """Progress: ``done`` of ``total`` in ``step``, with what the job has cost so far, and a few words on how it goes."""
 
     step: str
     done: int
@@ -64,6 +64,7 @@ class Stepped:
     rounds: int
     bytes_sent: int
     elapsed_ms: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

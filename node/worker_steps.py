@@ -1,10 +1,10 @@
 """What a worker does between its links and its result: the contract's pipeline, and the files it leaves.
 
 The result, told to the daemon as JSON-like data: rows, test_rows, metrics (or None), weights (own columns opened to
-this party, by name), splits (of trees: how many are on each own column), released (or None), scores (a file's path or
-""), rounds, bytes_sent, preprocessing (of these: rounds, bytes_sent and seconds for correlations), seconds, steps,
-drawn and stored (elements of correlations used, and taken from the store, by ware), made (ahead, by ware). A dealer's
-has costs only.
+this party, by name), importance (of trees: by party and column splits, gain and cover, as far as opened to this party),
+training_metric (of each round, if so), released (or None), scores (a file's path or ""), rounds, bytes_sent,
+preprocessing (of these: rounds, bytes_sent and seconds for correlations), seconds, steps, drawn and stored (elements of
+correlations used, and taken from the store, by ware), made (ahead, by ware). A dealer's has costs only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import io
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,15 @@ async def _train(
         rows=outcome.rows,
         test_rows=outcome.test_rows,
         metrics=outcome.metrics,
-        opened=(contract.algorithm, dict(outcome.model.opened)),
+        weights=outcome.model.opened if isinstance(outcome.model, PartyModel) else None,
         scores=_write_scores(start, contract, table, outcome.scores),
     )
+    if isinstance(outcome.model, TreeModel):
+        result["importance"] = {
+            party: {column: asdict(found) for column, found in columns.items()}
+            for party, columns in outcome.model.importance.items()
+        }
+        result["training_metric"] = list(outcome.model.history)
     result["scores_rows"] = 0 if outcome.scores is None else len(outcome.scores.rows)
     return result, sealed
 
@@ -148,7 +155,7 @@ def _facts(
     rows: int = 0,
     test_rows: int = 0,
     metrics: dict[str, float] | None = None,
-    opened: tuple[str, dict[str, float]] = ("", {}),
+    weights: dict[str, float] | None = None,
     released: dict[str, Any] | None = None,
     scores: str = "",
     made: dict[str, int] | None = None,
@@ -157,8 +164,9 @@ def _facts(
         "rows": rows,
         "test_rows": test_rows,
         "metrics": metrics,
-        "weights": opened[1] if opened[0] == "lr" else {},
-        "splits": opened[1] if opened[0] == "gbdt" else {},
+        "weights": weights or {},
+        "importance": {},
+        "training_metric": [],
         "released": released,
         "scores": scores,
         "made": made or {},
@@ -185,19 +193,22 @@ def costs_of(transcript: Transcript) -> dict[str, Any]:
 
 
 def _write_scores(start: Start, contract: Contract, table: PartyTable, scores: Scores | None) -> str:
-    """The scores opened to this party with their keys, as CSV (and their curves beside it); the path, or nothing."""
+    """The scores opened to this party with their keys, as CSV (and curves beside it where there are two classes); the path, or
+    nothing. Of more classes each has a column: ``score_0`` and so on."""
     if scores is None:
         return ""
     path = Path(start.scores_file)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow([*start.dataset["key"], "score"])
-    for row, value in zip(scores.rows.tolist(), scores.values.tolist(), strict=True):
-        lines.writerow([*key_parts(table.keys[row]), f"{value:.6f}"])
+    values = scores.values.reshape(len(scores.rows), -1)
+    names = [f"score_{place}" for place in range(values.shape[1])] if scores.values.ndim == 2 else ["score"]
+    lines.writerow([*start.dataset["key"], *names])
+    for row, found in zip(scores.rows.tolist(), values.tolist(), strict=True):
+        lines.writerow([*key_parts(table.keys[row]), *(f"{value:.6f}" for value in found)])
     write_whole(path, text.getvalue().encode(errors="surrogatepass"))
-    binary = label_kind(contract.algorithm, contract.params) == "binary"
-    if table.label is not None and binary:  # the label's owner, after training: the curves that modellers look at
+    if table.label is not None and label_kind(contract.algorithm, contract.params) == "binary":
+        # the label's owner, after training: the curves that modellers look at
         title = f"{contract.name}: {len(scores.rows)} rows held out"
         picture = curves.svg(table.label[scores.rows], scores.values, title)
         write_whole(path.with_suffix(".svg"), picture.encode())

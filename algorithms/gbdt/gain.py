@@ -1,28 +1,27 @@
 """Every split's gain and each node's best one, from shared sums of gradients and hessians.
 
-A candidate is a cut of one party's column; candidates of all parties lie in one line, in rank order. With a = G_L, b = H_L +
-lambda, S = H + 2 lambda, the gain is a²/b + (G - a)²/(S - b) - G²/(H + lambda), and the first two are
+Candidates of all parties lie in one line (``layout.Candidates``). With a = G_L, b = H_L + lambda, S = H + 2 lambda, the gain is
+a²/b + (G - a)²/(S - b) - G²/(H + lambda), and the first two are
 
     S·u²/(t(1 - t)) + G²/S    with t = b/S and u = a/S - t·G/S
 
 so that one reciprocal a node, and one quotient a candidate of numbers below one, rank a node's candidates. These numbers
-have ``FRACTION`` bits, whatever the node's size.
+have ``FRACTION`` bits, whatever the node's size. With ``reg_alpha``, sums are thresholded before they are squared: then
+a = T(G_L), and G = T(G_L) + T(G_R) is a candidate's own, so that G²/S counts in its rank.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.gbdt.params import Params
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.operators.arithmetic import product
-from hansa.protocols.mpc.operators.bits import mux
+from hansa.protocols.mpc.operators.bits import mux, padded
 from hansa.protocols.mpc.operators.division import divide_positive, inverse_mantissa
 from hansa.protocols.mpc.operators.normalise import MAGNITUDE, MANTISSA, normalise
 from hansa.protocols.mpc.operators.sorting import sort
@@ -39,12 +38,30 @@ SET_BACK: Final = 1 << 50
 
 
 @dataclass(frozen=True, slots=True)
+class Penalty:
+    """What holds trees back, in the units of gradients; ``alpha`` None for 0.
+
+    ``width``: bits of a node's hessians with twice lambda; gains are in units of 2^``shift``, and so is ``gamma``, (1,), which
+    one must exceed.
+    """
+
+    reg_lambda: float
+    min_child_weight: float
+    alpha: Share | None
+    gamma: Share
+    width: int
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
 class Best:
-    """For each node: the place of its best candidate, its left sums, and whether it must not split."""
+    """For each node: the place of its best candidate, the set it carries (if any do), its left sums, its gain, and whether it
+    must not split."""
 
     place: Share
-    left_gradient: Share
-    left_hessian: Share
+    chosen: Share | None
+    left: Share
+    gain: Share
     stopped: BitShare
 
 
@@ -53,26 +70,11 @@ def scale_shift(rows: int) -> int:
     return max(0, rows.bit_length() - ROOM_BITS)
 
 
-def candidates(histograms: Sequence[Share]) -> Share:
-    """Left sums of all candidates, (nodes, 2, candidates), of all parties' (nodes, 2, columns, bins). Local."""
-    lines = []
-    for sums in histograms:
-        nodes, two, columns, bins = sums.shape
-        left = sums.cumsum(3)[..., : bins - 1].reshape(nodes, two, columns * (bins - 1))
-        lines.append(left.moveaxis(2, 0))
-    return concatenate(lines).moveaxis(0, 2)
+async def best_splits(e: Engine, left: Share, sets: Share | None, total: Share, penalty: Penalty) -> Best:
+    """Each node's best candidate, from left sums (nodes, 2, candidates) and totals (nodes, 2); ``sets`` (nodes, candidates).
 
-
-def totals(histograms: Sequence[Share]) -> Share:
-    """Every node's own sums, (nodes, 2), from the first column there is. Local."""
-    return histograms[0][:, :, 0, :].sum(axis=2)
-
-
-async def best_splits(e: Engine, left: Share, total: Share, params: Params, rows: int) -> Best:
-    """Each node's best candidate, from left sums (nodes, 2, candidates) and totals (nodes, 2).
-
-    1. Which candidates have ``min_child_weight`` on both sides.
-    2. a/S, b/S and G/S, G/(H + lambda): S is normalised, once a node.
+    1. Which candidates have ``min_child_weight`` on both sides; with ``reg_alpha``, thresholds.
+    2. a/S, b/S and G/S, T(G)/(H + lambda): S is normalised, once a node.
     3. u²/(t(1 - t)), and the greatest of each node by a tournament.
     4. The winner's gain, and whether it is below ``gamma``.
 
@@ -80,36 +82,56 @@ async def best_splits(e: Engine, left: Share, total: Share, params: Params, rows
     ranked wrongly, and nothing else is touched.
 
     Rounds: those of two comparisons, ``normalise`` and ``divide_positive``, ten products, and log2(candidates) of ``less`` and
-    ``mux``.
+    ``mux``; with ``reg_alpha`` one more of each of these three.
     """
     nodes, _, count = left.shape
-    allowed = await _heavy_enough(e, left, total, params)
-    smoothing = int(encode(params.reg_lambda, e.frac_bits))
-    gradient, hessian = total[:, 0], total[:, 1]
-    whole = e.add_public(hessian, 2 * smoothing)
-    a, b = left[:, 0], e.add_public(left[:, 1], smoothing)
-    scale = await _scale(e, concatenate((whole, e.add_public(hessian, smoothing))), params, rows)
-    parts = concatenate((a.reshape(-1), b.reshape(-1), gradient, gradient))
-    wide = [np.repeat(np.arange(nodes), count)] * 2
-    share = await _over(e, parts, scale, np.concatenate((*wide, np.arange(2 * nodes))))
-    alpha, t = share[: nodes * count], share[nodes * count : 2 * nodes * count]
-    over_whole, over_own = share[2 * nodes * count : -nodes], share[-nodes:]
-    both = await product(e, concatenate((t, t)), concatenate((over_whole[wide[0]], t)), FRACTION)
-    u, spread = alpha - both[: t.size], t - both[t.size :]
+    size, of_node = nodes * count, np.repeat(np.arange(nodes), count)
+    allowed = await _heavy_enough(e, left, total, penalty)
+    smoothing = int(encode(penalty.reg_lambda, e.frac_bits))
+    whole = e.add_public(total[:, 1], 2 * smoothing)
+    a, b = left[:, 0].reshape(size), e.add_public(left[:, 1].reshape(size), smoothing)
+    own = both = total[:, 0]
+    if penalty.alpha is not None:
+        others = own[of_node] - a
+        lower = await thresholded(e, concatenate((a, others, own)), penalty.alpha)
+        a, both, own = lower[:size], lower[:size] + lower[size : 2 * size], lower[2 * size :]
+    scale = await _scale(e, concatenate((whole, e.add_public(total[:, 1], smoothing))), penalty.width)
+    which = [of_node, of_node, of_node if penalty.alpha is not None else np.arange(nodes), np.arange(nodes) + nodes]
+    share = await _over(e, concatenate((a, b, both, own)), scale, np.concatenate(which))
+    alpha, t, over_own = share[:size], share[size : 2 * size], share[-nodes:]
+    over_whole = share[2 * size : -nodes]
+    of_both = over_whole if penalty.alpha is not None else over_whole[of_node]
+    products = await product(e, concatenate((t, t)), concatenate((of_both, t)), FRACTION)
+    u, spread = alpha - products[:size], t - products[size:]
     ratio = await divide_positive(e, u.times(1 << _FINER), spread, FRACTION - 1)
     score = await product(e, u, ratio, e.frac_bits + _FINER)
+    rest = over_whole - over_own if penalty.alpha is None else -over_own
+    if penalty.alpha is not None:
+        score += await product(e, of_both, of_both, FRACTION)
     line = (await mux(e, allowed, score, e.add_public(score, -SET_BACK))).reshape(nodes, count).moveaxis(1, 0)
     place = np.ascontiguousarray(np.broadcast_to(np.arange(count, dtype=np.uint64)[:, None], (count, nodes)))
-    payloads = e.public(place), a.moveaxis(1, 0), left[:, 1].moveaxis(1, 0)
-    best, place_, left_gradient, left_hessian = await sort(e, line, *payloads, largest_first=True, first=1)
-    shift = scale_shift(rows)
-    reduced = concatenate((whole, gradient))
-    if shift:
-        reduced = await e.truncate(reduced, shift)
-    found = await product(e, concatenate((best[0], over_whole - over_own)), reduced, FRACTION)
-    least = int(encode(params.gamma / 2.0**shift, e.frac_bits)) + 1
-    stopped = await e.less(found[:nodes] + found[nodes:], e.public(np.full(nodes, least, dtype=np.uint64)))
-    return Best(place_[0], left_gradient[0], left_hessian[0], stopped)
+    carried = () if sets is None else (sets.moveaxis(1, 0),)
+    sums = left.moveaxis(2, 0)
+    found = await sort(e, line, e.public(place), sums[:, :, 0], sums[:, :, 1], *carried, largest_first=True, first=1)
+    gain = await _gain(e, concatenate((found[0][0], rest)), concatenate((whole, own)), penalty.shift)
+    stopped = await e.less(gain, e.add_public(penalty.gamma.broadcast((nodes,)), 1))
+    winners = concatenate((found[2].reshape(1, nodes), found[3].reshape(1, nodes))).moveaxis(0, 1)
+    return Best(found[1][0], found[4][0] if carried else None, winners, gain, stopped)
+
+
+async def _gain(e: Engine, parts: Share, sums: Share, shift: int) -> Share:
+    """The score times S, and what a node's own sums make of the rest."""
+    reduced = await e.truncate(sums, shift) if shift else sums
+    found = await product(e, parts, reduced, FRACTION)
+    return found[: found.size // 2] + found[found.size // 2 :]
+
+
+async def thresholded(e: Engine, x: Share, alpha: Share) -> Share:
+    """x moved towards 0 by alpha, or 0 where it is nearer: a vector. Rounds: those of a ``less`` and a ``mux``."""
+    edge = alpha.broadcast(x.shape)
+    beyond = concatenate((padded(x - edge), padded(-x - edge)))
+    kept = await e.mux(await e.msb(beyond), e.public(np.zeros(beyond.shape, dtype=np.uint64)), beyond)
+    return kept[: x.size] - kept[beyond.size // 2 :][: x.size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +142,8 @@ class _Scale:
     inverse: Share
 
 
-async def _scale(e: Engine, numbers: Share, params: Params, rows: int) -> _Scale:
-    normal = await normalise(e, numbers, _width(e, params, rows))
+async def _scale(e: Engine, numbers: Share, width: int) -> _Scale:
+    normal = await normalise(e, numbers, width)
     power = normal.of_place([1 << (MAGNITUDE - q) for q in normal.range_of_places])
     return _Scale(power, await inverse_mantissa(e, normal))
 
@@ -132,28 +154,21 @@ async def _over(e: Engine, parts: Share, scale: _Scale, which: NDArray[np.int64]
     return await product(e, scaled, scale.inverse[which], MANTISSA)
 
 
-def _width(e: Engine, params: Params, rows: int) -> int:
-    """Bits of a node's hessians, which are at most a quarter of ``rows`` up to rounding, and lambda."""
-    return int(encode(rows / 4 + 2 * params.reg_lambda + 1, e.frac_bits)).bit_length()
-
-
-async def ratios(e: Engine, gradients: Share, hessians: Share, params: Params, rows: int) -> Share:
+async def ratios(e: Engine, gradients: Share, hessians: Share, penalty: Penalty) -> Share:
     """G/(H + lambda), elementwise; 0 if H + lambda is 0."""
-    divisors = e.add_public(hessians, int(encode(params.reg_lambda, e.frac_bits)))
-    return await divide_positive(e, gradients, divisors, _width(e, params, rows))
+    divisors = e.add_public(hessians, int(encode(penalty.reg_lambda, e.frac_bits)))
+    return await divide_positive(e, gradients, divisors, penalty.width)
 
 
-async def _heavy_enough(e: Engine, left: Share, total: Share, params: Params) -> BitShare:
+async def _heavy_enough(e: Engine, left: Share, total: Share, penalty: Penalty) -> BitShare:
     """Whether both sides of every candidate have ``min_child_weight``; flat."""
     nodes, _, count = left.shape
     size = nodes * count
-    words = -(-size // 64)
-    least = int(encode(params.min_child_weight, e.frac_bits))
-    hessians = left[:, 1].reshape(1, size)
-    others = total[:, 1].reshape(nodes, 1).broadcast((nodes, count)).reshape(1, size) - hessians
-    missing = e.add_public(concatenate((hessians, others)), -least)
-    padded = Share(tuple(np.pad(part, ((0, 0), (0, 64 * words - size))) for part in missing.parts))
-    light = await e.msb(padded.reshape(-1))
+    least = int(encode(penalty.min_child_weight, e.frac_bits))
+    hessians = left[:, 1].reshape(size)
+    others = total[:, 1].reshape(nodes, 1).broadcast((nodes, count)).reshape(size) - hessians
+    light = await e.msb(concatenate([padded(e.add_public(side, -least)) for side in (hessians, others)]))
+    words = light.parts[0].shape[1] // 2
     low, high = (BitShare(tuple(part[:, half] for part in light.parts), size) for half in _halves(words))
     ones = e.public_bits(np.full((1, words), ~np.uint64(0)), size)
     return await e.and_bits(low ^ ones, high ^ ones)

@@ -9,14 +9,26 @@ from dataclasses import dataclass
 class Params:
     """A split needs a gain above ``gamma`` and hessians of ``min_child_weight`` on both sides.
 
-    ``base_score`` is a probability.
+    ``base_score`` is a probability, or in the label's own units; None: 1/2, or the label's mean. ``missing``: whether cells may
+    be empty. ``early_stopping_rounds`` 0: none.
     """
 
+    objective: str = "binary:logistic"
+    num_class: int = 0
     n_estimators: int = 20
     max_depth: int = 3
     learning_rate: float = 0.3
     reg_lambda: float = 1.0
+    reg_alpha: float = 0.0
     gamma: float = 0.0
     min_child_weight: float = 1.0
     max_bin: int = 16
-    base_score: float = 0.5
+    subsample: float = 1.0
+    colsample_bytree: float = 1.0
+    base_score: float | None = None
+    scale_pos_weight: float = 1.0
+    missing: bool = False
+    max_cat_to_onehot: int = 4
+    early_stopping_rounds: int = 0
+    validation_fraction: float = 0.2
+    eval_metric: str = "auto"

@@ -2,97 +2,163 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms.gbdt import sampling
+from hansa.algorithms.gbdt.bins import Bins
+from hansa.algorithms.gbdt.layout import Candidates, Layout, Split
+from hansa.algorithms.gbdt.objectives import Objective, Unit, objective_of, sample_weights
 from hansa.algorithms.gbdt.params import Params
-from hansa.algorithms.plaintext import sigmoid
 
 Vector = NDArray[np.float64]
-Bins = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class PlainTree:
-    """``splits``: (column, bin) of inner nodes, level by level; ``leaves`` (2^depth,)."""
+    """``splits`` of inner nodes, level by level; ``leaves`` (2^depth,); ``facts``: whether nodes split, their gains and
+    hessians if so, (3, nodes)."""
 
-    splits: tuple[tuple[int, int], ...]
+    splits: tuple[Split, ...]
     leaves: Vector = field(repr=False)
+    facts: Vector = field(repr=False)
 
     def places(self, bins: Bins) -> NDArray[np.int64]:
         """The leaf of every row."""
         at = np.zeros(len(bins), dtype=np.int64)
-        depth = len(self.leaves).bit_length() - 1
         first = 0
-        for level in range(depth):
-            splits = np.array(self.splits[first : first + (1 << level)])
-            column, cut = splits[at].T
-            at = 2 * at + (bins[np.arange(len(bins)), column] > cut)
+        for level in range(len(self.leaves).bit_length() - 1):
+            at = _below(self.splits[first : first + (1 << level)], bins, at)
             first += 1 << level
         return at
 
 
-def train(bins: Bins, label: Vector, params: Params) -> tuple[list[PlainTree], Vector]:
-    """Trees and margins of all rows; ``bins`` of all columns, (rows, columns)."""
-    margins, trees = _start(len(bins), params), []
-    for _ in range(params.n_estimators):
-        p = sigmoid(margins)
-        tree = grow(bins, p - label, p * (1 - p), params)
-        margins = margins + tree.leaves[tree.places(bins)]
-        trees.append(tree)
-    return trees, margins
+@dataclass(frozen=True, slots=True)
+class PlainModel:
+    """Trees, those of a round one after another; ``base`` is each margin before them, in the label's ``unit``."""
+
+    objective: Objective
+    unit: Unit
+    trees: list[PlainTree]
+
+    def margins(self, bins: Bins) -> Vector:
+        """(groups, rows)."""
+        groups = self.objective.groups
+        out = np.full((groups, len(bins)), self.unit.base)
+        for number, tree in enumerate(self.trees):
+            out[number % groups] += tree.leaves[tree.places(bins)]
+        return out
+
+    def predict(self, bins: Bins) -> Vector:
+        """Probabilities, (rows,) or (rows, classes), means of counts, or numbers in the label's own unit."""
+        return self.objective.plain_predictions(self.margins(bins)) * self.unit.scale + self.unit.center
 
 
-def predict(trees: list[PlainTree], bins: Bins, params: Params) -> Vector:
-    """The margins of rows."""
-    return _start(len(bins), params) + sum(tree.leaves[tree.places(bins)] for tree in trees)
+def train(
+    bins: Bins,
+    label: Vector,
+    params: Params,
+    *,
+    categorical: tuple[bool, ...] | None = None,
+    weights: Vector | None = None,
+    seed: bytes = bytes(16),
+) -> tuple[PlainModel, Vector]:
+    """The model, and the margins (groups, rows); ``bins`` of all columns, (rows, columns), as a single party would have them."""
+    rows, columns = bins.shape
+    objective = objective_of(params.objective, params.num_class)
+    unit = objective.unit(label, params.base_score)
+    layout = Layout.of(params, (categorical or (False,) * columns,))
+    targets = objective.targets(label, unit)
+    heavy = sample_weights(label, weights, params.scale_pos_weight)
+    margins, trees = np.full((objective.groups, rows), unit.base), list[PlainTree]()
+    for number in range(params.n_estimators):
+        derivatives = objective.plain_derivatives(margins, targets)
+        seen = sampling.rows(seed, number, rows, params.subsample)
+        factor = (1.0 if seen is None else seen.astype(np.float64)) * (1.0 if heavy is None else heavy)
+        c = layout.among(sampling.columns(seed, number, [columns], params.colsample_bytree))
+        grown = [
+            grow(bins, g * factor, h * factor, c, params, unit, objective.step)
+            for g, h in zip(*derivatives, strict=True)
+        ]
+        margins += np.stack([tree.leaves[tree.places(bins)] for tree in grown])
+        trees += grown
+    return PlainModel(objective, unit, trees), margins
 
 
-def _start(rows: int, params: Params) -> Vector:
-    return np.full(rows, math.log(params.base_score / (1 - params.base_score)))
-
-
-def grow(bins: Bins, gradient: Vector, hessian: Vector, params: Params) -> PlainTree:
+def grow(
+    bins: Bins, gradient: Vector, hessian: Vector, c: Candidates, params: Params, unit: Unit, step: float
+) -> PlainTree:
     """One complete tree; a node that must not split passes its value on."""
     rows = len(bins)
-    at, splits = np.zeros(rows, dtype=np.int64), []
-    value, stopped = None, np.zeros(1, dtype=bool)
+    alpha, gamma = params.reg_alpha / unit.scale, params.gamma / unit.scale**2
+    at, splits = np.zeros(rows, dtype=np.int64), list[Split]()
+    value, going, facts = None, np.ones(1, dtype=bool), []
     for level in range(params.max_depth + 1):
         nodes = 1 << level
         total = np.stack([np.bincount(at, v, nodes).astype(np.float64) for v in (gradient, hessian)])
-        own = -total[0] / (total[1] + params.reg_lambda)
-        value = own if value is None else np.where(np.repeat(stopped, 2), np.repeat(value, 2), own)
+        own = -_thresholded(total[0], alpha) / (total[1] + params.reg_lambda)
+        own = np.clip(own, -step, step) if step else own
+        value = own if value is None else np.where(going, own, np.repeat(value, 2))
         if level == params.max_depth:
             break
-        stopped = np.repeat(stopped, 2) if level else stopped
-        found, gains = best_splits(bins, at, gradient, hessian, total, params)
-        stopped = stopped | ~(gains > params.gamma)
+        found, gains = best_splits(bins, at, np.stack((gradient, hessian)), total, c, params, alpha)
         splits += found
-        column, cut = np.array(found)[at].T
-        at = 2 * at + (bins[np.arange(rows), column] > cut)
+        going = going & (gains > gamma)
+        facts.append(np.where(going, np.stack((going, gains, total[1])), 0.0))
+        at = _below(found, bins, at)
+        going = np.repeat(going, 2)
     assert value is not None
-    return PlainTree(tuple(splits), value * params.learning_rate)
+    return PlainTree(tuple(splits), value * params.learning_rate, np.concatenate(facts, axis=1))
 
 
 def best_splits(
-    bins: Bins, at: NDArray[np.int64], gradient: Vector, hessian: Vector, total: Vector, params: Params
-) -> tuple[list[tuple[int, int]], Vector]:
-    """Each node's best (column, bin), the first of equal ones, and its gain over the node's own score."""
-    nodes, columns = total.shape[1], bins.shape[1]
-    sums = np.empty((2, nodes, columns, params.max_bin))
-    for j in range(columns):
-        keys = at * params.max_bin + bins[:, j]
-        for k, v in enumerate((gradient, hessian)):
-            sums[k, :, j] = np.bincount(keys, v, nodes * params.max_bin).reshape(nodes, -1)
-    left = sums.cumsum(3)[..., :-1].reshape(2, nodes, -1)
+    bins: Bins, at: NDArray[np.int64], vectors: Vector, total: Vector, c: Candidates, params: Params, alpha: float
+) -> tuple[list[Split], Vector]:
+    """Each node's best split, the first of equal ones, and its gain over the node's own score."""
+    nodes, cells = total.shape[1], c.layout.cells
+    sums = np.empty((2, nodes, bins.shape[1], cells))
+    for j in range(bins.shape[1]):
+        keys = at * cells + bins[:, j]
+        for k, v in enumerate(vectors):
+            sums[k, :, j] = np.bincount(keys, v, nodes * cells).reshape(nodes, -1)
+    left, sets = left_sums(sums, c, params.reg_lambda)
     right = total[:, :, None] - left
     with np.errstate(divide="ignore", invalid="ignore"):
-        score = left[0] ** 2 / (left[1] + params.reg_lambda) + right[0] ** 2 / (right[1] + params.reg_lambda)
+        score = sum(_thresholded(g, alpha) ** 2 / (h + params.reg_lambda) for g, h in (left, right))
     heavy = (left[1] >= params.min_child_weight) & (right[1] >= params.min_child_weight)
     score = np.where(heavy, score, -np.inf)
     best = score.argmax(axis=1)
-    own = total[0] ** 2 / (total[1] + params.reg_lambda)
-    return [divmod(int(b), params.max_bin - 1) for b in best], score[np.arange(nodes), best] - own
+    own = _thresholded(total[0], alpha) ** 2 / (total[1] + params.reg_lambda)
+    splits = [c.split(0, int(place), int(sets[node, place])) for node, place in enumerate(best)]
+    return splits, score[np.arange(nodes), best] - own
+
+
+def left_sums(sums: Vector, c: Candidates, smoothing: float) -> tuple[Vector, NDArray[np.uint64]]:
+    """Of (2, nodes, columns, cells): (2, nodes, candidates), and the sets they carry."""
+    layout = c.layout
+    nodes = sums.shape[1]
+    prefixes = sums[:, :, c.numbers[0], : layout.n_bins].cumsum(3)
+    ordered = prefixes if layout.missing else prefixes[..., :-1]
+    if layout.missing:
+        ordered = np.concatenate((ordered, prefixes[..., :-1] + sums[:, :, c.numbers[0], layout.n_bins :]), axis=3)
+    classes = sums[:, :, c.classes[0], : layout.categories]
+    sets = np.zeros((*classes.shape[1:3], layout.subsets), dtype=np.uint64)
+    if not layout.one_hot and classes.size:
+        order = np.argsort(classes[0] / (classes[1] + smoothing), axis=2, kind="stable")
+        classes = np.take_along_axis(classes, order[None], axis=3).cumsum(3)[..., :-1]
+        sets = (np.uint64(1) << order.astype(np.uint64)).cumsum(2, dtype=np.uint64)[..., :-1]
+    line = np.concatenate([part.reshape(2, nodes, -1) for part in (ordered, classes)], axis=2)
+    none = np.zeros((nodes, line.shape[2] - sets[0].size), dtype=np.uint64)
+    return line, np.concatenate((none, sets.reshape(nodes, -1)), axis=1)
+
+
+def _below(splits: tuple[Split, ...] | list[Split], bins: Bins, at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The next level's node of every row."""
+    right = np.stack([1 - split.sides(bins) for split in splits])
+    return 2 * at + right[at, np.arange(len(bins))]
+
+
+def _thresholded(gradient: Vector, alpha: float) -> Vector:
+    return np.sign(gradient) * np.maximum(np.abs(gradient) - alpha, 0.0)

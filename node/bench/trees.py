@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from hansa.algorithms.gbdt import boost, plaintext
 from hansa.algorithms.gbdt.bins import Cuts
+from hansa.algorithms.gbdt.layout import Layout
+from hansa.algorithms.gbdt.objectives import Logistic
 from hansa.algorithms.gbdt.params import Params
 from hansa.algorithms.gbdt.tree import table_of
 from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.plaintext import sigmoid
-from hansa.config.vocabulary import FRAC_BITS as F
 from hansa.node.bench.catalogue import Size
-from hansa.node.bench.operation import Build, Facts, Operation, opened, shared
+from hansa.node.bench.operation import Build, Facts, Operation, opened
 from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.fixed_point import encode
 
 PLAIN_ROWS: Final = 200_000
 """Rows up to which the same trees are grown in plain beside."""
@@ -38,20 +38,25 @@ async def gbdt(e: Engine, size: Size) -> Operation:
     cuts = np.array_split(np.arange(size.d), e.session.n_parties)
     mine = x[:, cuts[e.session.rank]].astype(np.float64)
     own = Cuts.fit(mine, size.bins).apply(mine)
-    table = await table_of(e, own, [len(cut) for cut in cuts], size.bins)
-    await e.select_sum(table.held, e.public(np.zeros((1, size.n), dtype=np.uint64)), 1)
-    label = await shared(e, 0, y)
-    margins = [e.public(encode(np.zeros(size.n), F))]
+    table = await table_of(e, own, Layout.of(params, tuple((False,) * len(cut) for cut in cuts)))
+    await e.select_sum(list(table.held.values()), e.public(np.zeros((1, size.n), dtype=np.uint64)), 1)
+    label = await e.input(0, y[None].astype(np.uint64) if e.session.rank == 0 else None, (1, size.n))
+    zero = e.public(np.zeros(1, dtype=np.uint64))
+    goal = boost.Problem(table, Logistic(), label, zero, None, zero)
+    states = [boost.begin(e, goal)]
+
+    async def after(_: boost.State) -> None:
+        """Nothing is kept."""
 
     async def timed() -> None:
-        _, margins[0] = await boost.train(e, table, label, params, after_tree=lambda *_: None)
+        states[0] = await boost.train(e, goal, params, boost.begin(e, goal), after)
 
     async def facts() -> Facts:
-        auc = evaluate(y, sigmoid(await opened(e, margins[0])))["auc"]
+        auc = evaluate(y, sigmoid(await opened(e, states[0].margins.reshape(-1))))["auc"]
         if size.n > PLAIN_ROWS:
             return {"auc": auc}
         _, plain = plaintext.train(Cuts.fit(x.astype(np.float64), size.bins).apply(x.astype(np.float64)), y, params)
-        return {"auc": auc, "auc_plaintext": evaluate(y, sigmoid(plain))["auc"]}
+        return {"auc": auc, "auc_plaintext": evaluate(y, sigmoid(plain[0]))["auc"]}
 
     return Operation(timed, facts, size.trees)
 

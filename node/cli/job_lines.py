@@ -14,7 +14,16 @@ _COLOURS = {"done": "green", "running": "cyan", "committed": "cyan"}
 _TROUBLE = {"failed", "refused", "expired", "cancelled"}
 WARES = {"triples": "triples", "bit_triples": "bit triples", "bit_pairs": "bit pairs", "dabits": "daBits"}
 """Correlations that can be made ahead, and what they are called."""
-METRICS = {"auc": "AUC", "ks": "KS", "accuracy": "accuracy", "log_loss": "log-loss"}
+METRICS = {
+    "auc": "AUC",
+    "ks": "KS",
+    "accuracy": "accuracy",
+    "log_loss": "log-loss",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "deviance": "deviance",
+}
 _WRAP = 96
 _CATEGORIES = 40
 
@@ -152,8 +161,8 @@ def result_lines(job: dict[str, Any]) -> list[str]:
         lines += ["", *metric_lines(metrics)]
     if result.get("weights"):
         lines += ["", *weight_lines(result["weights"])]
-    if result.get("splits"):
-        lines += ["", *split_lines(result["splits"])]
+    if result.get("importance"):
+        lines += ["", *importance_lines(result["importance"])]
     return lines
 
 
@@ -163,10 +172,17 @@ def metric_lines(metrics: dict[str, Any]) -> list[str]:
     return table(("on held-out rows", "value"), rows, right=["value"])
 
 
-def split_lines(splits: dict[str, float]) -> list[str]:
-    """Own columns by how often trees split on them, the most first."""
-    rows = [(name, f"{count:.0f}") for name, count in sorted(splits.items(), key=lambda pair: -pair[1])]
-    return table(("own column", "splits"), rows, right=["splits"])
+def importance_lines(importance: dict[str, dict[str, dict[str, float]]]) -> list[str]:
+    """Columns by what their splits gain in all trees, the most first; those without a split are only counted."""
+    found = [(party, name, facts) for party, columns in importance.items() for name, facts in columns.items()]
+    used = sorted((each for each in found if each[2]["splits"]), key=lambda each: -each[2]["gain"])
+    rows = [
+        (party, name, f"{facts['splits']:.0f}", f"{facts['gain']:.4g}", f"{facts['cover']:.4g}")
+        for party, name, facts in used
+    ]
+    lines = table(("party", "column", "splits", "gain", "cover"), rows, right=["splits", "gain", "cover"])
+    unused = len(found) - len(used)
+    return [*lines, f"{unused} more columns have no split"] if unused else lines
 
 
 def weight_lines(weights: dict[str, float]) -> list[str]:

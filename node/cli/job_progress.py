@@ -89,6 +89,7 @@ class Lines:
             return None
         self._last[event["party"]] = now
         share = f" {100 * _fraction(event):3.0f} %" if event.get("total") else ""
+        share += f" ({event['note']})" if event.get("note") else ""
         rest = f"{count(event.get('rounds'))} round trips, {size(event.get('bytes_sent'))} sent"
         return (
             f"{_time(event)}  {event['party']}: {event.get('step')}{share}  {rest}, {duration(event.get('elapsed_s'))}"
@@ -146,7 +147,7 @@ class Live:
     def _row(self, party: str, event: dict[str, Any]) -> tuple[object, ...]:
         return (
             party,
-            event.get("step"),
+            f"{event.get('step')} ({event['note']})" if event.get("note") else event.get("step"),
             bar(_fraction(event)) if event.get("total") else _NO_BAR,
             count(event.get("rounds")),
             size(event.get("bytes_sent")),

@@ -11,7 +11,7 @@ from typing import Any
 
 from hansa.config.errors import ConfigError
 from hansa.node.cli.ask import ask
-from hansa.node.cli.job_lines import METRICS, metric_lines, split_lines, weight_lines
+from hansa.node.cli.job_lines import METRICS, importance_lines, metric_lines, weight_lines
 from hansa.node.cli.job_watch import INTERRUPTED, check, follow
 from hansa.node.cli.output import again, emit, hint, say, style
 from hansa.node.cli.parser import command, group
@@ -150,8 +150,8 @@ def _model_lines(args: argparse.Namespace, model: dict[str, Any]) -> list[str]:
     weights = _coefficients(model)
     if weights:
         lines += ["", f"Opened to this node ({model.get('coefficients_are', 'coefficients')}):", *weight_lines(weights)]
-    if model.get("splits"):
-        lines += ["", *split_lines(model["splits"])]
+    if model.get("importance"):
+        lines += ["", *importance_lines(model["importance"])]
     then = f"open it to all: {again(args, 'model release ' + model['model'])}"
     return [*lines, "", hint(args, f"model predict {model['model']} --data NAME", then)]
 

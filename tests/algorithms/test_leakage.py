@@ -11,8 +11,10 @@ from hansa.algorithms.errors import DataError
 NAMES = ("bank", "bureau", "telecom")
 
 
-def outputs(scores="label-owner", weights="owner", metrics="all"):
-    return SimpleNamespace(scores=scores, weights=weights, metrics=metrics)
+def outputs(scores="label-owner", weights="owner", metrics="all", importance="owner", training="none"):
+    return SimpleNamespace(
+        scores=scores, weights=weights, metrics=metrics, importance=importance, training_metric=training
+    )
 
 
 def stated(kind, out, label_rank=0):
@@ -103,6 +105,7 @@ def test_trees():
         ("alignment", everyone),
         ("split owners", everyone),
         *((f"splits of party {rank}", (rank,)) for rank in everyone),
+        *((f"importance of party {rank}", (rank,)) for rank in everyone),
         ("test scores", (0,)),
         ("metrics", everyone),
     ]
@@ -110,3 +113,30 @@ def test_trees():
     assert released == [("leaves", everyone), ("released splits", everyone)]
     with pytest.raises(DataError, match="no weights to open"):
         leakage.openings("train", "gbdt", outputs(weights="all"), NAMES, 0, {})
+
+
+def what_of(kind, params, **choices):
+    return {what: to for what, to, _ in leakage.openings(kind, "gbdt", outputs(**choices), NAMES, 1, params)}
+
+
+def test_what_trees_open_besides():
+    everyone = (0, 1, 2)
+    assert not any("importance" in what for what in what_of("train", {}, importance="none"))
+    assert what_of("train", {}, importance="all")["importance of party 2"] == everyone
+    assert what_of("train", {"early_stopping_rounds": 3})["stop"] == everyone
+    assert "stop" not in what_of("train", {"early_stopping_rounds": 0})
+    assert what_of("train", {}, training="label-owner")["training metric"] == (1,)
+    assert what_of("train", {}, training="all")["training metric"] == everyone
+
+
+def test_a_label_in_its_own_unit_is_told_with_what_shows_it():
+    real = {"objective": "reg:squarederror"}
+    assert "label unit" not in what_of("train", real)
+    assert "label unit" not in what_of("predict", real)
+    for kind, choice in (("train", {"scores": "all"}), ("train", {"training": "all"}), ("predict", {"scores": "all"})):
+        assert what_of(kind, real, **choice)["label unit"] == (0, 1, 2)
+        assert "label unit" not in what_of(kind, {}, **choice)
+    assert "label unit" in what_of("release", real)
+    count = {"objective": "count:poisson"}
+    assert "base margin" in what_of("release", count)
+    assert "base margin" not in what_of("release", count | {"base_score": 1.0})

@@ -34,7 +34,7 @@ class Quiet:
     def step(self, name: str, total: int = 0) -> None:
         self.steps.append(name)
 
-    def advance(self, done: int) -> None:
+    def advance(self, done: int, note: str = "") -> None:
         assert done >= 0
 
 

@@ -55,7 +55,10 @@ async def test_two_parties_grow_trees_and_release_them(league_of):
         results = [league.job(name, job).record.result for name in NAMES]
         assert results[0]["metrics"] == results[1]["metrics"]
         assert results[0]["metrics"]["auc"] > 0.7
-        assert sum(sum(result["splits"].values()) for result in results) == 2 * 3
+        assert [list(result["importance"]) for result in results] == [[name] for name in NAMES]
+        own = [found for result in results for columns in result["importance"].values() for found in columns.values()]
+        assert 0 < sum(found["splits"] for found in own) <= 2 * 3
+        assert all(found["gain"] > 0 for found in own if found["splits"])
         released = (await league.call("bureau", "model.release", model=job))["job"]
         await done(league, released)
         files = [league.job(name, released).record.result["released"]["file"] for name in NAMES]

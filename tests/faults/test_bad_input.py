@@ -91,6 +91,45 @@ async def test_a_table_spoilt_after_it_was_added(league_of, job_text, edit, part
         assert all(daemon.jobs.active == 0 for daemon in league.daemons.values())
 
 
+@pytest.mark.parametrize(
+    ("party", "cell", "section", "params", "words"),
+    [
+        (
+            "bank",
+            (4, 1, "-1"),
+            'weight = "age"',
+            "",
+            ("bank: the weight 'age' is not from 0 to 128 in row", "bank-own.csv"),
+        ),
+        (
+            "bank",
+            (3, -1, "0.5"),
+            "",
+            'objective = "multi:softprob"\nnum_class = 2',
+            ("bank: the label 'default' is not one",),
+        ),
+        ("bureau", (7, 1, ""), "", "", ("bureau: the column 'debt' is missing in row 7",)),
+        ("bureau", (7, 1, "n.k."), "", "missing = true", ("bureau: the column 'debt' is not a number in row 7",)),
+    ],
+    ids=["negative weight", "no class", "missing cell", "text cell"],
+)
+@pytest.mark.slow
+async def test_a_table_that_trees_cannot_take(league_of, job_text, edit, party, cell, section, params, words):
+    """Told before anything is computed, with the remedy, and without a path of the institution's."""
+    trees = job_text("broken").replace('"lr"', '"gbdt"')
+    before, after = trees[: trees.index("[lr]")], trees[trees.index("[outputs]") :]
+    after = after.replace('label = "default"', f'label = "default"\n{section}')
+    async with league_of() as league:
+        await with_spoilt(league, party, edit, set_cell(*cell))
+        job = await league.submit(f"{before}[gbdt]\n{params}\n{after}")
+        await league.settled(job, "failed")
+        error = league.common_error(job)
+        for word in words:
+            assert word in error["message"]
+        assert str(league.home) not in error["message"]
+        assert ("missing = true" in error["remedy"]) == ("is missing" in error["message"])
+
+
 async def test_a_missing_file_and_then_the_next_job(league_of, job_text):
     async with league_of() as league:
         path = own_table(league, "bureau")

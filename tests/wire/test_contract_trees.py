@@ -3,7 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from hansa.config.errors import HansaError
+from hansa.config.params import PARAMS, Choice, misfit
 from hansa.protocols.errors import ConsentError, PeerMisbehaved
 from hansa.protocols.wire import canonical, limits
 from hansa.protocols.wire.contract import VERSION, Contract, Dealer, Outputs
@@ -183,3 +187,29 @@ def test_people_can_read_it(trio_of):
     assert (shown["outputs"]["importance"], shown["outputs"]["training_metric"]) == ("owner", "label-owner")
     assert (shown["parties"][0]["weight"], shown["parties"][1]["categorical"]) == ("w", ["age"])
     assert trio_of.contract().describe()["outputs"]["importance"] == "none"
+
+
+JUNK = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=9)
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_any_value_of_any_parameter_ends_in_our_errors(trio_of, data):
+    names = data.draw(st.lists(st.sampled_from(sorted(PARAMS["gbdt"])), max_size=5))
+    value = canonical.decode_untrusted(trees(trio_of).encode(), limits.CONTRACT_MAX_BYTES)
+    for name in names:
+        kind = PARAMS["gbdt"][name]
+        likely = st.sampled_from(kind.choices) if isinstance(kind, Choice) else st.floats(0, 40) | st.integers(0, 40)
+        value["params"][name] = data.draw(JUNK | likely)
+    try:
+        contract = Contract.decode_untrusted(canonical.encode(value))
+    except HansaError:
+        return
+    assert canonical.decode_untrusted(contract.encode(), limits.CONTRACT_MAX_BYTES) == value
+    assert misfit("gbdt", contract.params) is None

@@ -6,62 +6,51 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.engines import ENGINES
+from algorithms.gbdt.cases import NAMES, Case, make, splits_of, train
+from mpc.engines import ENGINES, additive_dealt, additive_direct, replicated, with_guests
 
-from hansa.algorithms.gbdt import boost, plaintext
-from hansa.algorithms.gbdt.bins import Cuts
-from hansa.algorithms.gbdt.params import Params
-from hansa.algorithms.gbdt.tree import Table, Tree, table_of
-from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.fixed_point import decode, encode
-
-F = 18
+from hansa.algorithms.gbdt.layout import Split
+from hansa.algorithms.gbdt.plaintext import PlainTree
 
 
-def problem(rows: int, columns: int, seed: int = 1) -> tuple[Any, Any]:
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((rows, columns))
-    margin = 2 * x[:, 0] - 1.5 * x[:, 1] * x[:, 2] + np.sin(3 * x[:, 3])
-    return x, (rng.random(rows) < 1 / (1 + np.exp(-margin))).astype(np.float64)
+def agree(found: list[tuple[int, int]], tree: PlainTree, bins: Any) -> bool:
+    """Whether splits part every node's rows alike: where a node has no empty cell, either side for them is as good."""
+    at, first = np.zeros(len(bins), dtype=np.int64), 0
+    while first < len(found):
+        nodes = first + 1
+        sides = [
+            np.stack([Split(*split).sides(bins) for split in each[first : first + nodes]])
+            for each in (found, tree.splits)
+        ]
+        mine, theirs = (each[at, np.arange(len(bins))] for each in sides)
+        if not np.array_equal(mine, theirs):
+            return False
+        at, first = 2 * at + 1 - mine, first + nodes
+    return True
 
 
-async def secret(e: Engine, bins: Any, columns: list[int], label: Any, params: Params) -> tuple[list[Tree], Any]:
-    starts = np.cumsum([0, *columns])
-    rank = e.session.rank
-    own = np.ascontiguousarray(bins[:, starts[rank] : starts[rank + 1]])
-    table: Table = await table_of(e, own, columns, params.max_bin)
-    shared = await e.input(1, encode(label, F) if rank == 1 else None, label.shape)
-    trees, margins = await boost.train(e, table, shared, params, after_tree=lambda *_: None)
-    again = await boost.predict(e, trees, own, params.base_score)
-    trained, predicted = await e.open(margins, again, what="margins")
-    assert np.array_equal(trained, predicted)
-    return trees, decode(trained, F)
+async def check(run: Any, case: Case) -> None:
+    plain, margins = case.plain()
+    results = await run(lambda e: train(e, case))
+    for number, tree in enumerate(plain.trees):
+        found = splits_of(results, number, case.widths(len(results)))
+        assert agree(found, tree, case.bins())
+    for result in results:
+        assert np.abs(result.margins - margins).max() < 2e-3
 
 
-def columns_of(parties: int) -> list[int]:
-    return {2: [3, 2], 3: [2, 0, 3], 4: [2, 1, 1, 1]}[parties]
+@pytest.mark.parametrize("name", NAMES)
+async def test_trees_are_those_of_plaintext(name: str) -> None:
+    await check(replicated(), make(name))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-async def test_trees_are_those_of_plaintext(engine: str) -> None:
-    params = Params(n_estimators=2, max_depth=2, max_bin=8, learning_rate=0.5)
-    x, y = problem(400, 5)
-    bins = Cuts.fit(x, params.max_bin).apply(x)
-    expected, margins = plaintext.train(bins, y, params)
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "replicated"])
+async def test_on_every_engine(engine: str) -> None:
+    await check(ENGINES[engine], make("partition" if "3" in engine else "missing"))
 
-    async def protocol(e: Engine) -> Any:
-        return await secret(e, bins, columns_of(e.session.n_parties), y, params)
 
-    results = await ENGINES[engine](protocol)
-    columns = columns_of(len(results))
-    starts = np.cumsum([0, *columns])
-    for number, tree in enumerate(expected):
-        found = {}
-        for rank, (trees, _) in enumerate(results):
-            assert trees[number].owners == results[0][0][number].owners
-            for node, (column, cut) in trees[number].splits.items():
-                assert trees[number].owners[node] == rank
-                found[node] = (int(starts[rank]) + column, cut)
-        assert [found[node] for node in range(3)] == list(tree.splits)
-    for _, opened in results:
-        assert np.max(np.abs(opened - margins)) < 2e-3
+@pytest.mark.slow
+@pytest.mark.parametrize("run", [additive_dealt(2), additive_direct(2), additive_direct(3), with_guests(5)])
+@pytest.mark.parametrize("name", NAMES)
+async def test_everything_on_every_engine(name: str, run: Any) -> None:
+    await check(run, make(name))
