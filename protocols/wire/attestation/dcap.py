@@ -94,7 +94,7 @@ def verify_dcap(
         findings.refuse(code, error.message)
         return findings.verdict("SGX or TDX", {})
     if quote.padding:
-        findings.note(Code.MALFORMED, f"{quote.padding} zeros after the quote were cut off, as its device adds them")
+        findings.note(Code.PADDING, f"{quote.padding} zeros after the quote were cut off, as its device adds them")
     if hashlib.sha256(quote.chain[-1]).digest() != (INTEL_ROOT if root is None else hashlib.sha256(root).digest()):
         findings.refuse(Code.ROOT, "the quote's root certificate is not Intel's, as pinned in hansa")
     fields = quote.as_fields() | _platform(quote)
