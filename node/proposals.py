@@ -19,6 +19,7 @@ from hansa.node.mesh import Mesh
 from hansa.protocols.wire.contract import Contract
 
 FEW_ROWS = 500
+SHOWN_COLUMNS = 5
 ASSUMED_LATENCY_S = 0.02
 ASSUMED_BYTES_PER_S = 100e6
 MODEL_JOB_EXPIRES_S = 3600
@@ -147,7 +148,21 @@ class Proposals:
         for party in contract.parties:
             if not party.columns:
                 warnings.append(f"{party.name} brings no feature column")
-        return warnings
+        return warnings + self._left_out(contract)
+
+    def _left_out(self, contract: Contract) -> list[str]:
+        """This node's columns of text, which trees could take, and which the job does not name."""
+        mine = contract.party(self._context.me)
+        if mine is None or contract.algorithm != "gbdt":
+            return []
+        described = next((info_of(d) for d in self._catalog.all() if d["name"] == mine.dataset), None)
+        if described is None:
+            return []
+        used = {*described.key, *mine.columns, mine.label, described.label}
+        text = [name for name, kind in described.columns if kind == "text" and name not in used]
+        more = f" and {len(text) - SHOWN_COLUMNS} more" if len(text) > SHOWN_COLUMNS else ""
+        named = f"{', '.join(text[:SHOWN_COLUMNS])}{more}"
+        return [f"{mine.name}'s columns of text are left out: {named}; `categorical` takes them in"] if text else []
 
 
 def _correlations(contract: Contract, made: int) -> list[str]:

@@ -43,6 +43,13 @@ def test_the_example_in_the_docs():
     assert job.seed == bytes.fromhex("00112233445566778899aabbccddeeff")
 
 
+def test_the_example_of_trees_in_the_docs():
+    _, example = re.findall(r"```toml\n(.*?)```", (DOCS / "job.md").read_text(), re.DOTALL)
+    insurer, bureau = parse(example, "job.toml").parties
+    assert (insurer.columns, insurer.categorical, insurer.weight) == (("*",), ("town",), "years")
+    assert bureau.categorical == ("trade",)
+
+
 def test_the_examples_shipped():
     texts = {path: path.read_text() for path in (DOCS.parent / "examples").glob("**/*.toml")}
     parsed = [parse(text, str(path)) for path, text in texts.items() if "[[party]]" in text]

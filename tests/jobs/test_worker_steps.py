@@ -1,6 +1,7 @@
 """The files a worker leaves: scores with their keys, and at the label's owner the curves."""
 
 import csv
+import dataclasses
 import stat
 from types import SimpleNamespace
 
@@ -9,7 +10,8 @@ import numpy as np
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import Scores
 from hansa.node.data.cells import join_key
-from hansa.node.worker_steps import _write_scores, key_parts
+from hansa.node.worker_steps import _write_scores, key_parts, terms_of
+from hansa.protocols.wire.contract import VERSION, Align, Contract, Limits, Outputs, Party
 
 KEYS = [("a", "1"), ("b,c", "2"), ('d"', "3"), ("é", "4")]
 
@@ -53,6 +55,38 @@ def test_other_labels_than_0_and_1_have_no_such_curves(tmp_path):
 def test_a_party_that_receives_no_scores_writes_nothing(tmp_path):
     assert written(tmp_path, None, None) == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_algorithms_are_told_of_a_contract():
+    bank = Party(b"a" * 32, "bank", "clients", b"d" * 32, ("age", "town"), "y", ("town",), "w")
+    lab = Party(b"b" * 32, "lab", "tests", b"d" * 32, ("level",), None)
+    contract = Contract(
+        version=VERSION,
+        kind="train",
+        name="n",
+        purpose="p",
+        parties=(lab, bank),
+        align=Align("trim"),
+        algorithm="gbdt",
+        params={"objective": "count:poisson", "missing": True},
+        test_fraction=0.2,
+        seed=bytes(16),
+        frac_bits=18,
+        engine="additive",
+        outputs=Outputs("label-owner", "owner", "all", "all", "label-owner"),
+        model=None,
+        openings=(),
+        limits=Limits(1000),
+        created=0,
+        expires=60,
+        nonce=bytes(16),
+    )
+    terms = terms_of(contract)
+    assert (terms.categorical, terms.weighted, terms.label_rank) == (((), ("town",)), True, 1)
+    assert (terms.importance, terms.training_metric) == ("all", "label-owner")
+    assert terms.params == {"objective": "count:poisson", "missing": True}
+    light = dataclasses.replace(contract, parties=(lab, dataclasses.replace(bank, weight=None)))
+    assert not terms_of(light).weighted
 
 
 def test_a_composite_key_comes_apart_again():

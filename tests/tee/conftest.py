@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tee.amd import Vendor
+from tee.intel import Maker
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "vectors" / "tee"
 
@@ -24,6 +25,12 @@ def turin():
 
 
 @pytest.fixture(scope="session")
+def maker():
+    """An Intel-like vendor."""
+    return Maker()
+
+
+@pytest.fixture(scope="session")
 def captured():
     """``captured(case) -> its entry of index.json``, paths made whole; skips loudly where the captures are missing."""
 
@@ -36,3 +43,12 @@ def captured():
         return entry | paths
 
     return find
+
+
+@pytest.fixture(scope="session")
+def index():
+    """All of index.json, its entries' names in order."""
+    path = FOLDER / "index.json"
+    if not path.exists():
+        pytest.skip(f"captured quotes are missing: {path}")
+    return [entry["case"] for entry in json.loads(path.read_text())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -111,3 +112,52 @@ def test_a_policy_nobody_has(hansa, files):
     code, _, err = hansa("tee", "verify", files / "report.bin", "--policy", "lenient")
     assert code == 3
     assert "neither a policy's name (strict, report) nor a file" in err
+
+
+EXIT_CODES = {  # under strict, under report
+    "sgx-v3-hardening": (1, 0),
+    "sgx-v3-debug": (1, 1),
+    "tdx-v4-uptodate": (0, 0),
+    "tdx-v4-no-tcb-level": (1, 1),
+    "tdx-v4-outofdate": (1, 0),
+    "tdx-v4-azure-sept-ve": (1, 1),
+    "tdx-v5-relaunch": (1, 0),
+    "tdx-v4-bad-report-data": (1, 1),
+    "tdx-v4-bad-signature": (1, 1),
+    "tdx-v4-truncated": (1, 1),
+    "sgx-v3-bad-mrenclave": (1, 1),
+    "snp-milan-v2-debug-policy": (1, 1),
+    "snp-milan-v2": (0, 0),
+    "snp-milan-forged-vcek": (1, 1),
+    "snp-genoa-v3-tsm": (0, 0),
+    "snp-milan-bad-measurement": (1, 1),
+}
+
+
+def test_every_captured_case_is_here(index):
+    assert list(EXIT_CODES) == index
+
+
+@pytest.mark.parametrize("case", EXIT_CODES)
+def test_captured(hansa, captured, case):
+    entry = captured(case)
+    evidence = entry.get("quote") or entry["report"]
+    given = [word for key in ("collateral", "vek", "chain") if key in entry for word in ("--collateral", entry[key])]
+    at = entry.get("verify_at_unix", 1_767_225_600)
+    for policy, code in zip(("strict", "report"), EXIT_CODES[case], strict=True):
+        found, out, err = hansa("tee", "verify", evidence, *given, "--at", at, "--policy", policy, "--json")
+        verdict = json.loads(out)
+        assert (found, err, verdict["verdict"]) == (code, "", "refuse" if code else "accept")
+        assert (verdict["reasons"] != []) >= bool(code)
+        assert {"verdict", "reasons", "not_checked", "platform", "tcb_status", "fields"} == set(verdict)
+
+
+def test_without_the_library(hansa, captured, monkeypatch, files):
+    entry = captured("tdx-v4-uptodate")
+    monkeypatch.setitem(sys.modules, "dcap_qvl", None)
+    monkeypatch.delitem(sys.modules, "hansa.protocols.wire.attestation.dcap", raising=False)
+    for words in (["--collateral", entry["collateral"]], []):
+        code, _, err = hansa("tee", "verify", entry["quote"], *words)
+        assert code == 3
+        assert "pip install 'hansa[tee]'" in err
+    assert hansa("tee", "verify", files / "report.bin", "--collateral", files)[0] == 1  # AMD's needs it not

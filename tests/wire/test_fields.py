@@ -19,6 +19,7 @@ def of(value):
         (lambda f: f.choice("x", "a", "b"), ["a", "b"], ["c", b"a", None, ["a"], {"a": 1}]),
         (lambda f: f.number("x", -1, 3), [-1, 0, 3], [-2, 4, 1.0, True, "1", None]),
         (lambda f: f.real("x", 0, 1), [0, 1, 0.5], [-0.1, 1.1, float("nan"), float("inf"), True, "0"]),
+        (lambda f: f.flag("x"), [True, False], [0, 1, "true", None, [True]]),
         (lambda f: f.octets("x", 2), [b"ab"], [b"a", b"abc", "ab", None]),
         (lambda f: f.optional_octets("x", 2), [None, b"ab"], [b"", "ab", 0]),
         (lambda f: f.blob("x", 2), [b"", b"ab"], [b"abc", "a", None]),
@@ -55,6 +56,14 @@ def test_absent_unread_and_twice_read_fields_are_refused():
 def test_what_is_no_map_is_refused(value):
     with pytest.raises(PeerMisbehaved, match="a thing from a peer is not a map"):
         Fields(value, "a thing")
+
+
+def test_a_field_may_be_looked_for():
+    fields = of(1)
+    assert fields.has("x")
+    assert not fields.has("y")
+    fields.number("x", 0, 1)
+    assert not fields.has("x")
 
 
 def test_reading_leaves_the_callers_map_alone():

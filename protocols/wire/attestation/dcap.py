@@ -35,9 +35,10 @@ INTEL_ROOT = bytes.fromhex("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cb
 _KINDS = (
     ("debug", Code.DEBUG),
     ("sept_ve", Code.GUEST_POLICY),
+    ("tcb status", Code.TCB),
     ("expired", Code.DATES),
+    ("notvalidyet", Code.DATES),
     ("in the future", Code.DATES),
-    ("not valid yet", Code.DATES),
     ("revoked", Code.REVOKED),
     ("fmspc", Code.PLATFORM),
     ("tcb level", Code.TCB),
@@ -93,7 +94,7 @@ def verify_dcap(
         findings.refuse(code, error.message)
         return findings.verdict("SGX or TDX", {})
     if quote.padding:
-        findings.note(Code.MALFORMED, f"{quote.padding} zeros after the quote were cut off, as its device adds them")
+        findings.note(Code.PADDING, f"{quote.padding} zeros after the quote were cut off, as its device adds them")
     if hashlib.sha256(quote.chain[-1]).digest() != (INTEL_ROOT if root is None else hashlib.sha256(root).digest()):
         findings.refuse(Code.ROOT, "the quote's root certificate is not Intel's, as pinned in hansa")
     fields = quote.as_fields() | _platform(quote)
@@ -147,20 +148,31 @@ def _claims(
     findings: Findings, quote: IntelQuote, collateral: DcapCollateral, at: int, root: bytes | None
 ) -> dict[str, Any] | None:
     """What the library verified; ``None``, and why, where it did not."""
+    given = dcap_qvl.QuoteCollateralV3.from_json(collateral.text)
     try:
         claims = dcap_qvl.QuoteVerifier(root).verify_with_policy(
-            quote.exact,
-            dcap_qvl.QuoteCollateralV3.from_json(collateral.text),
-            at,
-            dcap_qvl.QuotePolicy.claims_only(at),
+            quote.exact, given, at, dcap_qvl.QuotePolicy.claims_only(at)
         )
     except ValueError as error:
-        said = " ".join(str(error).removeprefix("Verification failed: ").split())[:300]
+        said = _cause(quote, given, at, root) or str(error)
+        said = " ".join(said.removeprefix("Verification failed: ").split())[:300]
         code = next((code for words, code in _KINDS if words in said.lower()), Code.CHAIN)
         findings.refuse(code, said)
         return None
     found: dict[str, Any] = json.loads(claims.to_json())
     return found
+
+
+def _cause(quote: IntelQuote, given: dcap_qvl.QuoteCollateralV3, at: int, root: bytes | None) -> str:
+    """Why a quote does not verify: of the library's two doors only the older one says what is wrong with a chain."""
+    try:
+        if root is None:
+            dcap_qvl.verify(quote.exact, given, at)
+        else:
+            dcap_qvl.verify_with_root_ca(quote.exact, given, root, at)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _check_status(findings: Findings, policy: Policy, claims: dict[str, Any], at: int) -> None:

@@ -11,6 +11,7 @@ class Code(StrEnum):
     """What a reason is about; stable, for programs."""
 
     MALFORMED = "malformed"
+    PADDING = "padding"
     UNKNOWN_VERSION = "unknown-version"
     SIGNATURE = "signature"
     CHAIN = "chain"

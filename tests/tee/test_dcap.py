@@ -1,0 +1,116 @@
+"""Quotes of a vendor of our own: accepted when whole, refused for revoked, expired, downgraded, foreign or debugged parts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from tee.intel import AT, DAY, Maker
+from tee.mutations import mutate, quote_parts
+
+from hansa.protocols.wire.attestation.dcap import read_collateral_untrusted, verify_dcap
+from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected, SgxMeasurement
+
+
+def judge(maker, quote=None, collateral=None, *, policy=STRICT, expected=None, at=AT):
+    given = [read_collateral_untrusted(collateral or maker.collateral())]
+    return verify_dcap(quote or maker.quote(), given, policy, expected or Expected(), at, root=maker.root_der)
+
+
+def codes(verdict):
+    return [reason.code.value for reason in verdict.reasons if reason.decisive]
+
+
+def test_a_whole_quote_is_accepted(maker):
+    verdict = judge(maker, expected=Expected((b"\x61" * 32,), b"\x11" * 64))
+    assert (codes(verdict), verdict.tcb_status, verdict.platform, verdict.not_checked) == ([], "UpToDate", "SGX", ())
+    signer = SgxMeasurement(mrsigner=b"\x71" * 32, isv_prod_id=3, least_isv_svn=4)
+    assert judge(maker, policy=replace(STRICT, sgx=(signer,))).accepted
+    assert codes(judge(maker, policy=replace(STRICT, sgx=(replace(signer, least_isv_svn=5),)))) == ["measurement"]
+
+
+def test_the_root_is_pinned(maker):
+    verdict = verify_dcap(maker.quote(), [read_collateral_untrusted(maker.collateral())], STRICT, Expected(), AT)
+    assert codes(verdict) == ["root", "chain"]
+    stranger = Maker()
+    assert codes(judge(maker, stranger.quote(), stranger.collateral()))[0] == "root"
+    foreign = stranger.pem(stranger.pck, stranger.middle).encode() + maker.pem(maker.root).encode()
+    assert codes(judge(maker, stranger.quote(chain=foreign))) == ["chain"]
+
+
+@pytest.mark.parametrize(
+    ("svn", "status"), [(5, "UpToDate"), (4, "OutOfDate"), (3, "OutOfDate"), (2, "Revoked"), (0, None)]
+)
+def test_a_downgraded_platform(maker, svn, status):
+    quote = maker.quote(pck=maker.make_pck((svn, *[5] * 15)))
+    verdict = judge(maker, quote, policy=REPORT)
+    assert verdict.tcb_status == (status if status != "Revoked" else None)
+    assert codes(verdict) == ([] if status in ("UpToDate", "OutOfDate") else ["tcb"])
+    assert ("Revoked" in str(verdict.reasons)) == (status == "Revoked")
+    assert codes(judge(maker, quote)) == ([] if status == "UpToDate" else ["tcb"])
+
+
+def test_a_quoting_enclave_out_of_date_or_of_somebody_else(maker):
+    old = judge(maker, collateral=maker.collateral(qe_status="OutOfDate"), policy=REPORT)
+    assert (old.accepted, old.tcb_status) == (True, "OutOfDate")
+    assert not judge(maker, collateral=maker.collateral(qe_status="Revoked"), policy=REPORT).accepted
+    assert not judge(maker, maker.quote(qe_signer=b"\x52" * 32), policy=REPORT).accepted
+
+
+def test_revoked(maker):
+    assert codes(judge(maker, collateral=maker.collateral(revoked=(4,)))) == ["revoked"]
+    assert codes(judge(maker, collateral=maker.collateral(revoked_middle=(2,)))) == ["revoked"]
+    assert codes(judge(maker, collateral=maker.collateral(revoked=(99,)))) == []
+
+
+def test_dates(maker):
+    expired = maker.make_pck(since=AT - 20 * DAY, until=AT - DAY)
+    early = maker.make_pck(since=AT + DAY)
+    for quote in (maker.quote(pck=expired), maker.quote(pck=early)):
+        assert codes(judge(maker, quote)) == ["dates"]
+    for collateral in (
+        maker.collateral(issued=AT - 40 * DAY, until=AT - DAY),
+        maker.collateral(issued=AT + DAY),
+        maker.collateral(crl_until=AT - DAY // 2),
+    ):
+        assert codes(judge(maker, collateral=collateral)) == ["dates"]
+    old = maker.collateral(issued=AT - 15 * DAY)
+    assert codes(judge(maker, collateral=old, policy=replace(STRICT, max_collateral_age_s=14 * DAY))) == ["dates"]
+    assert codes(judge(maker, policy=replace(STRICT, max_tcb_age_s=99 * DAY))) == ["tcb"]
+    assert codes(judge(maker, policy=replace(STRICT, max_tcb_age_s=101 * DAY))) == []
+    assert codes(judge(maker, policy=replace(STRICT, least_tcb_evaluation=21))) == ["tcb"]
+
+
+def test_collateral_of_another_or_by_another(maker):
+    assert codes(judge(maker, collateral=maker.collateral(fmspc=bytes(6)))) == ["platform"]
+    assert not judge(maker, collateral=maker.collateral(signer="pck")).accepted
+    assert not judge(maker, collateral=Maker().collateral()).accepted
+
+
+def test_debug(maker):
+    verdict = judge(maker, maker.quote(debug=True))
+    assert set(codes(verdict)) == {"debug"}
+    assert verdict.fields["debug"] is True
+
+
+def test_versions_nobody_knows(maker):
+    for version in (0, 1, 2, 4, 5, 6):
+        assert codes(judge(maker, maker.quote(version=version))) == ["unknown-version"]
+
+
+def test_every_reason_at_once(maker):
+    verdict = judge(maker, maker.quote(debug=True), expected=Expected((bytes(32),), bytes(64)))
+    assert codes(verdict) == ["debug", "debug", "measurement", "nonce"]
+    demanding = replace(STRICT, require_measurement=True, require_nonce=True)
+    assert codes(judge(maker, policy=demanding)) == ["measurement", "nonce"]
+
+
+@pytest.mark.parametrize("count", [75, pytest.param(1000, marks=pytest.mark.slow)])
+def test_changed_quotes(maker, count):
+    whole, other, rng = maker.quote(), Maker().quote(), random.Random(count)
+    assert len(other) >= quote_parts(whole)["certificate 0"][0]
+    for _ in range(count):
+        while (changed := mutate(whole, quote_parts(whole), other.ljust(len(whole), b"\0"), rng)) == whole:
+            pass
+        assert not judge(maker, changed, policy=REPORT).accepted
