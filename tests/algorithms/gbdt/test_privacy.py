@@ -1,7 +1,7 @@
 """What a party sees of a whole training: the openings that are stated, and for the rest nothing that depends on others' data.
 
-If all labels are turned round, gradients change their sign and hessians stay: every split is the same, and so is every opening. So
-all that parties receive must then have the same sizes and the same distribution.
+If all labels are turned round, gradients change their sign and hessians stay: every split is the same, and so is every opening.
+So all that parties receive must then have the same sizes and the same distribution.
 """
 
 from __future__ import annotations
