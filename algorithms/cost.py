@@ -93,6 +93,7 @@ def estimate(
     test_fraction: float,
     latency_s: float,
     bytes_per_s: float,
+    training_metric: bool = False,
 ) -> Estimate:
     """Of training on at most ``rows`` common rows, with each party's number of columns, the label's owner first.
 
@@ -100,7 +101,7 @@ def estimate(
     prepare, for each batch (of trees: each tree) and to evaluate.
     """
     if algorithm == "gbdt":
-        return _of_trees(engine, dealer, rows, columns, params, test_fraction, latency_s, bytes_per_s)
+        return _of_trees(engine, dealer, rows, columns, params, test_fraction, latency_s, bytes_per_s, training_metric)
     epochs, batch_size = int(params["epochs"]), int(params["batch_size"])
     widths = [columns[0] + 1, *columns[1:]]
     job = _Training(rows, rows - math.ceil(test_fraction * rows), widths, epochs, batch_size)
@@ -131,10 +132,11 @@ def _of_trees(
     test_fraction: float,
     latency_s: float,
     bytes_per_s: float,
+    training_metric: bool,
 ) -> Estimate:
     n, test = len(columns), math.ceil(test_fraction * rows)
     kind = "replicated" if engine == "replicated" else "dealer" if dealer else "direct"
-    made = trees(kind, columns, rows - test, test, params)
+    made = trees(kind, columns, rows - test, test, params, told=training_metric)
     rounds = made.rounds + 4 + 3 * n
     sent = made.sent + 32 * rows * 3 * (n - 1)
     work = rows * (2 * n - 1) * POINT_SECONDS + made.work

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hansa.config.params import Param
+from hansa.config.params import EVAL_METRICS, LOGISTIC, Param
 
 HINT: Final = 16_384
 """Bytes of a bin's hint."""
@@ -20,8 +20,13 @@ ENCRYPTED: Final = 28 * 2048
 """The same encrypted, without a dealer; held it takes twice that."""
 SETUP: Final = 1_500_000
 """Bytes of transfers and keys with each other party, without a dealer."""
-WATCHED: Final = 1_000
-"""Bytes of a loss on a row held out."""
+LOSS: Final = {
+    "replicated": {"auc": (26, 0), "logloss": (920, 0), "rmse": (32, 0)},
+    "dealer": {"auc": (25, 31), "logloss": (600, 1_200), "rmse": (48, 32)},
+    "direct": {"auc": (56, 95), "logloss": (500, 5_000), "rmse": (48, 160)},
+}
+"""Bytes of a loss on a row, sent with the data and ahead; of an AUC, for each level of the sorting."""
+LOSS_ROUNDS: Final = 90
 ENTRIES: Final = 1 << 22
 """Leaf indicators that predictions hold at once (``gbdt.boost``)."""
 
@@ -66,8 +71,11 @@ class Trees:
     work: float
 
 
-def trees(kind: str, columns: Sequence[int], train: int, test: int, params: Mapping[str, Param]) -> Trees:
-    """Of all trees on ``train`` rows, and scores of ``test``; ``kind``: replicated, dealer or direct.
+def trees(
+    kind: str, columns: Sequence[int], train: int, test: int, params: Mapping[str, Param], *, told: bool = False
+) -> Trees:
+    """Of all trees on ``train`` rows, and scores of ``test``; ``kind``: replicated, dealer or direct; ``told``: with a training
+    metric.
 
     Columns are taken as numbers, and no round as saved by early stopping: ordering categories costs more, stopping less.
     """
@@ -82,11 +90,12 @@ def trees(kind: str, columns: Sequence[int], train: int, test: int, params: Mapp
     seen = max(1, int(float(params.get("colsample_bytree", 1.0)) * sum(columns)))
     choices = seen * (2 * bins - 1 if empty else bins - 1)
     vectors = 3 * (inner - 1) + inner
-    of_rows = rows * (fit.row + vectors * fit.vector) + held_out * (nodes * fit.vector + WATCHED)
-    sent = groups * (choices * nodes * fit.candidate + of_rows) + depth * fit.level
-    made = groups * (choices * nodes * candidate + rows * row) + depth * level
+    of_rows = rows * (fit.row + vectors * fit.vector) + held_out * nodes * fit.vector
+    losses = [_loss(kind, count, params) for count in (held_out * watched, rows * told) if count]
+    sent = groups * (choices * nodes * fit.candidate + of_rows) + depth * fit.level + sum(loss[1] for loss in losses)
+    made = groups * (choices * nodes * candidate + rows * row) + depth * level + sum(loss[2] for loss in losses)
     rounds = fit.tree_rounds + depth * (fit.level_rounds + fit.match_rounds * math.ceil(math.log2(max(choices, 2))))
-    rounds += _watching(fit, held_out, params) if watched else 0
+    rounds += sum(loss[0] for loss in losses)
     cells = max(columns) * (bins + empty)
     padded = 1 << max(4, (cells - 1).bit_length())
     once = (ENCRYPTED * padded + SETUP) * peers if kind == "direct" else HINT * cells * peers
@@ -103,9 +112,14 @@ def trees(kind: str, columns: Sequence[int], train: int, test: int, params: Mapp
     )
 
 
-def _watching(fit: _Fit, rows: int, params: Mapping[str, Param]) -> int:
-    """Rounds of a loss on rows held out: sorting them for an AUC, or an exponential and a logarithm."""
+def _loss(kind: str, rows: int, params: Mapping[str, Param]) -> tuple[int, int, int]:
+    """Rounds, and bytes sent with the data and ahead, of a loss on so many rows: they are sorted for an AUC."""
+    objective, metric = str(params.get("objective", LOGISTIC)), str(params.get("eval_metric", "auto"))
+    if metric == "auto":
+        metric = "logloss" if objective in EVAL_METRICS["logloss"] else "rmse"
+    online, ahead = LOSS[kind][metric]
+    if metric != "auc":
+        return LOSS_ROUNDS, rows * online, rows * ahead
     steps = math.ceil(math.log2(max(rows, 2)))
-    if params.get("eval_metric", "auto") == "auc":
-        return 60 + steps * (steps + 1) // 2 * fit.match_rounds
-    return 90
+    levels = steps * (steps + 1) // 2
+    return LOSS_ROUNDS + levels * ONLINE[kind].match_rounds, rows * levels * online, rows * levels * ahead

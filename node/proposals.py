@@ -69,6 +69,7 @@ class Proposals:
             test_fraction=contract.test_fraction,
             latency_s=ASSUMED_LATENCY_S if latency is None else latency,
             bytes_per_s=ASSUMED_BYTES_PER_S,
+            training_metric=contract.outputs.training_metric != "none",
         )
         notes = [
             f"for {rows} common rows, {'as many as this node has' if known else 'a guess: this node has no table in it'}",

@@ -27,4 +27,7 @@ def test_what_makes_a_tree_dearer_or_cheaper(kind):
     assert trees(kind, [50, 50], 1000, 100, PARAMS | {"colsample_bytree": 0.5}).sent < usual.sent
     stopping = PARAMS | {"early_stopping_rounds": 3}
     assert trees(kind, [50, 50], 1000, 100, stopping).rounds > usual.rounds
-    assert trees(kind, [50, 50], 1000, 100, stopping | {"eval_metric": "auc"}).rounds > 1.5 * usual.rounds
+    by_auc = {"eval_metric": "auc"}
+    assert trees(kind, [50, 50], 1000, 100, stopping | by_auc).rounds > 1.5 * usual.rounds
+    told = trees(kind, [50, 50], 1000, 100, PARAMS | by_auc, told=True)
+    assert told.sent > trees(kind, [50, 50], 1000, 100, stopping | by_auc).sent
