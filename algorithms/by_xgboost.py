@@ -17,6 +17,10 @@ Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 
 THREADS: Final = 2
+_NOT_SETTINGS: Final = frozenset(
+    ("n_estimators", "missing", "early_stopping_rounds", "validation_fraction", "eval_metric")
+)
+"""Of a job's parameters those that are no booster's: how long and on what is trained."""
 
 
 def version() -> str:
@@ -28,7 +32,7 @@ def version() -> str:
 
 def settings(params: Params, threads: int = THREADS) -> dict[str, Any]:
     """What ``xgboost.train`` takes for the same trees, all but their number: names and meanings are the same."""
-    same = {name: value for name, value in asdict(params).items() if name != "n_estimators"}
+    same = {name: value for name, value in asdict(params).items() if name not in _NOT_SETTINGS and value is not None}
     return {"objective": "binary:logistic", "tree_method": "hist", "nthread": threads, **same}
 
 
