@@ -27,11 +27,6 @@ class Panel:
     x_log: bool = True
 
 
-def svg(curves: Mapping[str, Points], title: str) -> str:
-    """A page of one plot, of points (n, seconds); ValueError where there are none."""
-    return page([Panel("seconds", "n", curves)], title, columns=1)
-
-
 def page(panels: Sequence[Panel], title: str, *, columns: int, dashed: Collection[str] = ()) -> str:
     """Plots row by row under one legend; plots of one title have one axis upwards. ValueError where one has no points."""
     if not panels or not all(any(panel.curves.values()) for panel in panels):

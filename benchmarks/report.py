@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from plot import svg
+from plot import Curves, Panel, page
 
 ENGINES: Final[dict[str, list[str]]] = {
     "replicated, 3 parties": ["--engine", "replicated"],
@@ -180,16 +180,18 @@ def measured(operations: list[str], scale: float, repeat: int) -> str:
     )
 
 
-def curves(operations: list[str], scale: float, repeat: int) -> dict[str, list[tuple[float, float]]]:
+def curves(operations: list[str], scale: float, repeat: int) -> list[Panel]:
     """Seconds against n for less and mul on every engine."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    panels = []
     for operation in [name for name in ("less", "mul") if name in operations]:
+        found: Curves = {}
         for engine, options in ENGINES.items():
             if engine in SLOWER:
                 continue
             points = [bench(operation, max(int(n * scale), 10), repeat, options) for n in CURVES]
-            found[f"{operation}, {engine}"] = [(p["n"], p["seconds"]) for p in points]
-    return found
+            found[engine] = [(p["n"], p["seconds"]) for p in points]
+        panels.append(Panel("seconds", f"n ({operation})", found))
+    return panels
 
 
 def main() -> None:
@@ -210,7 +212,8 @@ def main() -> None:
     else:
         print(tables)
     if args.plot:
-        args.plot.write_text(svg(curves(operations, args.scale, args.repeat), "hansa bench: seconds against n"))
+        panels = curves(operations, args.scale, args.repeat)
+        args.plot.write_text(page(panels, "hansa bench: seconds against n", columns=len(panels)))
 
 
 if __name__ == "__main__":
