@@ -9,8 +9,10 @@ from hansa.config import toml_reader
 from hansa.config.params import ALGORITHMS, PARAMS, Choice, Flag, Kind, Param, Whole, misfit
 from hansa.config.toml_reader import Table
 from hansa.config.vocabulary import (
+    ATTESTED,
     AUTO,
     COMPUTING_PARTIES,
+    ENCLAVE,
     ENGINES,
     IMPORTANCE,
     METRICS,
@@ -68,7 +70,8 @@ class PartyEntry:
 class JobFile:
     """A job file, checked; ``seed`` is 16 bytes or None (drawn at submission).
 
-    ``engine`` may be "auto"; ``dealer`` is a peer's name or None; ``computing`` names parties, or is empty: the first.
+    ``engine`` may be "auto"; ``dealer`` and ``enclave`` are peers' names or None, and ``attested`` says whether this peer must
+    prove by its hardware what code it runs; ``computing`` names parties, or is empty: the first.
     ``params`` are as a contract has them.
     """
 
@@ -77,6 +80,8 @@ class JobFile:
     algorithm: str
     engine: str
     dealer: str | None
+    enclave: str | None
+    attested: bool
     computing: tuple[str, ...]
     expires_in_s: int
     seed: bytes | None
@@ -94,7 +99,10 @@ def parse(text: str, file: str) -> JobFile:
     purpose = document.text("purpose", pattern=f"{PRINTABLE}{{1,500}}")
     algorithm = document.choice("algorithm", ALGORITHMS)
     engine = document.choice("engine", (AUTO, *ENGINES), AUTO)
-    dealer = document.text("dealer", pattern=r".{1,64}") if document.has("dealer") else None
+    dealer, attested_dealer = _helper(document, "dealer")
+    enclave, attested_enclave = _helper(document, "enclave")
+    if enclave is not None and not attested_enclave:
+        raise document.wrong("enclave", f'must be written "{ATTESTED}{enclave}": an enclave has to prove what it runs')
     computing = document.texts("computing", ())
     expires = document.checked("expires_in", duration_s, document.text("expires_in", "1h"))
     seed_text = document.text("seed", "", pattern=r"[0-9a-fA-F]{32}")
@@ -106,6 +114,8 @@ def parse(text: str, file: str) -> JobFile:
         algorithm=algorithm,
         engine=engine,
         dealer=dealer,
+        enclave=enclave,
+        attested=attested_dealer or attested_enclave,
         computing=computing,
         expires_in_s=expires,
         seed=bytes.fromhex(seed_text) if seed_text else None,
@@ -220,8 +230,24 @@ def _check(job: JobFile, document: Table, outputs: Table) -> None:
         )
 
 
+def _helper(document: Table, key: str) -> tuple[str | None, bool]:
+    """The peer that a key names, and whether it must be attested."""
+    if not document.has(key):
+        return None, False
+    text = document.text(key, pattern=rf"(?:{ATTESTED})?[^:]{{1,64}}")
+    return text.removeprefix(ATTESTED), text.startswith(ATTESTED)
+
+
 def _check_engine(job: JobFile, document: Table) -> None:
     names = [party.name for party in job.parties]
+    if (job.engine == ENCLAVE) != (job.enclave is not None):
+        raise document.wrong(
+            "enclave", f'goes with engine = "{ENCLAVE}", which needs it: write enclave = "{ATTESTED}PEER"'
+        )
+    if job.enclave in names:
+        raise document.wrong(
+            "enclave", f"is {job.enclave!r}, a party of the job: an enclave must have no data of its own in it"
+        )
     if job.dealer is not None and job.engine not in {AUTO, "additive"}:
         raise document.wrong("dealer", f"goes with the engine additive only, not with {job.engine}")
     if job.dealer in names:

@@ -15,7 +15,7 @@ from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
 from hansa.config.toml_reader import Table
-from hansa.config.vocabulary import ADDRESS, MOST_ADDRESSES, NAME, SUITES
+from hansa.config.vocabulary import ADDRESS, BACKENDS, MOST_ADDRESSES, NAME, SUITES
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -95,6 +95,25 @@ class Peers:
 
 
 @dataclass(frozen=True, slots=True)
+class Tee:
+    """[tee]"""
+
+    backend: str = _key(
+        "",
+        "What this node proves its code by: gramine, tsm, sev-guest; or insecure-simulated, which proves nothing. Empty: none.",
+    )
+    collateral: tuple[str, ...] = _key(
+        (), "Files and folders of certificates and revocation lists sent with the evidence; relative to the home."
+    )
+    policy: str = _key("tee.toml", "Which evidence of others is accepted (docs/tee.md); a path relative to the home.")
+    accept: str = _key(
+        "hardware", "hardware, or insecure-simulated: accept peers that only pretend, for trials on worthless data."
+    )
+    reattest_s: int = _key(600, "Seconds after which peers in hardware must prove themselves again.")
+    simulated_code: str = _key("", "With insecure-simulated: the code that is pretended; empty: this version of hansa.")
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """[log]"""
 
@@ -122,6 +141,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     correlations: Correlations = field(default_factory=Correlations)
     peers: Peers = field(default_factory=Peers)
+    tee: Tee = field(default_factory=Tee)
     log: Log = field(default_factory=Log)
     peer: tuple[PeerEntry, ...] = ()
 
@@ -135,6 +155,7 @@ SECTIONS: dict[str, type[Any]] = {
     "limits": Limits,
     "correlations": Correlations,
     "peers": Peers,
+    "tee": Tee,
     "log": Log,
 }
 
@@ -160,7 +181,7 @@ def parse_settings(text: str, file: str) -> Settings:
     document = Table(toml_reader.parse(text, file), text=text, file=file)
     node, listen, discovery = document.table("node"), document.table("listen"), document.table("discovery")
     channel, policy, limits = document.table("channel"), document.table("policy"), document.table("limits")
-    made, peers, log = document.table("correlations"), document.table("peers"), document.table("log")
+    made, peers, tee, log = (document.table(name) for name in ("correlations", "peers", "tee", "log"))
     settings = Settings(
         node=Node(node.text("name", Node().name, pattern=NAME)),
         listen=Listen(
@@ -180,10 +201,18 @@ def parse_settings(text: str, file: str) -> Settings:
             made.flag("when_idle", Correlations().when_idle),
         ),
         peers=Peers(peers.flag("accept_introductions", Peers().accept_introductions)),
+        tee=Tee(
+            tee.choice("backend", ("", *BACKENDS), Tee().backend),
+            tee.texts("collateral", Tee().collateral),
+            tee.text("policy", Tee().policy),
+            tee.choice("accept", ("hardware", BACKENDS[-1]), Tee().accept),
+            tee.integer("reattest_s", 10, 86_400, Tee().reattest_s),
+            tee.text("simulated_code", Tee().simulated_code),
+        ),
         log=Log(log.choice("level", LEVELS, Log().level)),
         peer=tuple(_peer(table) for table in document.tables("peer")),
     )
-    for table in (document, node, listen, discovery, channel, policy, limits, made, peers, log):
+    for table in (document, node, listen, discovery, channel, policy, limits, made, peers, tee, log):
         table.end()
     return settings
 

@@ -11,16 +11,23 @@ WEIGHTS = ("owner", "all")
 METRICS = ("all", "label-owner")
 IMPORTANCE = ("owner", "all", "none")
 TRAINING_METRIC = ("none", "label-owner", "all")
-LEAST_PARTIES = {"additive": 2, "replicated": 3}
+ENCLAVE = "enclave"
+"""The engine that trains in plain inside attested hardware."""
+LEAST_PARTIES = {"additive": 2, "replicated": 3, ENCLAVE: 2}
 """How many parties each engine takes at least."""
 COMPUTING_PARTIES = {"replicated": 3}
 """How many parties compute where an engine fixes that; further ones share their inputs in and receive."""
 MOST_PARTIES = 16
 ENGINES = tuple(LEAST_PARTIES)
+MPC_ENGINES = tuple(engine for engine in ENGINES if engine != ENCLAVE)
 AUTO = "auto"
 """In a job file: the safest engine that fits."""
-ROLES = ("party", "dealer")
-"""What a node can be in a job; a dealer has no data in it."""
+ROLES = ("party", "dealer", "enclave")
+"""What a node can be in a job; a dealer and an enclave have no data of their own in it."""
+ATTESTED = "tee:"
+"""In a job file before the name of a peer that must prove by its hardware what code it runs."""
+BACKENDS = ("gramine", "tsm", "sev-guest", "insecure-simulated")
+"""What a node can prove its code by."""
 FRAC_BITS = 18
 """Of features, weights and residuals, in every contract: the bounds of a training step (algorithms.step_size) rest on it."""
 

@@ -40,7 +40,7 @@ class ControlLink:
     def __init__(self, conn: Conn, *, by_lower: bool, address: str) -> None:
         conn.limit_messages(CONTROL_MAX_BYTES)
         self.conn, self.by_lower, self.address = conn, by_lower, address
-        self.hello = Hello("?", "?", 0, ())
+        self.hello = Hello("?", "?", 0, (), "")
         self.skew_s = 0.0
         self.scope = trio.CancelScope()
         self.down = trio.Event()

@@ -160,7 +160,9 @@ class Daemon:
         self.audit.keep_head_untrusted(sender, head)
 
     def _hello(self) -> Hello:
-        return Hello(self.settings.node.name, software_version(), int(time.time()), self.addresses)
+        return Hello(
+            self.settings.node.name, software_version(), int(time.time()), self.addresses, self.settings.tee.backend
+        )
 
     def _outnumbered(self, sequence: int) -> None:
         self.store.set_meta("record-sequence", sequence.to_bytes(8, "big"))

@@ -6,7 +6,7 @@ import re
 import struct
 import uuid
 from base64 import b64decode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -55,11 +55,20 @@ def load_collateral(paths: Sequence[Path]) -> Collateral:
                     found += _read(inside, or_nothing=True)
         else:
             found += _read(path, or_nothing=False)
+    return _sorted(found, "give only those of this platform")
+
+
+def collateral_untrusted(pieces: Iterable[bytes]) -> Collateral:
+    """What a peer sent beside its evidence, a piece a file; ``MalformedEvidence`` where one is nothing that is known."""
+    return _sorted([one for piece in pieces for one in parse_collateral_untrusted(piece)], "ask the peer to send less")
+
+
+def _sorted(found: Iterable[_Piece], remedy: str) -> Collateral:
     unique = list({_bytes(one): one for one in found}.values())
     if len(unique) > ATTESTATION_MAX_CERTIFICATES:
         raise UsageError(
             f"the collateral has {len(unique)} pieces, more than {ATTESTATION_MAX_CERTIFICATES}",
-            remedy="give only those of this platform",
+            remedy=remedy,
         )
     certificates = [one for one in unique if isinstance(one, x509.Certificate)]
     crls = [one for one in unique if isinstance(one, x509.CertificateRevocationList)]

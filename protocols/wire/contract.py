@@ -12,17 +12,31 @@ from functools import cached_property
 from typing import Any
 
 from hansa.config.params import PARAMS, Param, misfit
-from hansa.config.vocabulary import COMPUTING_PARTIES, ENGINES, FRAC_BITS, KINDS, LEAST_PARTIES, MAKING, NORMALISATIONS
+from hansa.config.vocabulary import (
+    COMPUTING_PARTIES,
+    ENCLAVE,
+    ENGINES,
+    FRAC_BITS,
+    KINDS,
+    LEAST_PARTIES,
+    MAKING,
+    NORMALISATIONS,
+)
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, limits
 from hansa.protocols.wire.contract_parts import (
+    HARDWARE,
     Align,
+    Code,
     Dealer,
+    Enclave,
     Limits,
     Opening,
     Outputs,
     Party,
+    code_untrusted,
     dealer_untrusted,
+    enclave_untrusted,
     opening_untrusted,
     outputs_map,
     outputs_untrusted,
@@ -34,18 +48,20 @@ from hansa.protocols.wire.contract_parts import (
 from hansa.protocols.wire.fields import Fields
 from hansa.protocols.wire.signing import tagged_hash
 
-__all__ = ["VERSION", "Align", "Contract", "Dealer", "Limits", "Opening", "Outputs", "Party"]
+__all__ = ["VERSION", "Align", "Code", "Contract", "Dealer", "Enclave", "Limits", "Opening", "Outputs", "Party"]
 
-VERSION = 3
+VERSION = 4
 FIRST_VERSION = 1
 """Contracts without a dealer, all of whose parties compute: their models are still to be used."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """A job, complete. Ranks are the places in ``parties``, the dealer's is the one after; times are unix seconds.
+    """A job, complete. Ranks are the places in ``parties``, a dealer's or enclave's is the one after; times are unix
+    seconds.
 
     ``model`` is a training job id; ``computing`` the ranks that compute where not all do (empty: all do).
+    ``codes``: what the dealer or enclave must prove it runs, one of these; empty where it is a dealer trusted as it is.
     """
 
     version: int
@@ -69,13 +85,15 @@ class Contract:
     nonce: bytes
     computing: tuple[int, ...] = ()
     dealer: Dealer | None = None
+    enclave: Enclave | None = None
+    codes: tuple[Code, ...] = ()
 
     def encode(self) -> bytes:
         """The canonical bytes."""
-        dealer = self.dealer
-        later = {
-            "computing": list(self.computing),
-            "dealer": None if dealer is None else {"identity": dealer.identity, "name": dealer.name},
+        later = {"computing": list(self.computing), "dealer": _helper_map(self.dealer)}
+        hardware = {
+            "enclave": _helper_map(self.enclave),
+            "codes": [{"platform": code.platform, "measurement": code.measurement} for code in self.codes],
         }
         return canonical.encode(
             {
@@ -100,6 +118,7 @@ class Contract:
                 "nonce": self.nonce,
             }
             | (later if self.version > FIRST_VERSION else {})
+            | (hardware if self.version >= HARDWARE else {})
         )
 
     @cached_property
@@ -113,16 +132,21 @@ class Contract:
         return next((rank for rank, party in enumerate(self.parties) if party.label is not None), None)
 
     @property
-    def members(self) -> tuple[Party | Dealer, ...]:
-        """Everyone who signs and runs a worker, in rank order: the parties, then the dealer if there is one."""
-        return self.parties if self.dealer is None else (*self.parties, self.dealer)
+    def helper(self) -> Dealer | Enclave | None:
+        """The member without data of its own, if there is one."""
+        return self.dealer or self.enclave
+
+    @property
+    def members(self) -> tuple[Party | Dealer | Enclave, ...]:
+        """Everyone who signs and runs a worker, in rank order: the parties, then the dealer or enclave if there is one."""
+        return self.parties if self.helper is None else (*self.parties, self.helper)
 
     def rank_of(self, identity: bytes) -> int | None:
         """A member's rank, or None for a stranger."""
         return next((rank for rank, member in enumerate(self.members) if member.identity == identity), None)
 
     def party(self, identity: bytes) -> Party | None:
-        """What this party brings; None for the dealer and for strangers."""
+        """What this party brings; None for a dealer, an enclave and strangers."""
         return next((party for party in self.parties if party.identity == identity), None)
 
     @classmethod
@@ -157,6 +181,8 @@ class Contract:
             nonce=fields.octets("nonce", 16),
             computing=() if everyone_computes else fields.integers("computing", most, most - 1),
             dealer=None if everyone_computes else fields.value("dealer", dealer_untrusted),
+            enclave=fields.value("enclave", enclave_untrusted) if version >= HARDWARE else None,
+            codes=fields.each("codes", limits.CONTRACT_MAX_CODES, code_untrusted) if version >= HARDWARE else (),
         )
         for part in (fields, align, bounds):
             part.end()
@@ -189,6 +215,7 @@ class Contract:
             ((self.kind == MAKING) != (self.algorithm == MAKING), "has an algorithm that is not of its kind"),
             *(self._problems_of_making() if self.kind == MAKING else self._problems_of_data()),
             *self._problems_of_trees(),
+            *self._problems_of_hardware(),
             (self.expires <= self.created, "expires before it was made"),
             (self.expires - self.created > limits.CONTRACT_MAX_LIFETIME_S, "is open longer than 30 days"),
             (any(rank >= len(self.parties) for o in self.openings for rank in o.to), "opens to an unknown rank"),
@@ -228,6 +255,16 @@ class Contract:
             (wrong is not None, f"has a parameter that does not fit: {' '.join(wrong or ())}"),
         )
 
+    def _problems_of_hardware(self) -> tuple[tuple[bool, str], ...]:
+        inside = self.engine == ENCLAVE
+        return (
+            (inside and self.version < HARDWARE, "is of a version without this engine"),
+            (inside != (self.enclave is not None), f"must name an enclave exactly with the engine {ENCLAVE}"),
+            (inside and not self.codes, "does not say which code its enclave may run"),
+            (bool(self.codes) and self.helper is None, "says which code may run, and names no hardware"),
+            (len(set(self.codes)) != len(self.codes), "accepts a code twice"),
+        )
+
     def _problems_of_making(self) -> tuple[tuple[bool, str], ...]:
         data = any(party.dataset or party.columns or party.label is not None for party in self.parties)
         dealt = self.engine != "additive" or self.dealer is not None
@@ -256,6 +293,8 @@ class Contract:
             "algorithm": self.algorithm,
             "engine": self.engine,
             "dealer": None if self.dealer is None else self.dealer.name,
+            "enclave": None if self.enclave is None else self.enclave.name,
+            "codes": [{"platform": c.platform, "measurement": c.measurement.hex()} for c in self.codes],
             "computing": [self.parties[rank].name for rank in self.computing or range(len(self.parties))],
             "params": dict(self.params),
             "test_fraction": self.test_fraction,
@@ -286,6 +325,10 @@ class Contract:
                 for rank, party in enumerate(self.parties)
             ],
         }
+
+
+def _helper_map(helper: Dealer | Enclave | None) -> dict[str, Any] | None:
+    return None if helper is None else {"identity": helper.identity, "name": helper.name}
 
 
 _NEED_SCORES = (

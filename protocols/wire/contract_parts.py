@@ -9,8 +9,11 @@ from typing import Any
 from hansa.config.params import PARAMS, Choice, Flag, Kind, Param, Real, Whole
 from hansa.config.vocabulary import IMPORTANCE, METRICS, SCORES, TRAINING_METRIC, WEIGHTS
 from hansa.protocols.wire import limits
+from hansa.protocols.wire.attestation.platforms import MEASUREMENT_BYTES
 from hansa.protocols.wire.fields import Fields
 
+HARDWARE = 4
+"""The version from which contracts name an enclave, and the code that it or a dealer must prove to run."""
 TREES_WIDENED = 3
 """The version from which contracts name categories, sample weights, and who learns importance and training metric."""
 
@@ -76,6 +79,22 @@ class Dealer:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Enclave:
+    """A member in trusted hardware: it reads all inputs in plain inside, computes with them, and opens what is stated."""
+
+    identity: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Code that may run: the platform that proves it, and its measurement as ``attestation.code.code_of`` has it."""
+
+    platform: str
+    measurement: bytes
+
+
 def outputs_map(outputs: Outputs, version: int) -> dict[str, Any]:
     """Who receives what, as plain data of a contract's version."""
     known = {"scores": outputs.scores, "weights": outputs.weights, "metrics": outputs.metrics}
@@ -133,12 +152,28 @@ def party_untrusted(value: Any, version: int) -> Party:
 
 def dealer_untrusted(value: Any) -> Dealer | None:
     """Read a dealer, or None for none; ``PeerMisbehaved`` where it is neither."""
-    if value is None:
-        return None
-    fields = Fields(value, "a contract's dealer")
-    dealer = Dealer(fields.octets("identity", 32), fields.text("name", limits.NAME_MAX, least=1))
+    return None if value is None else Dealer(*_named_untrusted(value, "a contract's dealer"))
+
+
+def enclave_untrusted(value: Any) -> Enclave | None:
+    """Read an enclave, or None for none; ``PeerMisbehaved`` where it is neither."""
+    return None if value is None else Enclave(*_named_untrusted(value, "a contract's enclave"))
+
+
+def _named_untrusted(value: Any, what: str) -> tuple[bytes, str]:
+    fields = Fields(value, what)
+    named = fields.octets("identity", 32), fields.text("name", limits.NAME_MAX, least=1)
     fields.end()
-    return dealer
+    return named
+
+
+def code_untrusted(value: Any) -> Code:
+    """Read an accepted code; ``PeerMisbehaved`` where it is none."""
+    fields = Fields(value, "a contract's accepted code")
+    platform = fields.choice("platform", *MEASUREMENT_BYTES)
+    code = Code(platform, fields.octets("measurement", MEASUREMENT_BYTES[platform]))
+    fields.end()
+    return code
 
 
 def opening_untrusted(value: Any) -> Opening:

@@ -47,7 +47,9 @@ CANONICAL_MAX_VALUES = 1 << 19
 CONTRACT_MAX_BYTES = 1 << 20
 CONTRACT_MAX_PARTIES = MOST_PARTIES
 CONTRACT_MAX_MEMBERS = CONTRACT_MAX_PARTIES + 1
-"""The parties and a dealer."""
+"""The parties, and a dealer or an enclave."""
+CONTRACT_MAX_CODES = 16
+"""Measurements that a contract accepts."""
 CONTRACT_MAX_COLUMNS = 10_000
 CONTRACT_MAX_OPENINGS = 256
 CONTRACT_MAX_LIFETIME_S = 30 * 24 * 3600
@@ -76,3 +78,9 @@ ATTESTATION_MAX_CERTIFICATE = 1 << 20
 """Bytes of one certificate or revocation list."""
 ATTESTATION_MAX_CERTIFICATES = 64
 """Certificates and revocation lists that one verification looks at."""
+ATTESTATION_MAX_SENT = 1 << 20
+"""Bytes of evidence and collateral that come over a channel."""
+ATTESTATION_MAX_PIECES = 16
+"""Files of collateral that come with evidence."""
+ATTESTATION_DEADLINE_S = 30.0
+"""How long a peer may take to produce evidence."""

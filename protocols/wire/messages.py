@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, get_args
 
+from hansa.config.vocabulary import BACKENDS
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, limits, signing
+from hansa.protocols.wire.attestation.binding import NONCE_BYTES, Role
 from hansa.protocols.wire.certificate import Signature
 from hansa.protocols.wire.fields import Fields
 
@@ -44,12 +46,14 @@ _DIGEST = 32
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message of a connection: what the node calls itself, its software, its clock, where it listens."""
+    """The first message of a connection: what the node calls itself, its software, its clock, where it listens, what it can prove
+    its code by (empty: nothing)."""
 
     name: str = _text(limits.NAME_MAX, 1)
     version: str = _text(32, 1)
     clock: int = _number(1 << 40)
     addresses: tuple[str, ...] = _read(lambda f, n: f.texts(n, limits.RECORD_MAX_ADDRESSES, 300))
+    hardware: str = _read(lambda f, n: f.choice(n, "", *BACKENDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +250,24 @@ class ProbeResult:
     detail: str = _text()
 
 
+@dataclass(frozen=True, slots=True)
+class AttestRequest:
+    """Prove what code you run, on this channel, for this role, in answer to this nonce."""
+
+    request: int = _number(_COUNTER)
+    nonce: bytes = _octets(NONCE_BYTES)
+    role: str = _read(lambda f, n: f.choice(n, *Role))
+
+
+@dataclass(frozen=True, slots=True)
+class AttestReply:
+    """An encoded ``attestation.proof.Proof``; or empty, and why there is none."""
+
+    request: int = _number(_COUNTER)
+    proof: bytes = _read(lambda f, n: f.blob(n, limits.ATTESTATION_MAX_SENT))
+    problem: str = _text()
+
+
 Message = (
     Hello
     | Records
@@ -263,6 +285,8 @@ Message = (
     | Catalog
     | Probe
     | ProbeResult
+    | AttestRequest
+    | AttestReply
 )
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 

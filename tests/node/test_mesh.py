@@ -31,7 +31,7 @@ from hansa.protocols.wire.signing import tagged_hash
 
 
 def hello(name: str) -> Hello:
-    return Hello(name, "1", 0, ())
+    return Hello(name, "1", 0, (), "")
 
 
 @dataclass

@@ -12,6 +12,8 @@ from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits, messages
 from hansa.protocols.wire.messages import (
+    AttestReply,
+    AttestRequest,
     AuditHead,
     Catalog,
     CatalogRequest,
@@ -43,7 +45,7 @@ def samples(trio_of):
     signatures = [trio_of.sign(rank, contract) for rank in range(3)]
     rival = trio_of.sign(0, trio_of.contract(name="another"))
     found = [
-        Hello("bank", "0.1", 7, ("a:1",)),
+        Hello("bank", "0.1", 7, ("a:1",), "tsm"),
         Records((b"one", b"two")),
         Offer(contract.encode(), tuple(signatures)),
         End.make(trio_of.seeds[0], trio_of.identities[0], ID, "refused", "not this purpose"),
@@ -59,6 +61,8 @@ def samples(trio_of):
         Catalog(1, (DATASET, replace(DATASET, label="default"))),
         Probe(1, ID),
         ProbeResult(1, ID, True, 250, "ok"),
+        AttestRequest(1, bytes(32), "dealer"),
+        AttestReply(1, b"proof", ""),
     ]
     return {type(message).__name__: message for message in found}
 

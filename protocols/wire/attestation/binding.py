@@ -20,6 +20,8 @@ class Role(StrEnum):
     DEALER = "dealer"
     ENCLAVE = "enclave"
     SCORER = "scorer"
+    PEER = "peer"
+    """Nothing yet: a member that shows what it is."""
 
 
 def report_data(*, identity: bytes, handshake_hash: bytes, nonce: bytes, role: Role) -> bytes:

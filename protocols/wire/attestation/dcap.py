@@ -17,6 +17,7 @@ from typing import Any
 import dcap_qvl
 
 from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
+from hansa.protocols.wire.attestation.platforms import SGX
 from hansa.protocols.wire.attestation.policy import (
     REVOKED,
     UP_TO_DATE,
@@ -25,7 +26,7 @@ from hansa.protocols.wire.attestation.policy import (
     check_measurement,
     check_nonce,
 )
-from hansa.protocols.wire.attestation.quote import SGX, IntelQuote, parse_untrusted
+from hansa.protocols.wire.attestation.quote import IntelQuote, parse_untrusted
 from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
 from hansa.protocols.wire.attestation.x509 import moment
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
+from hansa.protocols.wire.attestation.platforms import SGX, TDX
 from hansa.protocols.wire.attestation.reader import Reader
 
-SGX, TDX = "SGX", "TDX"
 ECDSA_P256 = 2
 _TEE_SGX, _TEE_TDX = 0, 0x81
 _TD_1_0, _TD_1_5 = 2, 3

@@ -9,13 +9,13 @@ from typing import Any
 
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
+from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, MEASUREMENT_BYTES
 from hansa.protocols.wire.attestation.policy import STRICT, Expected, check_measurement, check_nonce
 from hansa.protocols.wire.attestation.reader import Reader
 from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
 
-WORD = "insecure-simulated"
+WORD = INSECURE_SIMULATED
 MARK = WORD.encode("ascii") + b"\0"
-MEASUREMENT_BYTES = 48
 
 
 def require_insecure_simulated(*, ours: str, theirs: str, contract: str) -> None:
@@ -41,17 +41,23 @@ def insecure_make(measurement: bytes, data: bytes) -> bytes:
     return MARK + measurement + data
 
 
+def insecure_measured(data: bytes) -> tuple[bytes, bytes]:
+    """The pretended measurement and the report data; ``MalformedEvidence`` where this is no simulated evidence."""
+    reader = Reader(data, "simulated evidence")
+    if reader.take(len(MARK), "mark") != MARK:
+        raise MalformedEvidence("simulated evidence", "does not begin with its mark")
+    parts = reader.take(MEASUREMENT_BYTES[WORD], "measurement"), reader.take(64, "report data")
+    reader.end()
+    return parts
+
+
 def insecure_verify(data: bytes, expected: Expected, *, ours: str, theirs: str, contract: str) -> Verdict:
     """Judge simulated evidence; ``SecurityError`` where the word was not said everywhere."""
     require_insecure_simulated(ours=ours, theirs=theirs, contract=contract)
     findings = Findings()
     fields: dict[str, Any] = {}
     try:
-        reader = Reader(data, "simulated evidence")
-        if reader.take(len(MARK), "mark") != MARK:
-            raise MalformedEvidence("simulated evidence", "does not begin with its mark")
-        measurement, report_data = reader.take(MEASUREMENT_BYTES, "measurement"), reader.take(64, "report data")
-        reader.end()
+        measurement, report_data = insecure_measured(data)
     except MalformedEvidence as error:
         findings.refuse(Code.MALFORMED, error.message)
         return findings.verdict(WORD, fields)

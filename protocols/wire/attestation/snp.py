@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 
 from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
 from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
+from hansa.protocols.wire.attestation.platforms import SNP
 from hansa.protocols.wire.attestation.policy import UP_TO_DATE, Expected, Policy, check_measurement, check_nonce
 from hansa.protocols.wire.attestation.snp_chain import (
     Chain,
@@ -26,7 +27,6 @@ from hansa.protocols.wire.attestation.snp_chain import (
 from hansa.protocols.wire.attestation.snp_report import SnpReport, parse_untrusted
 from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
 
-PLATFORM = "SEV-SNP"
 OUT_OF_DATE = "OutOfDate"
 
 
@@ -57,10 +57,10 @@ def verify_snp(
     except MalformedEvidence as error:
         code = Code.UNKNOWN_VERSION if isinstance(error, UnknownVersion) else Code.MALFORMED
         findings.refuse(code, error.message)
-        return findings.verdict(PLATFORM, {})
+        return findings.verdict(SNP, {})
     if report.signing_key not in ("VCEK", "VLEK"):
         findings.refuse(Code.SIGNING_KEY, "the report is signed by no key")
-        return findings.verdict(PLATFORM, report.as_fields(report.product()))
+        return findings.verdict(SNP, report.as_fields(report.product()))
     chain = find_chain(report, collateral.certificates, roots)
     sound = check_chain(findings, chain, report.signing_key, at)
     product = chain.product or report.product()
@@ -78,7 +78,7 @@ def verify_snp(
     }
     check_measurement(findings, policy, expected, report.measurement, policy.snp, found)
     check_nonce(findings, policy, expected, report.report_data)
-    return findings.verdict(PLATFORM, fields, status)
+    return findings.verdict(SNP, fields, status)
 
 
 def _check_authenticity(

@@ -1,0 +1,25 @@
+"""The kinds of trusted hardware, and what names the code that runs in each."""
+
+from __future__ import annotations
+
+from hashlib import sha384
+from typing import Any
+
+SGX, TDX, SNP = "SGX", "TDX", "SEV-SNP"
+INSECURE_SIMULATED = "insecure-simulated"
+MEASUREMENT_BYTES = {SGX: 32, TDX: 48, SNP: 48, INSECURE_SIMULATED: 48}
+"""Bytes of a measurement, by platform."""
+_REGISTERS = ("mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3")
+
+
+def code_of(platform: str, fields: dict[str, Any]) -> bytes:
+    """The one measurement that stands for all code, out of a verdict's fields: what contracts and votes name.
+
+    SGX: MRENCLAVE. SEV-SNP: the launch measurement. TDX: SHA-384 over MRTD and RTMR0 to RTMR3, as MRTD alone is the
+    firmware's. ``KeyError`` where the fields are not those of an accepted verdict.
+    """
+    if platform == SGX:
+        return bytes.fromhex(fields["mrenclave"])
+    if platform == TDX:
+        return sha384(b"".join(bytes.fromhex(fields[name]) for name in _REGISTERS)).digest()
+    return bytes.fromhex(fields["measurement"])
