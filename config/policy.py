@@ -34,9 +34,10 @@ default = "ask"
 # importance = ["owner", "none"]    # of trees: who may receive the importance of columns
 # training_metric = ["none"]        # of trees: who may receive the metric while training
 # max_rows = 1000000
-# engines = ["additive"]            # additive, replicated
+# engines = ["additive"]            # additive, replicated, enclave
 # dealers = ["exchange"]            # who may deal random numbers; without this line only one of `peers`
-# roles = ["party"]                 # what this node would be: party, dealer
+# enclaves = ["vault"]              # whose trusted hardware may read this node's data; without this line only one of `peers`
+# roles = ["party"]                 # what this node would be: party, dealer, enclave
 # max_mb = 500                      # megabytes that correlations made ahead may take here
 """
 
@@ -45,7 +46,7 @@ default = "ask"
 class Rule:
     """One rule: lists of patterns (shell style); an empty list and ``None`` match everything.
 
-    Dealers are apart (node.policy_check): an approving rule must name them, and ``roles`` is ("party",) unless said.
+    Dealers and enclaves are apart (node.policy_check): an approving rule must name them, and ``roles`` is ("party",) unless said.
     """
 
     action: str
@@ -61,6 +62,7 @@ class Rule:
     max_rows: int | None = None
     engines: tuple[str, ...] = ()
     dealers: tuple[str, ...] = ()
+    enclaves: tuple[str, ...] = ()
     roles: tuple[str, ...] = ("party",)
     max_mb: int | None = None
 
@@ -102,6 +104,7 @@ def _rule(table: Table) -> Rule:
         max_rows=table.integer("max_rows", 1, 1_000_000_000) if table.has("max_rows") else None,
         engines=_among(table, "engines", ENGINES),
         dealers=table.texts("dealers", ()),
+        enclaves=table.texts("enclaves", ()),
         roles=_among(table, "roles", ROLES) or ("party",),
         max_mb=table.integer("max_mb", 1, 1_000_000_000) if table.has("max_mb") else None,
     )

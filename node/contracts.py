@@ -16,7 +16,18 @@ from hansa.config.jobfile import EVERY, JobFile, PartyEntry
 from hansa.config.params import Param
 from hansa.config.vocabulary import AUTO, COMPUTING_PARTIES, FRAC_BITS, LEAST_PARTIES, MOST_PARTIES
 from hansa.node.errors import UsageError
-from hansa.protocols.wire.contract import VERSION, Align, Contract, Dealer, Limits, Opening, Outputs, Party
+from hansa.protocols.wire.contract import (
+    VERSION,
+    Align,
+    Code,
+    Contract,
+    Dealer,
+    Enclave,
+    Limits,
+    Opening,
+    Outputs,
+    Party,
+)
 from hansa.protocols.wire.messages import DatasetInfo
 
 
@@ -29,8 +40,10 @@ class Offer:
     datasets: tuple[DatasetInfo, ...] | None
 
 
-def contract_from(job: JobFile, offers: Mapping[str, Offer], *, now: int, max_rows: int) -> Contract:
-    """The contract that a job file stands for.
+def contract_from(
+    job: JobFile, offers: Mapping[str, Offer], *, now: int, max_rows: int, codes: Sequence[Code] = ()
+) -> Contract:
+    """The contract that a job file stands for; ``codes`` are what its member in hardware may run.
 
     ``offers`` maps every name this node knows (its own and its peers') to what is on offer there; ``now`` is unix time.
     Raises UsageError naming what does not exist, and what does.
@@ -67,6 +80,8 @@ def contract_from(job: JobFile, offers: Mapping[str, Offer], *, now: int, max_ro
         nonce=os.urandom(16),
         computing=_computing(job),
         dealer=None if job.dealer is None else Dealer(offers[job.dealer].identity, job.dealer),
+        enclave=None if job.enclave is None else Enclave(offers[job.enclave].identity, job.enclave),
+        codes=tuple(codes),
     )
 
 
@@ -78,10 +93,11 @@ def contract_on_model(
     *,
     now: int,
     expires_in_s: int,
+    codes: Sequence[Code] = (),
 ) -> Contract:
     """A contract to predict with, or to release, the model that the contract ``trained`` made.
 
-    ``datasets`` maps each party's name to the dataset it scores (ignored for a release).
+    ``datasets`` maps each party's name to the dataset it scores (ignored for a release); ``codes`` as for ``contract_from``.
     """
     parties = []
     for member in trained.members:
@@ -117,6 +133,8 @@ def contract_on_model(
         nonce=os.urandom(16),
         computing=trained.computing,
         dealer=trained.dealer,
+        enclave=trained.enclave,
+        codes=tuple(codes),
     )
 
 
@@ -160,6 +178,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (there is: {', '.join(names[:8])})" if names else ""
 
 
+def check_helper(job: JobFile, offers: Mapping[str, Offer]) -> None:
+    """Raise UsageError unless the dealer or enclave of the job file is known here."""
+    for role, name in (("dealer", job.dealer), ("enclave", job.enclave)):
+        if name is not None and name not in offers:
+            raise UsageError(
+                f"the {role} '{name}' is neither this node nor one of its peers{nearest(name, offers)}",
+                remedy="see `hansa peer list`; a new peer comes in with `hansa peer invite`",
+                party=name,
+            )
+
+
 def _check_parties(job: JobFile, offers: Mapping[str, Offer]) -> None:
     for entry in job.parties:
         if entry.name not in offers:
@@ -174,19 +203,16 @@ def _check_parties(job: JobFile, offers: Mapping[str, Offer]) -> None:
                 remedy="see `hansa doctor`, and try again when it is online",
                 party=entry.name,
             )
-    if job.dealer is not None and job.dealer not in offers:
-        raise UsageError(
-            f"the dealer '{job.dealer}' is neither this node nor one of its peers{nearest(job.dealer, offers)}",
-            remedy="see `hansa peer list`; a new peer comes in with `hansa peer invite`",
-            party=job.dealer,
-        )
+    check_helper(job, offers)
     names = [entry.name for entry in job.parties]
     identities = {offers[name].identity for name in names}
     if len(identities) != len(names):
         raise UsageError("one party stands twice in the job file", remedy="give each party one [[party]] section")
-    if job.dealer is not None and offers[job.dealer].identity in identities:
+    helper = job.dealer or job.enclave
+    if helper is not None and offers[helper].identity in identities:
+        role = "dealer" if job.dealer is not None else "enclave"
         raise UsageError(
-            f"the dealer '{job.dealer}' is a party of the job too", remedy="name a peer that has no data in the job"
+            f"the {role} '{helper}' is a party of the job too", remedy="name a peer that has no data in the job"
         )
     engine = engine_of(job)
     least = LEAST_PARTIES[engine]

@@ -15,8 +15,6 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,21 +36,16 @@ from hansa.node.listener import Listener
 from hansa.node.mesh import Mesh
 from hansa.node.node_methods import NodeMethods
 from hansa.node.peers import Peer, PeerBook
+from hansa.node.software import software_version
 from hansa.node.store import Store
+from hansa.node.tee.attestations import Attestations, judge_of, prover_of
+from hansa.node.tee_methods import TeeMethods
 from hansa.protocols.wire.messages import AuditHead, Hello
 from hansa.protocols.wire.record import PeerRecord
 
 logger = logging.getLogger(__name__)
 
 EVERY_INTERFACE = {"0.0.0.0", "::", ""}  # noqa: S104  # compared with, not bound to
-
-
-def software_version() -> str:
-    """The version of this hansa."""
-    try:
-        return package_version("hansa")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 class Daemon:
@@ -68,6 +61,15 @@ class Daemon:
         suites = settings.channel.suites
         self.mesh = Mesh(identity, self.book, suites=suites, hello=self._hello)
         self.mesh.handle(AuditHead, self._keep_head)
+        self.attestations = Attestations(
+            self.mesh,
+            self.audit,
+            me=identity.public,
+            prover=prover_of(home, settings.tee, software_version()),
+            judge=judge_of(home, settings.tee),
+            name_of=self.name_of,
+            reattest_s=settings.tee.reattest_s,
+        )
         self.gossip = Gossip(
             self.mesh,
             self.book,
@@ -89,9 +91,10 @@ class Daemon:
         self.doctor = Doctor(self.mesh, self.book, settings.node.name)
         self.discovery = Discovery(settings.listen.host) if settings.discovery.zeroconf else None
         self.admin = AdminServer()
-        self.services: list[Callable[[], Any]] = []
+        self.services: list[Callable[..., Any]] = [self.attestations.serve]
         self.status_of_jobs: Callable[[], dict[str, Any]] = lambda: {}
-        self.admin.methods |= NodeMethods(self).methods()
+        self.hardware = TeeMethods(self.attestations, self.mesh, self.book)
+        self.admin.methods |= self.hardware.methods() | NodeMethods(self).methods()
         self.jobs = add_jobs(self)
         self._pin_configured()
 
@@ -113,6 +116,11 @@ class Daemon:
             self.store.set_meta("record-says", said)
         sequence = int.from_bytes(self.store.meta("record-sequence") or b"", "big")
         return self.identity.record(self.settings.node.name, self.addresses, sequence)
+
+    def name_of(self, identity: bytes) -> str:
+        """What this node calls a peer."""
+        peer = self.book.get(identity)
+        return peer.name if peer is not None else "a stranger"
 
     def pinned(self, peer: Peer) -> None:
         """A peer was pinned, in whatever way: on record, connected to, and introduced to the others."""

@@ -157,6 +157,13 @@ def link_lost(culprit: bytes, name: str, *, step: str, job: str) -> Verdict:
     return Verdict(Priority.LINK_LOST, culprit, step, error)
 
 
+def not_attested(culprit: bytes, name: str, why: str, *, step: str, job: str) -> Verdict:
+    """A member in trusted hardware no longer proves what the contract accepts."""
+    remedy = f"see `hansa tee status` and ask {name} what changed; then submit the job anew"
+    error = _error(SecurityError, why, remedy, name, step=step, job=job)
+    return Verdict(Priority.MISBEHAVED, culprit, step, error)
+
+
 def other_result(culprit: bytes, name: str, *, job: str) -> Verdict:
     """A party finished with other rows than ours, which the protocols exclude."""
     remedy = "check that all parties run the same version of hansa (`hansa --version`), and submit the job anew"

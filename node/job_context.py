@@ -13,6 +13,7 @@ import trio
 from hansa.config.policy import Policy
 from hansa.node.data.schema import Use
 from hansa.node.job_events import JobEvents
+from hansa.node.job_hardware import Hardware
 from hansa.node.job_store import JobStore
 from hansa.node.listener import Serve
 from hansa.node.worker_messages import Start
@@ -56,8 +57,8 @@ class OwnData(Protocol):
 @dataclass
 class JobContext:
     """The collaborators of all jobs at one node. ``seed`` is the identity's Ed25519 seed, ``sealing_key``
-    gives the key under which a job's blobs lie on disk; ``routes`` is the
-    listener's table of who takes connections for a job."""
+    gives the key under which a job's blobs lie on disk; ``tee`` is what a worker needs to
+    prove and to judge hardware; ``routes`` is the listener's table of who takes connections for a job."""
 
     me: bytes
     name: str
@@ -75,6 +76,8 @@ class JobContext:
     max_jobs: int
     max_rows: int
     routes: dict[bytes, Serve]
+    hardware: Hardware
+    tee: Mapping[str, Any]
     max_correlations_mb: int = 2048
     now: Callable[[], int] = lambda: int(time.time())
     make_worker: Callable[[Start, Path], Worker] = Worker

@@ -85,6 +85,7 @@ class JobMethods:
                 job=found.record.short,
             )
         self._jobs.refuse_one_more()
+        await self._jobs.refuse_unproven(found)
         await found.approve()
         found.record.decision = "approved by the operator"
         found.save()

@@ -96,8 +96,10 @@ class JobRecord:
         return [identity for identity in self.identities if identity != me]
 
     def role(self, me: bytes) -> str:
-        """What this node is in the job: party or dealer."""
-        return "dealer" if self.contract.party(me) is None else "party"
+        """What this node is in the job: party, dealer or enclave."""
+        if self.contract.party(me) is not None:
+            return "party"
+        return "dealer" if self.contract.dealer is not None else "enclave"
 
     def done_by_all(self, attempt: int) -> bool:
         """Whether this node and every other member have the result of this attempt."""

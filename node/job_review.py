@@ -110,7 +110,7 @@ def _model(contract: Contract, find: FindJob) -> str | None:
         and [_features(party) for party in old.parties] == [_features(party) for party in contract.parties]
         and old.label_rank == contract.label_rank
         and (old.algorithm, old.engine, old.frac_bits) == (contract.algorithm, contract.engine, contract.frac_bits)
-        and (old.computing, old.dealer) == (contract.computing, contract.dealer)
+        and (old.computing, old.dealer, old.enclave) == (contract.computing, contract.dealer, contract.enclave)
         and old.outputs == contract.outputs
         and old.params == contract.params
         and old.align == contract.align

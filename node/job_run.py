@@ -23,7 +23,7 @@ from hansa.node.job_record import JobRecord
 from hansa.node.sealing import write_whole
 from hansa.node.shelf import check_room, set_id, shelf_folder
 from hansa.node.worker_links import route_token
-from hansa.node.worker_messages import Broke, Finished, FromWorker, Opened, Start, Stepped
+from hansa.node.worker_messages import Attested, Broke, Finished, FromWorker, Opened, Start, Stepped
 from hansa.node.workers import Worker
 from hansa.protocols.mpc.additive.wares import weight
 from hansa.protocols.wire import canonical
@@ -154,6 +154,7 @@ class Run:
             resume_epoch=record.resume_epoch,
             shelf=str(shelf_folder(context.home, identities)) if stores else "",
             shelf_key=context.sealing_key(set_id(identities)) if stores else b"",
+            tee=dict(context.tee),
         )
 
     def _model(self, model: bytes) -> bytes:
@@ -172,6 +173,8 @@ class Run:
                 await self._on_step(message)
             case Opened():
                 await self._on_opening(message)
+            case Attested():
+                self._on_attested(message)
             case Finished():
                 await self._on_finished(message)
             case Broke():
@@ -205,6 +208,16 @@ class Run:
         self.context.audit.append("opening", body)
         text = f"{opened.elements} numbers opened to {', '.join(to)}"
         self._publish("opening", step=record.step, what=opened.what, to=to, elements=opened.elements, text=text)
+
+    def _on_attested(self, attested: Attested) -> None:
+        record = self.record
+        peer = record.name_of(attested.identity)
+        self.context.audit.append(
+            "attestation", {"job": record.short, "peer": peer, "role": attested.role, **attested.verdict}
+        )
+        how = "accepted" if attested.verdict["verdict"] == "accept" else "refused"
+        text = f"the hardware of {peer} is {how} as {attested.role}: {attested.verdict['platform']}"
+        self._publish("log", step=record.step, text=text)
 
     async def _on_finished(self, finished: Finished) -> None:
         """Written down before anybody hears of it: whoever says done can give the result again after a crash."""

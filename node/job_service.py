@@ -16,6 +16,8 @@ from hansa.node.jobs import Jobs
 from hansa.node.making import CorrelationMethods
 from hansa.node.models import DataMethods, ModelMethods
 from hansa.node.proposals import Proposals
+from hansa.node.software import software_version
+from hansa.node.tee.attestations import worker_settings
 from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ def add_jobs(daemon: Daemon) -> Jobs:
         max_jobs=settings.limits.max_jobs,
         max_rows=settings.limits.max_rows,
         routes=daemon.listener.worker_routes,
+        hardware=daemon.attestations,
+        tee=worker_settings(daemon.home, settings.tee, software_version()),
         max_correlations_mb=settings.correlations.max_mb,
     )
     jobs = Jobs(context)
@@ -70,6 +74,7 @@ def add_jobs(daemon: Daemon) -> Jobs:
     mesh.handle(Progress, jobs.on_progress)
     mesh.handle(Failed, jobs.on_failed)
     mesh.handle(JobDone, jobs.on_done)
+    daemon.attestations.on_judged(jobs.hardware_judged)
     mesh.on_up(jobs.peer_up)
     mesh.on_down(jobs.peer_down)
     proposals = Proposals(context, catalog, mesh, settings.node.name)

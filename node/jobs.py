@@ -10,8 +10,9 @@ import logging
 
 import trio
 
+from hansa.config.errors import HansaError
 from hansa.config.vocabulary import MAKING
-from hansa.node import job_pruning, job_review, policy_check
+from hansa.node import failure, job_hardware, job_pruning, job_review, policy_check
 from hansa.node.allowance import Allowance
 from hansa.node.contracts import trust_of
 from hansa.node.errors import UsageError
@@ -64,7 +65,9 @@ class Jobs:
 
     async def submit(self, contract: Contract) -> Job:
         """Propose a contract to its parties, signed by this node. Raises UsageError when this node cannot."""
-        problem = job_review.objection(contract, self.context, self._record, self.active) or self._makes(contract)
+        context = self.context
+        problem = job_review.objection(contract, context, self._record, self.active) or self._makes(contract)
+        problem = problem or await job_hardware.objection(contract, context.hardware, context.me)
         if problem is not None:
             made = contract.kind == MAKING
             remedy = "see `hansa correlations list` and `hansa job list`" if made else "see `hansa job plan FILE.toml`"
@@ -107,6 +110,14 @@ class Jobs:
                 remedy="wait, cancel one (`hansa job list`), or raise limits.max_jobs in hansa.toml",
             )
 
+    async def refuse_unproven(self, job: Job) -> None:
+        """Raise UsageError where the job relies on hardware that does not prove now what the contract accepts."""
+        problem = await job_hardware.objection(job.record.contract, self.context.hardware, self.context.me)
+        if problem is not None:
+            raise UsageError(
+                problem, remedy="see `hansa tee status`; `hansa job refuse` says no to all", job=job.record.short
+            )
+
     # --- what peers say ----------------------------------------------------------------------------------------------
 
     async def on_offer(self, identity: bytes, offer: Offer) -> None:
@@ -122,7 +133,13 @@ class Jobs:
         effects = job.consent.receive_signatures_untrusted(offer.signatures, self.context.now())
         await job.apply(effects)
         if fresh and not job.record.state.final:
-            await self._consider(job)
+            self._audit_contract(job.record)
+            if contract.codes:  # whose hardware is asked over the very connection that this message came on
+                job.record.awaits_operator = True
+                job.save()
+                self.context.nursery.start_soon(self._consider_hardware, job)
+            else:
+                await self._consider(job, None)
 
     def _proposed_untrusted(self, sender: bytes, contract: Contract, offer: Offer) -> bool:
         """Whether an unknown contract is a proposal to this node; ``SecurityError`` if its signatures are not its own."""
@@ -139,6 +156,16 @@ class Jobs:
         if why:
             log.warning("a proposal was ignored: %s", why)
         return not why
+
+    async def hardware_judged(self, identity: bytes, judged: job_hardware.Judged) -> None:
+        """A peer in hardware was looked at again: jobs that rely on what it no longer proves end, and no others."""
+        for job in list(self._jobs.values()):
+            record = job.record
+            why = job_hardware.lost(record.contract, identity, judged)
+            if why is not None and job.run is not None:
+                await job.run.fail(
+                    failure.not_attested(identity, record.name_of(identity), why, step=record.step, job=record.short)
+                )
 
     async def on_end(self, identity: bytes, end: End) -> None:
         """A party refused, cancelled or let expire."""
@@ -195,13 +222,22 @@ class Jobs:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    async def _consider(self, job: Job) -> None:
+    async def _consider_hardware(self, job: Job) -> None:
+        problem = await job_hardware.objection(job.record.contract, self.context.hardware, self.context.me)
+        if not job.record.state.final and not job.consent.signed:
+            try:
+                await self._consider(job, problem)
+            except HansaError as error:
+                log.warning("a proposal was not considered: %s", error.message)
+
+    async def _consider(self, job: Job, problem_of_hardware: str | None) -> None:
         """Check a proposal, then let the policy decide: sign, ask the operator, or refuse."""
         context, record = self.context, job.record
         contract = record.contract
-        self._audit_contract(record)
+        record.awaits_operator = False
         problem = (
-            self._rival(contract)
+            problem_of_hardware
+            or self._rival(contract)
             or job_review.objection(contract, context, self._record, self.active)
             or self._makes(contract)
             or self._too_many_wait(record)
@@ -274,6 +310,8 @@ class Jobs:
             "role": record.role(self.context.me),
             "engine": contract.engine,
             "dealer": contract.dealer.name if contract.dealer is not None else None,
+            "enclave": contract.enclave.name if contract.enclave is not None else None,
+            "codes": [f"{code.platform} {code.measurement.hex()}" for code in contract.codes],
             "trust": list(trust_of(contract)),
         }
         self.context.audit.append("contract", body)

@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hansa.node.admin.client import AdminClient
@@ -39,11 +40,23 @@ class LocalNode:
         """Where its daemon writes."""
         return self.home / "daemon.log"
 
-    def make(self, *, port: int = 0, advertise: str = "", policy: str = "") -> None:
-        """Make the home."""
+    def make(
+        self,
+        *,
+        port: int = 0,
+        advertise: str = "",
+        policy: str = "",
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Make the home; ``settings`` are others of hansa.toml, "section.key" to text."""
         words = ["init", "--home", str(self.home), "--name", self.name, "--port", str(port), "--json"]
         done = subprocess.run(
-            [*_HANSA, *words, *(["--advertise", advertise] if advertise else [])],
+            [
+                *_HANSA,
+                *words,
+                *(["--advertise", advertise] if advertise else []),
+                *(f"--set={key}={json.dumps(value)}" for key, value in settings.items()),
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -100,6 +113,10 @@ class LocalNode:
             return None
         return pid if alive(pid) else None
 
+
+ACCEPTS_SIMULATED = {"tee.accept": "insecure-simulated"}
+"""The settings of a member that plays with simulated hardware, and of the node that is it."""
+IS_SIMULATED = {"tee.backend": "insecure-simulated", **ACCEPTS_SIMULATED}
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Processes this process started, to be reaped."""

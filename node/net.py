@@ -15,16 +15,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hansa.node.errors import JobError, UsageError
-from hansa.node.local_league import LocalNode, alive, end, introduce, spawn, wait_connected
+from hansa.node.local_league import (
+    ACCEPTS_SIMULATED,
+    IS_SIMULATED,
+    LocalNode,
+    alive,
+    end,
+    introduce,
+    spawn,
+    wait_connected,
+)
 
 STATE = "net.json"
 NAMES = ("bank", "bureau", "telecom", "insurer", "retailer", "utility", "broker", "carrier")
 MAX_NODES = 16
+SIMULATED = "insecure-tee"
+"""What a node that simulates trusted hardware is called, so that nobody mistakes it."""
 _RELAY_WITHIN_S = 10.0
 
 
@@ -35,7 +46,8 @@ def default_folder() -> Path:
 
 @dataclass(slots=True)
 class NetState:
-    """What is written down: each node's port and the relay's port for it, process ids, the relay's shape."""
+    """What is written down: each node's port and the relay's port for it, process ids, the relay's shape; which nodes
+    simulate trusted hardware."""
 
     names: list[str]
     ports: dict[str, int]
@@ -43,6 +55,7 @@ class NetState:
     relay_pid: int = 0
     latency: str = ""
     bandwidth: str = ""
+    simulated: list[str] = field(default_factory=list)
 
 
 class Net:
@@ -54,11 +67,14 @@ class Net:
 
     # --- what `hansa net` does -----------------------------------------------------------------------------------
 
-    def up(self, count: int, names: Sequence[str]) -> dict[str, Any]:
-        """Make and start the network, or start again what is down of one that stands."""
+    def up(self, count: int, names: Sequence[str], simulated: int = 0) -> dict[str, Any]:
+        """Make and start the network, or start again what is down of one that stands; ``simulated`` nodes more pretend to be
+        in trusted hardware, and all others play along."""
         if self._file.exists():
             state = self._load()
-            if list(names) not in ([], state.names) or count not in (0, len(state.names)):
+            plain = [name for name in state.names if name not in state.simulated]
+            same = list(names) in ([], plain) and count in (0, len(plain)) and simulated in (0, len(state.simulated))
+            if not same:
                 raise UsageError(
                     f"a network of {', '.join(state.names)} is in {self.folder} already",
                     remedy="take it down with `hansa net down`, or choose another --dir",
@@ -69,10 +85,12 @@ class Net:
             wait_connected([self._node(name) for name in state.names])
             return self.status()
         chosen = list(names) or [NAMES[i] if i < len(NAMES) else f"node-{i + 1}" for i in range(count or 3)]
-        if not 2 <= len(chosen) <= MAX_NODES or len(set(chosen)) != len(chosen):
+        pretending = [f"{SIMULATED}-{i + 1}" if i else SIMULATED for i in range(simulated)]
+        everyone = [*chosen, *pretending]
+        if len(chosen) < 2 or len(everyone) > MAX_NODES or len(set(everyone)) != len(everyone):
             raise UsageError(f"a network has 2 to {MAX_NODES} nodes of different names", remedy="hansa net up -n 3")
         try:
-            self._create(chosen)
+            self._create(everyone, pretending)
         except BaseException:
             self._destroy()
             raise
@@ -90,6 +108,7 @@ class Net:
             nodes.append(
                 {"name": name, "up": up, "pid": pid, "home": str(node.home), "peers_online": online}
                 | {"port": state.ports[name], "relay_port": state.relay_ports[name]}
+                | {"insecure_simulated_tee": name in state.simulated}
             )
         relay = {"up": alive(state.relay_pid), "latency": state.latency or None, "bandwidth": state.bandwidth or None}
         return {"folder": str(self.folder), "nodes": nodes, "relay": relay}
@@ -134,18 +153,21 @@ class Net:
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
-    def _create(self, names: list[str]) -> None:
+    def _create(self, names: list[str], simulated: list[str]) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(self.folder.iterdir()):
             raise UsageError(
                 f"{self.folder} is not empty and holds no network", remedy="choose another folder with --dir"
             )
         free = iter(_free_ports(2 * len(names)))
-        state = NetState(names, {n: next(free) for n in names}, {n: next(free) for n in names})
+        ports, relay_ports = ({n: next(free) for n in names} for _ in range(2))
+        state = NetState(names, ports, relay_ports, simulated=simulated)
         self._save(state)
         nodes = [self._node(name) for name in names]
         for node in nodes:
-            node.make(port=state.ports[node.name], advertise=f"127.0.0.1:{state.relay_ports[node.name]}")
+            settings = {} if not simulated else IS_SIMULATED if node.name in simulated else ACCEPTS_SIMULATED
+            address = f"127.0.0.1:{state.relay_ports[node.name]}"
+            node.make(port=state.ports[node.name], advertise=address, settings=settings)
         self._start_relay(state)
         for node in nodes:
             self._start(node)

@@ -15,6 +15,7 @@ from hansa.node.audit import HeadCheck
 from hansa.node.doctor import MAX_SKEW_S
 from hansa.node.errors import UsageError
 from hansa.node.peers import Peer
+from hansa.node.software import software_version
 from hansa.protocols.errors import PeerLost, SecurityError
 from hansa.protocols.wire.messages import Heads, HeadsRequest
 from hansa.protocols.wire.record import PeerRecord, split_address, valid_name
@@ -57,8 +58,6 @@ class NodeMethods:
     async def status(self) -> Json:
         """The node at a glance."""
         daemon = self._daemon
-        from hansa.node.daemon import software_version  # noqa: PLC0415  # the daemon composes this module
-
         return {
             "name": daemon.settings.node.name,
             "fingerprint": daemon.identity.fingerprint,
@@ -179,6 +178,7 @@ class NodeMethods:
             "latency_ms": None if latency is None else round(latency * 1000, 2),
             "version": link.hello.version if link is not None else None,
             "how": peer.how,
+            "hardware": self._daemon.hardware.of(peer.identity),
         }
 
     # --- audit ---------------------------------------------------------------------------------------------------

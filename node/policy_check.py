@@ -1,9 +1,9 @@
 """What this node's policy says of a contract: the first rule that matches, else the default.
 
-Nobody becomes a dealer unasked: a rule is about the role of a party unless its ``roles`` say otherwise. Nor does
-anybody trust one unasked: a rule that approves matches a contract with a dealer only if it names the dealer, in
-``dealers`` or, without that line, in ``peers``. A default of "approve" asks about either. Rules that ask or refuse match
-with whatever dealer, so that naming one is no way around them.
+Nobody becomes a dealer or an enclave unasked: a rule is about the role of a party unless its ``roles`` say otherwise. Nor
+does anybody trust one unasked: a rule that approves matches a contract with a dealer (an enclave) only if it names it, in
+``dealers`` (``enclaves``) or, without that line, in ``peers``. A default of "approve" asks about either.
+Rules that ask or refuse match with whatever dealer, so that naming one is no way around them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from hansa.config.policy import Policy, Rule
 from hansa.config.vocabulary import MAKING
 from hansa.protocols.mpc.additive.wares import weight
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.contract import Contract, Dealer, Enclave
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,9 @@ def decide(policy: Policy, contract: Contract, me: bytes, names: Mapping[bytes, 
     for number, rule in enumerate(policy.rules, 1):
         if _matches(rule, contract, me, names):
             return Decision(rule.action, f"rule {number} of policy.toml says {rule.action}")
-    if policy.default == "approve" and contract.dealer is not None:
-        what = "lets this node deal" if contract.party(me) is None else "approves of the dealer"
+    if policy.default == "approve" and contract.helper is not None:
+        role = "dealer" if contract.dealer is not None else "enclave"
+        what = f"lets this node be the {role}" if contract.party(me) is None else f"approves of the {role}"
         return Decision("ask", f"no rule of policy.toml {what}")
     return Decision(policy.default, f"no rule of policy.toml matches, and its default says {policy.default}")
 
@@ -42,8 +43,9 @@ def _matches(rule: Rule, contract: Contract, me: bytes, names: Mapping[bytes, st
     mine = contract.party(me)
     return (
         all(name is not None and _any(name, rule.peers) for name in others)
-        and ("dealer" if mine is None else "party") in rule.roles
-        and (mine is None or _dealer_fits(rule, contract, names))
+        and _role(contract, me) in rule.roles
+        and (mine is None or _helper_fits(rule, contract.dealer, rule.dealers, names))
+        and (mine is None or _helper_fits(rule, contract.enclave, rule.enclaves, names))
         and (mine is None or contract.kind in {"release", MAKING} or _any(mine.dataset, rule.datasets))
         and _any(contract.engine, rule.engines)
         and _any(contract.kind, rule.kinds)
@@ -58,13 +60,21 @@ def _matches(rule: Rule, contract: Contract, me: bytes, names: Mapping[bytes, st
     )
 
 
-def _dealer_fits(rule: Rule, contract: Contract, names: Mapping[bytes, str]) -> bool:
-    if contract.dealer is None:
-        return not rule.dealers or rule.action == "approve"
-    name = names.get(contract.dealer.identity, "")
+def _role(contract: Contract, me: bytes) -> str:
+    if contract.party(me) is not None:
+        return "party"
+    return "dealer" if contract.dealer is not None else "enclave"
+
+
+def _helper_fits(
+    rule: Rule, helper: Dealer | Enclave | None, named: tuple[str, ...], names: Mapping[bytes, str]
+) -> bool:
+    if helper is None:
+        return not named or rule.action == "approve"
+    name = names.get(helper.identity, "")
     if rule.action != "approve":
-        return _any(name, rule.dealers)
-    return name != "" and any(fnmatchcase(name, pattern) for pattern in rule.dealers or rule.peers)
+        return _any(name, named)
+    return name != "" and any(fnmatchcase(name, pattern) for pattern in named or rule.peers)
 
 
 def _kept(contract: Contract) -> int:

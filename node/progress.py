@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from hansa.node.worker_messages import FromWorker, Opened, Stepped
+from hansa.node.worker_messages import Attested, FromWorker, Opened, Stepped
 
 INTERVAL_S = 0.2
 
@@ -47,6 +47,12 @@ class Reporter:
         """Values were opened: told in order with the steps."""
         self._settle()
         self._waiting.append(Opened(what, list(to), elements))
+        self._wake.set()
+
+    def attested(self, found: Attested) -> None:
+        """A proof was judged: told in order with the steps."""
+        self._settle()
+        self._waiting.append(found)
         self._wake.set()
 
     def take(self) -> list[FromWorker]:

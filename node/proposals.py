@@ -13,10 +13,12 @@ import trio
 from hansa.algorithms import cost
 from hansa.config.jobfile import JobFile, parse
 from hansa.node.catalog import Catalog, info_of
-from hansa.node.contracts import Offer, contract_from, contract_on_model, trust_of, why_engine
+from hansa.node.contracts import Offer, check_helper, contract_from, contract_on_model, trust_of, why_engine
+from hansa.node.errors import UsageError
 from hansa.node.job_context import JobContext
 from hansa.node.mesh import Mesh
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.attestation.binding import Role
+from hansa.protocols.wire.contract import Code, Contract
 
 FEW_ROWS = 500
 SHOWN_COLUMNS = 5
@@ -46,13 +48,39 @@ class Proposals:
     async def _contract(self, job: JobFile) -> Contract:
         offers = await self._offers({entry.name for entry in job.parties})
         context = self._context
-        return contract_from(job, offers, now=context.now(), max_rows=context.max_rows)
+        check_helper(job, offers)
+        codes: tuple[Code, ...] = ()
+        if job.attested:
+            name, role = (job.enclave, Role.ENCLAVE) if job.dealer is None else (job.dealer, Role.DEALER)
+            codes = await self._codes(name or "", offers[name or ""].identity, role)
+        return contract_from(job, offers, now=context.now(), max_rows=context.max_rows, codes=codes)
+
+    async def _codes(self, name: str, identity: bytes, role: Role) -> tuple[Code, ...]:
+        """What a job's member in hardware runs now, if this node accepts it: the contract will hold it to that."""
+        hardware = self._context.hardware
+        if identity == self._context.me:
+            own = await hardware.own_code()
+            if own is None:
+                raise UsageError("this node runs in no trusted hardware", remedy="see [tee] in hansa.toml", party=name)
+            return (own,)
+        judged = await hardware.ask(identity, role)
+        if not judged.accepted:
+            raise UsageError(
+                f"{name} is refused as {role}: {judged.why}",
+                remedy="see `hansa tee status`, and docs/tee.md for what this node's policy may accept",
+                party=name,
+            )
+        return (Code(judged.platform, judged.code),)
 
     async def on_model(self, trained: Contract, kind: str, datasets: Mapping[str, str]) -> Contract:
         """The contract to predict with, or release, a model. ``datasets``: by the names of the training contract."""
         offers = await self._offers(set(), trained)
+        helper, codes = trained.helper, trained.codes
+        if helper is not None and codes:
+            role = Role.DEALER if trained.dealer is not None else Role.SCORER if kind == "predict" else Role.ENCLAVE
+            codes = await self._codes(helper.name, helper.identity, role)
         return contract_on_model(
-            trained, kind, datasets, offers, now=self._context.now(), expires_in_s=MODEL_JOB_EXPIRES_S
+            trained, kind, datasets, offers, now=self._context.now(), expires_in_s=MODEL_JOB_EXPIRES_S, codes=codes
         )
 
     def _plan(self, contract: Contract) -> Json:

@@ -20,7 +20,7 @@ import trio
 
 from hansa.algorithms.party_table import PartyTable
 from hansa.config.errors import HansaError
-from hansa.node import failure, worker_links
+from hansa.node import failure, worker_hardware, worker_links
 from hansa.node.channel import Conn
 from hansa.node.data.table import load_table
 from hansa.node.errors import JobError
@@ -90,7 +90,10 @@ class Attempt:
             ) as session:
                 transcript = session.transcript
                 self.reporter.cost = lambda: (transcript.rounds, transcript.bytes_sent)
-                finished = await run_steps(self.start, self.contract, session, table, self.reporter, checkpoints)
+                proven = await worker_hardware.attest(self.start, self.contract, session, self.links, self.reporter)
+                finished = await run_steps(
+                    self.start, self.contract, session, table, self.reporter, checkpoints, proven
+                )
             nursery.cancel_scope.cancel()
         return finished
 

@@ -3,7 +3,7 @@
         daemon                                worker
           Start (once)  ─────────────────────▶
           Route + a socket, any number  ─────▶
-          ◀───────────  Stepped, Opened, any number
+          ◀───────────  Stepped, Opened, Attested, any number
           ◀───────────  Finished  or  Broke (once, the last)
 
 The identity key is in none of them.
@@ -26,7 +26,8 @@ class Start:
     ``addresses`` maps each other party's identity to where its daemon listens; ``dataset`` is the table's description
     for node.data.table (empty for a release); ``scores_file`` is where scores go if this party receives some;
     ``model`` is the sealed model of the training job (predict and release). ``shelf`` is where correlations made ahead by
-    these parties lie, ``shelf_key`` what they are sealed with; both empty where the engine takes none.
+    these parties lie, ``shelf_key`` what they are sealed with; both empty where the engine takes none. ``tee`` is what a worker
+    proves and judges hardware by (node.tee.attestations.worker_settings).
     """
 
     contract: bytes
@@ -45,6 +46,7 @@ class Start:
     resume_epoch: int
     shelf: str
     shelf_key: bytes
+    tee: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,15 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Attested:
+    """What was made of the proof that the member of this identity gave on the job's own link, for the audit log."""
+
+    identity: bytes
+    role: str
+    verdict: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The job's result at this party, as JSON-like data (node.worker_steps says what), and the sealed model if any."""
 
@@ -95,9 +106,9 @@ class Broke:
 
 
 ToWorker = Start | Route
-FromWorker = Stepped | Opened | Finished | Broke
+FromWorker = Stepped | Opened | Attested | Finished | Broke
 KINDS: dict[str, type[ToWorker | FromWorker]] = {
-    kind.__name__: kind for kind in (Start, Route, Stepped, Opened, Finished, Broke)
+    kind.__name__: kind for kind in (Start, Route, Stepped, Opened, Attested, Finished, Broke)
 }
 
 

@@ -28,6 +28,7 @@ from hansa.config.params import label_kind
 from hansa.config.vocabulary import MAKING
 from hansa.node.progress import Reporter
 from hansa.node.sealing import SealedCheckpoints, model_name, seal, unseal, write_whole
+from hansa.node.worker_hardware import Proven
 from hansa.node.worker_making import make_ahead, shelf_of
 from hansa.node.worker_messages import Finished, Start
 from hansa.protocols.errors import ProtocolError
@@ -67,6 +68,7 @@ async def run_steps(
     table: PartyTable | None,
     reporter: Reporter,
     checkpoints: SealedCheckpoints,
+    proven: Proven | None,
 ) -> Finished:
     """Run the job's pipeline over an open session, or deal to those who do. Raises what the pipeline raises."""
     began = time.monotonic()

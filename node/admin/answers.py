@@ -17,6 +17,7 @@ class PeerView(TypedDict):
     latency_ms: float | None
     version: str | None
     how: str
+    hardware: dict[str, Any] | None
 
 
 class Candidate(TypedDict):

@@ -6,13 +6,15 @@ import argparse
 import os
 import re
 import socket
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
 from hansa.config.policy import DEFAULT_TEXT
-from hansa.config.settings import PolicyFile, default_toml
+from hansa.config.settings import SECTIONS, PolicyFile, default_toml, parse_settings
 from hansa.config.vocabulary import ADDRESS, NAME
 from hansa.node.cli.output import again, emit, hint
 from hansa.node.cli.parser import command
@@ -37,6 +39,7 @@ def register(subparsers: Any) -> None:
             "hansa init --name bank",
             "hansa init --name bank --host 0.0.0.0 --port 7400 --advertise bank.example:7400",
             "hansa init --home ./bank --passphrase",
+            "hansa init --name vault --set 'tee.backend=\"tsm\"'",
         ],
         then="hansa run",
     )
@@ -53,6 +56,14 @@ def register(subparsers: Any) -> None:
         help="the address under which peers reach it, if another one; may be repeated",
     )
     parser.add_argument(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        type=_setting,
+        action="append",
+        default=[],
+        help="any other setting of hansa.toml, its value as TOML writes it; may be repeated",
+    )
+    parser.add_argument(
         "--passphrase",
         action="store_true",
         help="seal the keys under a passphrase, taken from $HANSA_PASSPHRASE or asked for",
@@ -65,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     home: Path = args.home
     _refuse_existing(home)
+    _refuse_wrong(args)
     name = args.name or _default_name(args)
     passphrase = _passphrase() if args.passphrase else None
     try:
@@ -104,7 +116,17 @@ def _lines(args: argparse.Namespace, made: dict[str, Any]) -> list[str]:
 
 def _changed(args: argparse.Namespace) -> dict[str, Any]:
     values = {"listen__host": args.host, "listen__port": args.port, "listen__advertise": args.advertise}
-    return {key: value for key, value in values.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None} | dict(args.set)
+
+
+def _refuse_wrong(args: argparse.Namespace) -> None:
+    for key, _ in args.set:
+        section, _, name = key.partition("__")
+        if section not in SECTIONS or name not in {f.name for f in fields(SECTIONS[section])}:
+            raise ConfigError(
+                f"hansa.toml has no setting {section}.{name}", remedy="see docs/configuration.md", field="--set"
+            )
+    parse_settings(default_toml("node", **_changed(args)), "hansa.toml")
 
 
 def _refuse_existing(home: Path) -> None:
@@ -147,6 +169,19 @@ def _name(text: str) -> str:
     if not re.fullmatch(NAME, text):
         raise argparse.ArgumentTypeError(f"{text!r} must be letters, digits, dots, dashes, underscores (at most 64)")
     return text
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    section, dot, name = key.strip().partition(".")
+    try:
+        if equals and dot:
+            return f"{section}__{name}", tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        pass
+    raise argparse.ArgumentTypeError(
+        f"{text!r} must be SECTION.KEY=VALUE, a value as TOML writes it (strings in quotes)"
+    )
 
 
 def _port(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from hansa.node.cli.output import emit, style
 from hansa.node.cli.parser import command, group
 from hansa.node.cli.table import table
+from hansa.node.errors import UsageError
 
 ABOUT = """\
 Real daemons, keys and sockets on this machine, each with its own home under one folder (--dir; default: one a user in
@@ -23,11 +24,22 @@ def register(subparsers: Any) -> None:
         "up",
         _up,
         "make and start a network, or start again what is down of it",
-        examples=["hansa net up -n 3", "hansa net up --names bank,bureau,telecom --dir ./league"],
+        examples=[
+            "hansa net up -n 3",
+            "hansa net up --names bank,bureau --dir ./league",
+            "hansa net up -n 3 --insecure-simulated-tee 1",
+        ],
         then="hansa net status",
     )
     up.add_argument("-n", dest="count", type=int, default=0, help="how many nodes (default: 3)")
     up.add_argument("--names", default="", help="their names, with commas between")
+    up.add_argument(
+        "--insecure-simulated-tee",
+        metavar="N",
+        type=int,
+        default=0,
+        help="N more nodes that pretend to be in trusted hardware, which proves nothing; all others accept that (default: 0)",
+    )
     status = command(sub, "status", _status, "every node of the network", examples=["hansa net status"])
     logs = command(sub, "logs", _logs, "the daemons' logs", examples=["hansa net logs", "hansa net logs bank"])
     logs.add_argument("node", metavar="NODE", nargs="?", help="one node (default: all)")
@@ -65,7 +77,11 @@ def _net(args: argparse.Namespace) -> Any:
 
 def _up(args: argparse.Namespace) -> int:
     names = [name.strip() for name in args.names.split(",") if name.strip()]
-    state = _net(args).up(args.count, names)
+    if args.insecure_simulated_tee < 0:
+        raise UsageError(
+            "--insecure-simulated-tee cannot be negative", remedy="hansa net up -n 3 --insecure-simulated-tee 1"
+        )
+    state = _net(args).up(args.count, names, args.insecure_simulated_tee)
     emit(args, state, lambda: _lines(state, args, fresh=True))
     return 0
 
@@ -79,7 +95,7 @@ def _status(args: argparse.Namespace) -> int:
 def _lines(state: dict[str, Any], args: argparse.Namespace, *, fresh: bool) -> list[str]:
     rows = [
         (
-            node["name"],
+            node["name"] + (" (INSECURE: simulated hardware)" if node["insecure_simulated_tee"] else ""),
             style("up", "green") if node["up"] else style("down", "red"),
             node["peers_online"],
             node["pid"],
@@ -130,7 +146,6 @@ def _kill(args: argparse.Namespace) -> int:
 
 
 def _slow(args: argparse.Namespace) -> int:
-    from hansa.node.errors import UsageError  # noqa: PLC0415
     from hansa.node.relay import parse_bandwidth, parse_latency  # noqa: PLC0415
 
     try:

@@ -123,7 +123,7 @@ def _peer_lines(args: argparse.Namespace, peers: list[dict[str, Any]]) -> list[s
     return table((*PEER_HEADERS, "came in"), rows, right=["round trip"])
 
 
-PEER_HEADERS = ("peer", "seen", "round trip", "version", "fingerprint", "address")
+PEER_HEADERS = ("peer", "seen", "round trip", "version", "hardware", "fingerprint", "address")
 
 
 def peer_row(peer: dict[str, Any]) -> tuple[object, ...]:
@@ -134,9 +134,20 @@ def peer_row(peer: dict[str, Any]) -> tuple[object, ...]:
         seen,
         latency(peer["latency_ms"]),
         peer["version"],
+        hardware(peer.get("hardware")),
         peer["fingerprint"],
         peer["address"],
     )
+
+
+def hardware(told: dict[str, Any] | None) -> str | None:
+    """A peer's trusted hardware in a few words; None where it has none."""
+    if told is None:
+        return None
+    simulated = "INSECURE: simulated" if "insecure" in f"{told['claims']}{told['platform']}" else told["platform"]
+    colour = {"accept": "green", "refuse": "red"}.get(told["verdict"], "yellow")
+    words = {"accept": "attested", "refuse": "REFUSED"}.get(told["verdict"], told["verdict"])
+    return style(f"{simulated or told['claims']}, {words}", "yellow" if "INSECURE" in str(simulated) else colour)
 
 
 def _remove(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""hansa tee: trusted hardware, and what its evidence is worth."""
+"""hansa tee: trusted hardware, here and at peers, and what its evidence is worth."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hansa.node.cli.ask import ask
 from hansa.node.cli.output import emit, style
 from hansa.node.cli.parser import command, group
+from hansa.node.cli.peer import hardware
+from hansa.node.cli.units import ago
 from hansa.node.errors import UsageError
 
 REFUSED = 1
@@ -22,7 +25,14 @@ Revoked, named in the reasons); docs/tee.md explains policy files and what no ev
 
 def register(subparsers: Any) -> None:
     """Add the command."""
-    sub = group(subparsers, "tee", "trusted hardware: verify evidence", about=ABOUT)
+    sub = group(subparsers, "tee", "trusted hardware: what is attested, and verifying evidence", about=ABOUT)
+    command(
+        sub,
+        "status",
+        _status,
+        "what this node and its peers prove their code by, and the last verdict on each",
+        examples=["hansa tee status"],
+    )
     verify = command(
         sub,
         "verify",
@@ -53,6 +63,32 @@ def register(subparsers: Any) -> None:
         help="the code expected: MRENCLAVE, MRTD or launch measurement; repeatable, one must fit",
     )
     verify.add_argument("--nonce", metavar="HEX", default=None, help="what the report data must be (zeros follow it)")
+
+
+def _status(args: argparse.Namespace) -> int:
+    told = ask(args, "tee.status")
+    emit(args, told, lambda: _status_lines(told))
+    return 0
+
+
+def _status_lines(told: dict[str, Any]) -> list[str]:
+    own = told["own"]
+    if own is None:
+        lines = ["This node runs in no trusted hardware ([tee] in hansa.toml)."]
+    elif own["problem"]:
+        lines = [style(f"This node's hardware ({own['backend']}) gives no evidence: {own['problem']}", "red")]
+    else:
+        mark = style("INSECURE, simulated: ", "red") if own["backend"].startswith("insecure") else ""
+        lines = [
+            f"{mark}this node proves by {own['backend']} ({own['platform']}) that it runs the code",
+            f"  {own['code']}",
+        ]
+    for peer in told["peers"]:
+        when = f", {ago(peer['ago_s'])}" if peer["ago_s"] is not None else ""
+        lines += ["", f"{style(peer['peer'], 'bold')}: {hardware(peer)}{when}"]
+        lines += [f"  code {peer['code']}"] if peer["code"] else []
+        lines += [f"  {reason}" for reason in peer["reasons"]]
+    return lines if told["peers"] else [*lines, "", "No peer is in trusted hardware."]
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hansa.node.errors import UsageError
 from hansa.protocols.errors import SecurityError
@@ -34,10 +35,33 @@ class Judged:
         return self.verdict.accepted
 
     @property
+    def platform(self) -> str:
+        """The kind of hardware."""
+        return self.verdict.platform
+
+    @property
     def why(self) -> str:
         """Its reasons in one line; of a refusal only those that decide."""
         reasons = [str(one) for one in self.verdict.reasons if one.decisive or self.accepted]
         return "; ".join(reasons)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the audit log and for people."""
+        return {
+            "verdict": "accept" if self.accepted else "refuse",
+            "platform": self.verdict.platform,
+            "tcb_status": self.verdict.tcb_status,
+            "code": self.code.hex(),
+            "reasons": [str(reason) for reason in self.verdict.reasons],
+            "not_checked": list(self.verdict.not_checked),
+        }
+
+    @classmethod
+    def without_proof(cls, why: str) -> Judged:
+        """Of a peer that gives no proof at all."""
+        findings = Findings()
+        findings.refuse(Code.MALFORMED, why)
+        return cls(findings.verdict("", {}), b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +70,11 @@ class Judge:
 
     policy: Path
     accept: str
+
+    @property
+    def accepts_any(self) -> bool:
+        """Whether there is hardware, real or simulated, that this node would accept."""
+        return self.accept == WORD or self.policy.exists()
 
     def judge(self, proof: Proof, report_data: bytes, codes: Sequence[ContractCode] | None) -> Judged:
         """Judge a proof over the report data that this end of the channel makes; ``codes``: those of a contract, or None where

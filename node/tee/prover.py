@@ -6,9 +6,10 @@ Blocking (a device takes milliseconds to seconds): call it in a thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hansa.node.errors import EvidenceError
 from hansa.node.tee.devices import device_of
@@ -68,3 +69,10 @@ def _read(path: Path) -> bytes:
             remedy="correct tee.collateral in hansa.toml",
             device=str(path),
         ) from error
+
+
+def prover_from(settings: Mapping[str, Any]) -> Prover | None:
+    """Of ``attestations.worker_settings``; None without hardware."""
+    if not settings["backend"]:
+        return None
+    return Prover(settings["backend"], [Path(path) for path in settings["collateral"]], settings["code"])

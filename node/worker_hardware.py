@@ -1,0 +1,102 @@
+"""The first thing over a job's own links where its contract has a member in hardware: that member proves its code to each.
+
+    party --nonce-->  dealer or enclave
+    party <--evidence over (identity, this link, nonce, role), collateral; a fresh key--
+
+Nothing else of the job is sent before: what a party sends over the link afterwards goes to the code that was proven.
+One round, some tens of kilobytes. The fresh key (X25519) is what data is encrypted to; it comes over the proven link.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+from nacl.bindings import crypto_scalarmult_base
+
+from hansa.node import job_hardware
+from hansa.node.channel import Conn
+from hansa.node.progress import Reporter
+from hansa.node.tee.judge import Judge
+from hansa.node.tee.prover import prover_from
+from hansa.node.worker_messages import Attested, Start
+from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
+from hansa.protocols.mpc.session import Session
+from hansa.protocols.wire.attestation.binding import NONCE_BYTES, report_data
+from hansa.protocols.wire.attestation.proof import Proof
+from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S, ATTESTATION_MAX_SENT
+
+STEP = "attest"
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a party sends data to: the member's fresh public key, and the code it proved. At the member: its secret key, its own
+    code."""
+
+    code: bytes
+    public_key: bytes
+    secret_key: bytes = field(default=b"", repr=False)
+
+
+async def attest(
+    start: Start, contract: Contract, session: Session, links: Mapping[int, Conn], reporter: Reporter
+) -> Proven | None:
+    """Prove, or have proven; None where the contract names no code. ``reporter`` gets every verdict.
+
+    Raises ``SecurityError`` naming the member whose proof is refused, ``PeerTimeout`` where none comes.
+    """
+    if not contract.codes:
+        return None
+    there = len(contract.parties)
+    reporter.step(STEP)
+    with session.step(STEP), trio.move_on_after(ATTESTATION_DEADLINE_S * there):
+        if session.rank == there:
+            return await _prove(start, contract, session, links)
+        return await _have_proven(start, contract, session, links[there], reporter)
+    raise PeerTimeout(
+        f"{contract.members[there].name} did not prove its code in time", remedy="see its log", peer=there, step=STEP
+    )
+
+
+async def _prove(start: Start, contract: Contract, session: Session, links: Mapping[int, Conn]) -> Proven:
+    prover = prover_from(start.tee)
+    if prover is None:
+        raise SecurityError("this node runs in no trusted hardware", remedy="see [tee] in hansa.toml")
+    secret = os.urandom(KEY_BYTES)
+    public = crypto_scalarmult_base(secret)
+    role = job_hardware.role_of(contract)
+    for rank, link in sorted(links.items()):
+        nonce = await session.recv_bytes(rank, NONCE_BYTES)
+        if len(nonce) != NONCE_BYTES:
+            raise PeerMisbehaved("a nonce of another length", remedy="update the peer's hansa", peer=rank, step=STEP)
+        data = report_data(identity=start.me, handshake_hash=link.handshake_hash, nonce=bytes(nonce), role=role)
+        proof = await trio.to_thread.run_sync(prover.prove, data)
+        await session.send_bytes(rank, public + proof.encode())
+    _, code = await trio.to_thread.run_sync(prover.own_code)
+    return Proven(code, public, secret)
+
+
+async def _have_proven(start: Start, contract: Contract, session: Session, link: Conn, reporter: Reporter) -> Proven:
+    there = len(contract.parties)
+    member, role = contract.members[there], job_hardware.role_of(contract)
+    nonce = os.urandom(NONCE_BYTES)
+    await session.send_bytes(there, nonce)
+    got = bytes(await session.recv_bytes(there, KEY_BYTES + ATTESTATION_MAX_SENT))
+    wanted = report_data(identity=member.identity, handshake_hash=link.handshake_hash, nonce=nonce, role=role)
+    judge = Judge(Path(start.tee["policy"]), start.tee["accept"])
+    judged = await trio.to_thread.run_sync(judge.judge, Proof.decode_untrusted(got[KEY_BYTES:]), wanted, contract.codes)
+    reporter.attested(Attested(member.identity, str(role), judged.as_dict()))
+    if not judged.accepted:
+        raise SecurityError(
+            f"{member.name} is refused as {role}: {judged.why}",
+            remedy="see `hansa audit show` and docs/tee.md; ask its operator what changed",
+            peer=there,
+            step=STEP,
+        )
+    return Proven(judged.code, got[:KEY_BYTES])
