@@ -211,7 +211,7 @@ class Run:
 
     def _on_attested(self, attested: Attested) -> None:
         record = self.record
-        peer = record.name_of(attested.identity)
+        peer = record.name_of(attested.member)
         self.context.audit.append(
             "attestation", {"job": record.short, "peer": peer, "role": attested.role, **attested.verdict}
         )

@@ -80,9 +80,9 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Attested:
-    """What was made of the proof that the member of this identity gave on the job's own link, for the audit log."""
+    """What was made of a member's proof on the job's own link, for the audit log; ``member`` is its identity."""
 
-    identity: bytes
+    member: bytes
     role: str
     verdict: dict[str, Any]
 

@@ -8,7 +8,7 @@ import math
 import sys
 from typing import Any
 
-from hansa.config.vocabulary import ENGINES
+from hansa.config.vocabulary import MPC_ENGINES
 from hansa.node.bench.catalogue import CATALOGUE, KINDS, MAX_N, SOURCES, Plan, check_plan, chosen_size
 from hansa.node.cli.output import say
 from hansa.node.cli.parser import command
@@ -46,7 +46,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "operation", metavar="OP", choices=(*CATALOGUE, "all"), help="what to measure, from the list above"
     )
-    parser.add_argument("--engine", choices=ENGINES, default="replicated", help="the engine (default: replicated)")
+    parser.add_argument("--engine", choices=MPC_ENGINES, default="replicated", help="the engine (default: replicated)")
     parser.add_argument("--parties", type=int, choices=(2, 3, 4, 5), help="how many parties (default: 3; additive 2)")
     parser.add_argument("--dealer", action="store_true", help="let one more process deal (additive)")
     parser.add_argument(

@@ -119,25 +119,30 @@ def _list(args: argparse.Namespace) -> int:
 def _peer_lines(args: argparse.Namespace, peers: list[dict[str, Any]]) -> list[str]:
     if not peers:
         return ["No peers yet.", hint(args, "peer invite", f"or, with a code: {again(args, 'peer join CODE')}")]
-    rows = [(*peer_row(peer), peer.get("how")) for peer in peers]
-    return table((*PEER_HEADERS, "came in"), rows, right=["round trip"])
+    names, rows = peer_columns(peers)
+    cells = [(*row, peer.get("how")) for row, peer in zip(rows, peers, strict=True)]
+    return table([*names, "came in"], cells, right=["round trip"])
 
 
-PEER_HEADERS = ("peer", "seen", "round trip", "version", "hardware", "fingerprint", "address")
+def peer_columns(peers: list[dict[str, Any]]) -> tuple[list[str], list[list[object]]]:
+    """Headers and rows of a table of peers, the column of trusted hardware only where one has some."""
+    rows = [_facts(peer) for peer in peers]
+    names = ["peer", "seen", "round trip", "version", "hardware", "fingerprint", "address"]
+    if not any(row["hardware"] for row in rows):
+        names.remove("hardware")
+    return names, [[row[name] for name in names] for row in rows]
 
 
-def peer_row(peer: dict[str, Any]) -> tuple[object, ...]:
-    """One peer under ``PEER_HEADERS``."""
-    seen = style("online", "green") if peer["online"] else style(ago(peer["last_seen_s"]), "yellow")
-    return (
-        peer["name"],
-        seen,
-        latency(peer["latency_ms"]),
-        peer["version"],
-        hardware(peer.get("hardware")),
-        peer["fingerprint"],
-        peer["address"],
-    )
+def _facts(peer: dict[str, Any]) -> dict[str, object]:
+    return {
+        "peer": peer["name"],
+        "seen": style("online", "green") if peer["online"] else style(ago(peer["last_seen_s"]), "yellow"),
+        "round trip": latency(peer["latency_ms"]),
+        "version": peer["version"],
+        "hardware": hardware(peer.get("hardware")),
+        "fingerprint": peer["fingerprint"],
+        "address": peer["address"],
+    }
 
 
 def hardware(told: dict[str, Any] | None) -> str | None:
@@ -146,7 +151,9 @@ def hardware(told: dict[str, Any] | None) -> str | None:
         return None
     simulated = "INSECURE: simulated" if "insecure" in f"{told['claims']}{told['platform']}" else told["platform"]
     colour = {"accept": "green", "refuse": "red"}.get(told["verdict"], "yellow")
-    words = {"accept": "attested", "refuse": "REFUSED"}.get(told["verdict"], told["verdict"])
+    words = {"accept": "accepted" if "INSECURE" in str(simulated) else "attested", "refuse": "REFUSED"}.get(
+        told["verdict"], told["verdict"]
+    )
     return style(f"{simulated or told['claims']}, {words}", "yellow" if "INSECURE" in str(simulated) else colour)
 
 

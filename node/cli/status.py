@@ -10,7 +10,7 @@ from hansa.node.cli.ask import ask
 from hansa.node.cli.job_lines import coloured_state
 from hansa.node.cli.output import again, emit, hint, style
 from hansa.node.cli.parser import command
-from hansa.node.cli.peer import PEER_HEADERS, peer_row
+from hansa.node.cli.peer import peer_columns
 from hansa.node.cli.table import shorten, table
 from hansa.node.cli.units import duration
 
@@ -92,9 +92,7 @@ def _sections(args: argparse.Namespace, status: dict[str, Any]) -> list[Section]
     jobs = sorted(status["jobs"], key=lambda job: (job["state"] in _ENDED, job["age_s"]))
     return [
         Section([style("waiting for your approval", "bold")], approvals, again(args, "job list")),
-        _table_section(
-            PEER_HEADERS, [peer_row(peer) for peer in status["peers"]], again(args, "peer list"), "round trip"
-        ),
+        _table_section(*peer_columns(status["peers"]), again(args, "peer list"), "round trip"),
         _table_section(JOB_HEADERS, [_job_row(job) for job in jobs], again(args, "job list"), "age"),
         Section(
             [style("seen on the local network, not pinned", "bold")], _candidates(status), again(args, "status --json")

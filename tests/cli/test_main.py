@@ -55,6 +55,7 @@ COMMANDS = [
     "correlations drop",
     "audit show",
     "audit verify",
+    "tee status",
     "tee verify",
     "demo",
     "net up",

@@ -90,6 +90,20 @@ class Mesh:
                 await self.send(identity, message)
 
 
+class Hardware:
+    """What one node makes of the proofs of others: accepted, unless the league says otherwise."""
+
+    def __init__(self, league, rank):
+        self.league, self.rank = league, rank
+
+    async def ask(self, identity, role, codes=None):
+        self.league.asked.append((self.rank, self.league.rank_of(identity), str(role), tuple(codes)))
+        return self.league.verdicts[self.rank]
+
+    async def own_code(self):
+        return self.league.codes.get(self.rank)
+
+
 class Audit:
     def __init__(self):
         self.entries = []
@@ -143,6 +157,7 @@ class League:
         self.scripts = {}
         self.max_jobs = 4
         self.refused = []
+        self.asked, self.verdicts, self.codes = [], {}, {}
 
     def rank_of(self, identity):
         return self.identities.index(identity)
@@ -183,6 +198,8 @@ class League:
             max_jobs=self.max_jobs,
             max_rows=1000,
             routes={},
+            hardware=Hardware(self, rank),
+            tee={},
             now=self.now,
             make_worker=lambda start, log: FakeWorker(self, rank, start),
         )

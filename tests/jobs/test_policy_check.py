@@ -148,7 +148,7 @@ def test_nobody_becomes_a_dealer_unasked():
     names = {ME: "bank", **NAMES}
     rules = (Rule("approve", peers=("*",)), Rule("refuse", kinds=("train",)))
     asked = decide(Policy("approve", rules), DEALT, D, names)
-    assert (asked.action, asked.reason) == ("ask", "no rule of policy.toml lets this node deal")
+    assert (asked.action, asked.reason) == ("ask", "no rule of policy.toml lets this node be the dealer")
     assert decide(Policy("refuse", rules), DEALT, D, names).action == "refuse"
     willing = Rule("approve", roles=("dealer",), peers=("bank", "bureau", "telecom"))
     assert decide(Policy("refuse", (willing,)), DEALT, D, names).action == "approve"

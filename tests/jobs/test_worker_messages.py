@@ -1,7 +1,7 @@
 import msgpack
 import pytest
 
-from hansa.node.worker_messages import KINDS, Broke, Finished, Opened, Route, Start, Stepped, decode, encode
+from hansa.node.worker_messages import KINDS, Attested, Broke, Finished, Opened, Route, Start, Stepped, decode, encode
 from hansa.protocols.errors import ProtocolError
 
 MESSAGES = [
@@ -22,10 +22,12 @@ MESSAGES = [
         resume_epoch=-1,
         shelf="/tmp/shelf",
         shelf_key=b"c" * 32,
+        tee={"backend": "auto", "collateral": []},
     ),
     Route(b"HNSA"),
     Stepped("train", 1, 10, 100, 2**40, 1500),
     Opened("metrics", [0, 2], 4),
+    Attested(b"e" * 32, "dealer", {"verdict": "accept", "reasons": []}),
     Finished({"rows": 10, "metrics": None}, b"sealed"),
     Broke(1, b"c" * 32, "read", {"code": "data"}),
 ]

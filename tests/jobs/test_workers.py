@@ -29,6 +29,7 @@ START = Start(
     resume_epoch=-1,
     shelf="",
     shelf_key=b"",
+    tee={},
 )
 PRELUDE = """
 import os, socket, sys, time

@@ -1,0 +1,153 @@
+"""A job that relies on a member in trusted hardware: who signs, and what ends when the proof does."""
+
+from types import SimpleNamespace
+
+import pytest
+import trio
+
+from hansa.config.policy import Policy, Rule
+from hansa.node.contracts import openings_of
+from hansa.node.errors import UsageError
+from hansa.node.worker_messages import Attested, Finished
+from hansa.protocols.wire.contract import VERSION, Code, Dealer, Outputs
+
+CODE = Code("SGX", b"c" * 32)
+POLICY = Policy("refuse", (Rule("approve", peers=("bank", "bureau", "telecom")), Rule("approve", roles=("dealer",))))
+
+
+def judged(accepted=True, code=CODE.measurement, platform="SGX", why="as asked"):
+    return SimpleNamespace(accepted=accepted, code=code, platform=platform, why=why)
+
+
+def dealt(league, **changes):
+    parties = league.contract().parties[:2]
+    outputs = Outputs("label-owner", "owner", "all")
+    fields = {
+        "version": VERSION,
+        "engine": "additive",
+        "parties": parties,
+        "outputs": outputs,
+        "openings": openings_of("train", "lr", outputs, parties, {}),
+        "dealer": Dealer(league.identities[2], "telecom"),
+        "codes": (CODE,),
+    }
+    return league.contract(**(fields | changes))
+
+
+@pytest.fixture
+def league_in_hardware(league_of):
+    """The telecom deals in hardware, which both others accept."""
+
+    def make(verdicts=None, codes=None, **more):
+        scripts = {(2, attempt): [20, Finished({"rows": 0, "test_rows": 0}, b"")] for attempt in range(3)}
+        fields = {
+            "policies": [POLICY] * 3,
+            "scripts": scripts | more.pop("scripts", {}),
+            "verdicts": {0: judged(), 1: judged()} | (verdicts or {}),
+            "codes": {2: CODE} | (codes or {}),
+        }
+        return league_of(**(fields | more))
+
+    return make
+
+
+async def test_everybody_asks_for_itself_before_it_signs(autojump_clock, league_in_hardware):
+    async with league_in_hardware() as league:
+        job = (await league.jobs[0].submit(dealt(league))).record.job_id
+        await league.settled(job, "done")
+        assert sorted(league.asked) == [(0, 2, "dealer", (CODE,)), (1, 2, "dealer", (CODE,))]
+        for audit in league.audits:
+            assert dict(audit.entries)["contract"]["codes"] == [f"SGX {CODE.measurement.hex()}"]
+
+
+async def test_a_proposer_does_not_propose_what_it_cannot_rely_on(autojump_clock, league_in_hardware):
+    async with league_in_hardware(verdicts={0: judged(False, why="debug: it can be debugged")}) as league:
+        with pytest.raises(UsageError, match="telecom is refused as dealer: debug: it can be debugged"):
+            await league.jobs[0].submit(dealt(league))
+        assert not league.jobs[0].all()
+
+
+async def test_one_party_that_is_not_convinced_refuses_for_all(autojump_clock, league_in_hardware):
+    async with league_in_hardware(verdicts={1: judged(False, why="tcb: OutOfDate")}) as league:
+        job = (await league.jobs[0].submit(dealt(league))).record.job_id
+        await league.settled(job, "refused")
+        assert league.starts == []
+        decision = league.jobs[1].get(job).record.decision
+        assert decision == "refused: telecom is refused as dealer: tcb: OutOfDate"
+
+
+async def test_an_operator_cannot_approve_what_is_not_proven(autojump_clock, league_in_hardware):
+    asks = Policy("ask")
+    async with league_in_hardware(policies=[POLICY, asks, POLICY]) as league:
+        job = (await league.jobs[0].submit(dealt(league))).record.job_id
+        await trio.sleep(1)
+        there = league.jobs[1].get(job)
+        assert there.record.awaits_operator
+        league.verdicts[1] = judged(False, why="revoked")
+        with pytest.raises(UsageError, match="telecom is refused as dealer: revoked"):
+            await league.jobs[1].refuse_unproven(there)
+        league.verdicts[1] = judged()
+        await league.jobs[1].refuse_unproven(there)
+
+
+@pytest.mark.parametrize(
+    ("own", "why"),
+    [
+        (None, "this node runs in no trusted hardware"),
+        (Code("SGX", b"d" * 32), f"this node runs the code {(b'd' * 32).hex()} on SGX"),
+        (Code("insecure-simulated", b"c" * 32), "on insecure-simulated, which the contract does not accept"),
+    ],
+)
+async def test_a_dealer_of_other_code_refuses_itself(own, why, autojump_clock, league_in_hardware):
+    async with league_in_hardware(codes={2: own}) as league:
+        job = (await league.jobs[0].submit(dealt(league))).record.job_id
+        await league.settled(job, "refused")
+        assert why in league.jobs[2].get(job).record.decision
+
+
+@pytest.mark.parametrize(
+    ("later", "why"),
+    [
+        (judged(False, code=b"", why="tcb: Revoked"), "telecom is no longer attested: tcb: Revoked"),
+        (judged(code=b"d" * 32), f"telecom now runs other code than the contract accepts: {(b'd' * 32).hex()}"),
+    ],
+)
+async def test_a_member_that_loses_its_proof_ends_its_job_and_no_other(later, why, autojump_clock, league_in_hardware):
+    async with league_in_hardware(scripts={(rank, 0): [30] for rank in range(3)}) as league:
+        relies = (await league.jobs[0].submit(dealt(league))).record.job_id
+        other = (await league.jobs[0].submit(dealt(league, codes=(), nonce=b"o" * 16))).record.job_id
+        await trio.sleep(2)
+        assert league.jobs[0].get(relies).run is not None
+        await league.jobs[0].hardware_judged(league.identities[2], later)
+        await league.settled(relies, "failed")
+        assert {error["message"] for error in league.errors(relies)} == {why}
+        assert [league.jobs[rank].get(other).record.state for rank in range(3)] == ["running"] * 3
+
+
+async def test_a_verdict_as_it_was_ends_nothing(autojump_clock, league_in_hardware):
+    async with league_in_hardware() as league:
+        job = (await league.jobs[0].submit(dealt(league))).record.job_id
+        await trio.sleep(1)
+        await league.jobs[0].hardware_judged(league.identities[2], judged())
+        await league.jobs[0].hardware_judged(league.identities[1], judged(False))  # nobody relies on its hardware
+        await league.settled(job, "done")
+
+
+async def test_what_a_worker_made_of_a_proof_is_on_record(autojump_clock, league_in_hardware):
+    def told(league):
+        return Attested(league.identities[2], "dealer", {"verdict": "accept", "platform": "SGX"})
+
+    async with league_in_hardware() as league:
+        league.scripts[1, 0] = [told(league), *league.honest()]
+        job = await league.jobs[0].submit(dealt(league))
+        await league.settled(job.record.job_id, "done")
+        entries = [body for kind, body in league.audits[1].entries if kind == "attestation"]
+        assert entries == [
+            {
+                "peer": "telecom",
+                "role": "dealer",
+                "job": job.record.short,
+                "verdict": "accept",
+                "platform": "SGX",
+            }
+        ]
