@@ -124,13 +124,13 @@ def _peer_lines(args: argparse.Namespace, peers: list[dict[str, Any]]) -> list[s
     return table([*names, "came in"], cells, right=["round trip"])
 
 
-def peer_columns(peers: list[dict[str, Any]]) -> tuple[list[str], list[list[object]]]:
+def peer_columns(peers: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Headers and rows of a table of peers, the column of trusted hardware only where one has some."""
     rows = [_facts(peer) for peer in peers]
     names = ["peer", "seen", "round trip", "version", "hardware", "fingerprint", "address"]
     if not any(row["hardware"] for row in rows):
         names.remove("hardware")
-    return names, [[row[name] for name in names] for row in rows]
+    return tuple(names), [tuple(row[name] for name in names) for row in rows]
 
 
 def _facts(peer: dict[str, Any]) -> dict[str, object]:
