@@ -5,7 +5,7 @@ XGBoost is an extra; ``ImportError`` where it is not installed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -56,19 +56,85 @@ def train(
     """The booster for rows (rows, columns), NaN where empty; columns that are ``categorical`` hold codes."""
     import xgboost  # noqa: PLC0415  # an extra
 
-    rows = xgboost.DMatrix(
-        features, label, weight=weights, nthread=threads, feature_types=_kinds(categorical), enable_categorical=True
-    )
+    rows = _matrix(features, categorical, label=label, weight=weights, nthread=threads)
     return xgboost.train(settings(params, label, threads), rows, params.n_estimators)
+
+
+def train_watched(
+    features: Matrix,
+    label: Vector,
+    params: Params,
+    *,
+    weights: Vector | None,
+    categorical: Sequence[bool],
+    names: Sequence[str],
+    seed: int,
+    held_out: tuple[Matrix, Vector] | None,
+    tell: bool,
+    advance: Callable[[int], None],
+    threads: int = THREADS,
+) -> tuple[Any, list[float]]:
+    """As ``train``, with early stopping by the rows ``held_out`` and, if ``tell``, the training metric after each round.
+
+    ``advance`` hears of every round; ``seed`` decides what is sampled.
+    """
+    import xgboost  # noqa: PLC0415  # an extra
+
+    class Rounds(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            advance(epoch + 1)
+            return False
+
+    rows = _matrix(features, categorical, label=label, weight=weights, nthread=threads, feature_names=list(names))
+    metric = metric_of(params)
+    watched: list[Any] = [(rows, "train")] if tell else []
+    callbacks: list[Any] = [Rounds()]
+    if held_out is not None:
+        watched.append((_matrix(held_out[0], categorical, label=held_out[1], feature_names=list(names)), "held out"))
+        rounds = params.early_stopping_rounds
+        stopping = xgboost.callback.EarlyStopping(rounds, metric_name=metric, data_name="held out", save_best=True)
+        callbacks.append(stopping)
+    told: dict[str, dict[str, list[float]]] = {}
+    booster = xgboost.train(
+        settings(params, label, threads) | {"seed": seed, "eval_metric": metric},
+        rows,
+        params.n_estimators,
+        evals=watched,
+        evals_result=told,
+        verbose_eval=False,
+        callbacks=callbacks,
+    )
+    return booster, told["train"][metric] if tell else []
+
+
+def metric_of(params: Params) -> str:
+    """XGBoost's name for what ``eval_metric`` means."""
+    wanted = params.eval_metric
+    found = objective_of(params.objective, params.num_class).metric if wanted == "auto" else wanted
+    return "mlogloss" if params.num_class and found == "logloss" else found
+
+
+def loaded(raw: bytes) -> Any:
+    """A booster from its raw bytes."""
+    import xgboost  # noqa: PLC0415  # an extra
+
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(raw))
+    return booster
+
+
+def predictions(booster: Any, features: Matrix, categorical: Sequence[bool], names: Sequence[str]) -> Vector:
+    """Of rows, what the objective makes of margins: probabilities, (rows,) or (rows, classes), or means."""
+    return np.asarray(booster.predict(_matrix(features, categorical, feature_names=list(names))), dtype=np.float64)
 
 
 def margins(booster: Any, features: Matrix, categorical: Sequence[bool] = ()) -> Vector:
     """Of rows, before the sigmoid or softmax: (rows,) or (rows, classes)."""
+    return np.asarray(booster.predict(_matrix(features, categorical), output_margin=True), dtype=np.float64)
+
+
+def _matrix(features: Matrix, categorical: Sequence[bool], **more: Any) -> Any:
     import xgboost  # noqa: PLC0415  # an extra
 
-    rows = xgboost.DMatrix(features, feature_types=_kinds(categorical), enable_categorical=True)
-    return np.asarray(booster.predict(rows, output_margin=True), dtype=np.float64)
-
-
-def _kinds(categorical: Sequence[bool]) -> list[str] | None:
-    return ["c" if kind else "float" for kind in categorical] or None
+    kinds = ["c" if kind else "float" for kind in categorical] or None
+    return xgboost.DMatrix(features, feature_types=kinds, enable_categorical=True, **more)

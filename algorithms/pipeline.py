@@ -10,7 +10,7 @@ No socket, no file: tables, progress and checkpoints come in as objects.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Protocol
 
@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms import leakage, lr_job
+from hansa.algorithms.agreement import agree
+from hansa.algorithms.common_rows import check_label, none_in_common, rounded, too_few
+from hansa.algorithms.enclave.model import EnclaveModel
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt import job as gbdt_job
 from hansa.algorithms.gbdt.model import TreeModel
@@ -38,9 +41,8 @@ from hansa.protocols.psi import ddh
 from hansa.protocols.wire import canonical
 
 AnyModel = PartyModel | TreeModel
+"""Of the MPC engines."""
 LEARNERS: Final[dict[str, Callable[[Engine, Terms], Learner]]] = {"lr": lr_job.LrLearner, "gbdt": gbdt_job.TreeLearner}
-METRIC_DIGITS = 4
-"""That others are told: behind the point of what is below 1, and in all of what is not."""
 _MAX_CHECKPOINT = 1 << 31
 _MAX_METRICS = 4096
 
@@ -72,7 +74,7 @@ class TrainOutcome:
 
     rows: int
     test_rows: int
-    model: AnyModel
+    model: AnyModel | EnclaveModel
     weights: NDArray[np.float64] | None = field(repr=False)
     metrics: dict[str, float] | None
     scores: Scores | None
@@ -84,7 +86,7 @@ async def train(
     """Align, train and evaluate. Raises ``DataError`` where the aligned rows cannot be trained on, or are others than
     those of the checkpoint to resume from."""
     saved, step = checkpoints.load(), Step(e, progress)
-    await _agree(e, "train", terms, -1 if saved is None else saved[0])
+    await agree(e.session, "train", terms, -1 if saved is None else saved[0])
     if saved is None:
         aligned, start = await _align(e, terms, table, step), None
         seen = _fingerprint(table, aligned)
@@ -103,9 +105,9 @@ async def train(
     learner = LEARNERS[terms.algorithm](e, terms)
     with step("prepare"):
         if train_rows < 2:
-            raise _too_few(len(aligned))
+            raise too_few(len(aligned))
         ordered = table.take(rows)
-        _check_label(learner.task, terms, ordered.label, train_rows)
+        check_label(learner.task, terms, ordered.label, train_rows)
         units = await learner.prepare(ordered, train_rows)
     with step("train", units):
         await learner.train(start, lambda done, state: checkpoints.save(done, _pack(aligned, seen, state)), step)
@@ -127,7 +129,7 @@ async def predict(
 ) -> tuple[int, Scores | None]:
     """Score the rows common to all parties: how many, and the scores at those they are opened to, None at the others."""
     step = Step(e, progress)
-    await _agree(e, "predict", terms)
+    await agree(e.session, "predict", terms)
     rows = await _align(e, terms, table, step)
     with step("score"):
         if isinstance(model, TreeModel):
@@ -140,7 +142,7 @@ async def predict(
 
 async def release(e: Engine, terms: Terms, model: AnyModel, progress: Progress) -> ReleasedModel | ReleasedTrees:
     """Open the model to all; see ``lr_job.release`` and ``gbdt.release``."""
-    await _agree(e, "release", terms)
+    await agree(e.session, "release", terms)
     step = Step(e, progress)
     if isinstance(model, TreeModel):
         return await release_trees(e, terms, gbdt_job.params_of(terms), model, step)
@@ -155,33 +157,8 @@ async def _align(e: Engine, terms: Terms, table: PartyTable, step: Step) -> NDAr
         rows = await ddh.intersect(s, table.keys, seed=terms.seed, max_rows=terms.max_rows, progress=step.advance)
         s.declare_opening(leakage.ALIGNMENT, everyone, len(rows))
         if not len(rows):
-            raise DataError(
-                "no key is common to all parties: the intersection is empty",
-                remedy="compare the key columns, their spelling and align.normalise in the job file",
-                field="key",
-            )
+            raise none_in_common()
     return rows
-
-
-def _check_label(task: str, terms: Terms, label: NDArray[np.float64] | None, train_rows: int) -> None:
-    """That there is something to learn and, for curves, to tell apart."""
-    if label is None:
-        return
-    parts = ((label[:train_rows], "training"), (label[train_rows:], "test"))
-    for part, name in parts if task == "binary" else parts[:1]:
-        if part.size and np.all(part == part[0]):
-            raise DataError(
-                f"the label is constant on the {name} rows common to all parties",
-                remedy="use a label with different values there, or more common rows",
-                party=terms.names[terms.label_rank],
-            )
-    missing = set(range(int(terms.params.get("num_class", 0)))) - set(label[:train_rows].tolist())
-    if task == "classes" and missing:
-        raise DataError(
-            f"{len(missing)} of the label's {terms.params['num_class']} classes do not occur in the training rows common to all",
-            remedy="lower num_class, join classes, or use more common rows",
-            party=terms.names[terms.label_rank],
-        )
 
 
 async def _open_scores(e: Engine, terms: Terms, shared: SharedScores, what: str) -> NDArray[np.float64] | None:
@@ -195,14 +172,14 @@ async def _tell_metrics(
 ) -> dict[str, float] | None:
     """The label's owner computes the metrics in plain; the others are told if the contract says so.
 
-    What is told is rounded: with the scores, all digits of a log-loss would tell the labels of dozens of rows.
+    What is told is rounded; see ``common_rows.rounded``.
     """
     s = e.session
     to = leakage.receivers(terms.metrics, terms.n_parties, terms.label_rank)
     s.declare_opening(leakage.METRICS, to, len(names))
     if s.rank == terms.label_rank:
         if own is not None and len(to) > 1:
-            own = {name: _rounded(value) for name, value in own.items()}
+            own = rounded(own)
         for peer in s.peers:
             if peer in to and own is not None:
                 await s.send_bytes(peer, canonical.encode(own))
@@ -218,16 +195,6 @@ async def _tell_metrics(
             step="evaluate",
         )
     return told
-
-
-def _rounded(value: float) -> float:
-    return round(value, METRIC_DIGITS) if abs(value) < 1 else float(f"{value:.{METRIC_DIGITS}g}")
-
-
-async def _agree(e: Engine, kind: str, terms: Terms, *more: int) -> None:
-    """See that every party means the same job, before anything depends on it."""
-    values = [getattr(terms, f.name) for f in fields(terms) if f.name != "params"]
-    await e.session.check_public("terms of the job", kind, values, dict(terms.params), *more)
 
 
 def _fingerprint(table: PartyTable, rows: NDArray[np.int64]) -> bytes:
@@ -249,11 +216,3 @@ def _pack(rows: NDArray[np.int64], seen: bytes, state: bytes) -> bytes:
 def _unpack(blob: bytes) -> tuple[NDArray[np.int64], bytes, bytes]:
     rows, seen, state = canonical.decode_untrusted(blob, _MAX_CHECKPOINT)
     return np.frombuffer(rows, dtype="<i8").copy(), seen, state
-
-
-def _too_few(count: int) -> DataError:
-    return DataError(
-        f"only {count} rows are common to all parties: too few to train and test on",
-        remedy="compare the key columns, their spelling and align.normalise in the job file",
-        field="rows",
-    )

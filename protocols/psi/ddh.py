@@ -38,6 +38,7 @@ from hansa.protocols.mpc.session import Session
 POINT = 32
 CHUNK = 2048
 """Points a message: about 0.2 s of work, which the next chunk's transfer overlaps."""
+PLACE_BYTES = 16
 MAX_SET = 1_000_000_000
 
 Progress = Callable[[int], None]
@@ -79,9 +80,14 @@ async def intersect(
     return rows[in_common_order([keys[row] for row in rows], seed)]
 
 
+def place_in_order(key: bytes, seed: bytes) -> bytes:
+    """Where a key stands in the order that a public seed decides, as bytes that compare: a hash of it, keyed with the seed."""
+    return blake2b(key, key=seed, digest_size=PLACE_BYTES, person=b"hansa-psi-order").digest()
+
+
 def in_common_order(keys: Sequence[bytes], seed: bytes) -> NDArray[np.int64]:
     """Indices that bring distinct keys into the order of ``intersect``: by a hash of each, keyed with the public seed."""
-    digests = [blake2b(key, key=seed, digest_size=16, person=b"hansa-psi-order").digest() for key in keys]
+    digests = [place_in_order(key, seed) for key in keys]
     return np.array(sorted(range(len(keys)), key=digests.__getitem__), dtype=np.int64)
 
 

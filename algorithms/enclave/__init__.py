@@ -1,0 +1,1 @@
+"""Training and scoring inside an enclave: owners send their rows to attested code, which computes with them in plain."""

@@ -1,0 +1,181 @@
+"""The enclave's side of a job: it opens what owners sealed for it, computes in plain, and tells each what the contract says.
+
+Nothing leaves but the answers (``answer.Answer``), the closed model, and how far it is.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Protocol
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from hansa.algorithms import leakage
+from hansa.algorithms.agreement import agree
+from hansa.algorithms.common_rows import check_label, none_in_common, rounded, too_few
+from hansa.algorithms.enclave import pooled
+from hansa.algorithms.enclave.answer import Answer, told
+from hansa.algorithms.enclave.opened import declare
+from hansa.algorithms.enclave.pooled import MOST_MODEL, Model, Pool
+from hansa.algorithms.enclave.rows import common, most_bytes, unpack_untrusted
+from hansa.algorithms.gbdt.model import Importance
+from hansa.algorithms.learner import Progress
+from hansa.algorithms.metrics import evaluate_as
+from hansa.algorithms.party_table import PartyTable
+from hansa.algorithms.split import split_order
+from hansa.algorithms.terms import Terms
+from hansa.config.params import label_kind
+from hansa.protocols.mpc.session import Session
+
+PARCEL_EXTRA = 1 << 20
+"""Bytes by which a sealed parcel may be longer than what it holds: policy, key, tags."""
+
+
+class InsideOpen(Protocol):
+    """Opens parcels that owners sealed for this code, each by its owner's release policy."""
+
+    def open_untrusted(self, rank: int, parcel: bytes | memoryview) -> bytes:
+        """What is in it. Raises ``SecurityError`` with the reason where the policy does not release it here."""
+
+
+class ModelBox(Protocol):
+    """Closes a job's model with a key that only enclaves of the accepted code have."""
+
+    def close(self, model: bytes) -> bytes:
+        """Closed."""
+
+    def open(self, closed: bytes) -> bytes:
+        """Open again. Raises ``SecurityError`` for what was not closed with this job's key."""
+
+
+async def serve(s: Session, kind: str, terms: Terms, inside: InsideOpen, box: ModelBox, progress: Progress) -> None:
+    """One job, to its end: ``train``, ``predict`` or ``release``.
+
+    Raises ``DataError`` where the common rows cannot be trained on, ``PeerMisbehaved`` for a table that is none.
+    """
+    await agree(s, kind, terms)
+    if kind == "train":
+        await _train(s, terms, inside, box, progress)
+        return
+    model = await _hear_model(s, terms, box)
+    if kind == "predict":
+        await _predict(s, terms, inside, model, progress)
+    else:
+        await _release(s, terms, model, progress)
+
+
+async def _train(s: Session, terms: Terms, inside: InsideOpen, box: ModelBox, progress: Progress) -> None:
+    tables, rows = await _receive(s, terms, inside, progress, scored=False)
+    order, train_rows = split_order(terms.seed, len(rows[0]), terms.test_fraction)
+    if train_rows < 2:
+        raise too_few(len(rows[0]))
+    rows = [own[order] for own in rows]
+    test_rows = len(order) - train_rows
+    pool = Pool.of(terms, tables, rows)
+    del tables
+    task = label_kind(terms.algorithm, terms.params)
+    check_label(task, terms, pool.label, train_rows)
+    progress.step("train", 1 if terms.algorithm == "lr" else int(terms.params["n_estimators"] or 0))
+
+    def advance(done: int) -> None:
+        trio.from_thread.run_sync(progress.advance, done)
+
+    with s.step("train"):
+        model = await trio.to_thread.run_sync(pooled.trained, pool, train_rows, advance)
+    progress.step("evaluate")
+    with s.step("evaluate"):
+        scores, metrics = None, None
+        if test_rows and terms.scores != "none":
+            scores = await trio.to_thread.run_sync(model.scores, pool.part(slice(train_rows, None)))
+            metrics = evaluate_as(task, pool.label[train_rows:], scores)
+    progress.step("outputs")
+    with s.step("outputs"):
+        closed = box.close(model.to_state())
+        declare(s, "train", terms, len(order), test_rows, len(closed))
+        for rank in range(terms.n_parties):
+            answer = _trained(terms, rank, model, rows[rank], test_rows, scores, metrics, closed)
+            await s.send_bytes(rank, answer.encode())
+
+
+def _trained(
+    terms: Terms,
+    rank: int,
+    model: Model,
+    rows: NDArray[np.int64],
+    test_rows: int,
+    scores: NDArray[np.float64] | None,
+    metrics: dict[str, float] | None,
+    closed: bytes,
+) -> Answer:
+    """What one party learns of a training."""
+    importance: dict[str, dict[str, Importance]] = {}
+    for (owner, column), found in model.importance.items():
+        if terms.importance == "all" or (terms.importance == "owner" and owner == rank):
+            importance.setdefault(terms.names[owner], {})[column] = found
+    to_others = len(leakage.receivers(terms.metrics, terms.n_parties, terms.label_rank)) > 1
+    return Answer(
+        rows,
+        test_rows,
+        scores if told(terms, rank, terms.scores) else None,
+        (rounded(metrics) if to_others else metrics) if metrics and told(terms, rank, terms.metrics) else None,
+        model.weights_of(rank),
+        importance,
+        tuple(model.history) if told(terms, rank, terms.training_metric) else (),
+        closed,
+    )
+
+
+async def _predict(s: Session, terms: Terms, inside: InsideOpen, model: Model, progress: Progress) -> None:
+    tables, rows = await _receive(s, terms, inside, progress, scored=True)
+    progress.step("score")
+    with s.step("score"):
+        scores = await trio.to_thread.run_sync(model.scores, Pool.of(terms, tables, rows))
+    progress.step("outputs")
+    with s.step("outputs"):
+        declare(s, "predict", terms, len(rows[0]), 0, 0)
+        for rank in range(terms.n_parties):
+            answer = Answer(rows[rank], scores=scores if told(terms, rank, terms.scores) else None)
+            await s.send_bytes(rank, answer.encode())
+
+
+async def _release(s: Session, terms: Terms, model: Model, progress: Progress) -> None:
+    progress.step("release")
+    with s.step("release"):
+        declare(s, "release", terms, 0, 0, 0)
+        plain = json.dumps(model.released()).encode()
+        for rank in range(terms.n_parties):
+            await s.send_bytes(rank, plain)
+
+
+async def _hear_model(s: Session, terms: Terms, box: ModelBox) -> Model:
+    closed = bytes(await s.recv_bytes(terms.label_rank, MOST_MODEL + 1024))
+    return await trio.to_thread.run_sync(lambda: pooled.loaded(terms, box.open(closed)))
+
+
+async def _receive(
+    s: Session, terms: Terms, inside: InsideOpen, progress: Progress, *, scored: bool
+) -> tuple[list[PartyTable], list[NDArray[np.int64]]]:
+    """Every party's table, and of each its rows that all have, in the common order."""
+    progress.step("receive", terms.n_parties)
+    tables, places = [], []
+    with s.step("receive"):
+        for rank in range(terms.n_parties):
+            parcel = await s.recv_bytes(rank, most_bytes(terms, rank) + PARCEL_EXTRA)
+            found = await trio.to_thread.run_sync(_opened, terms, rank, inside, parcel, scored)
+            places.append(found[0])
+            tables.append(found[1])
+            progress.advance(rank + 1)
+    progress.step("align")
+    with s.step("align"):
+        rows = await trio.to_thread.run_sync(common, places, terms.names)
+    if not len(rows[0]):
+        raise none_in_common()
+    return tables, rows
+
+
+def _opened(
+    terms: Terms, rank: int, inside: InsideOpen, parcel: memoryview, scored: bool
+) -> tuple[NDArray[np.void], PartyTable]:
+    return unpack_untrusted(terms, rank, inside.open_untrusted(rank, parcel), scored=scored)

@@ -1,0 +1,35 @@
+"""What a job in an enclave has opened, put on record at every member by the names of its statement."""
+
+from __future__ import annotations
+
+from hansa.algorithms import leakage
+from hansa.algorithms.enclave import statement
+from hansa.algorithms.metrics import TASKS
+from hansa.algorithms.terms import Terms
+from hansa.config.params import label_kind
+from hansa.protocols.mpc.session import Session
+
+
+def declare(s: Session, kind: str, terms: Terms, rows: int, test_rows: int, model_bytes: int) -> None:
+    """All of it, of so many common and held out rows; ``UndeclaredOpening`` where the contract does not name something.
+
+    Of a training metric the record has the most rounds that there can be: how many there were only some learn.
+    """
+    classes = int(terms.params.get("num_class") or 1)
+    elements = {
+        leakage.ALIGNMENT: rows,
+        leakage.SCORES: rows * classes,
+        leakage.TEST_SCORES: test_rows * classes,
+        leakage.METRICS: len(TASKS[label_kind(terms.algorithm, terms.params)]) if test_rows else 0,
+        leakage.TRAINING_METRIC: int(terms.params.get("n_estimators") or 0),
+        leakage.WEIGHTS: sum(terms.columns) + 1,
+        leakage.COEFFICIENTS: sum(terms.columns),
+        statement.MODEL_SIZE: model_bytes,
+    }
+    for rank, columns in enumerate(terms.columns):
+        elements[leakage.weights_of(rank)] = columns + (rank == terms.label_rank)
+        elements[leakage.importance_of(rank)] = 3 * columns
+    for what, to, _ in statement.openings(kind, terms.algorithm, terms, terms.names, terms.label_rank, terms.params):
+        count = elements.get(what, 1)
+        if count:
+            s.declare_opening(what, to, count)

@@ -1,0 +1,60 @@
+"""What a job in an enclave opens, to whom, in words, and whom it takes trust in: as ``leakage`` has it for MPC.
+
+Light: the daemon imports it. The enclave tells each party what is opened to it; both ends declare it, by the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from hansa.algorithms import leakage
+from hansa.algorithms.leakage import Entry, Outputs
+from hansa.config.params import Param, label_kind
+
+MODEL_SIZE: Final = "model size"
+_NOT_TOLD: Final = {leakage.SPLIT_OWNERS, leakage.STOP, leakage.LABEL_UNIT}
+"""Of what MPC opens on the way: an enclave needs none of it."""
+
+
+def openings(
+    kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], label_rank: int, params: Mapping[str, Param]
+) -> tuple[Entry, ...]:
+    """All that a job of this kind opens in an enclave: what MPC does, less what only its way of computing makes it open."""
+    everyone = tuple(range(len(names)))
+    not_told = _NOT_TOLD | {leakage.splits_of(rank) for rank in everyone}
+    entries = [
+        each
+        for each in leakage.openings(kind, algorithm, outputs, names, label_rank, params)
+        if each[0] not in not_told and not (kind == "release" and each[0] in {leakage.weights_of(r) for r in everyone})
+    ]
+    found = [
+        (what, to, "each party learns which of its own rows all have in common")
+        if what == leakage.ALIGNMENT
+        else (what, to, text)
+        for what, to, text in entries
+    ]
+    if kind == "release" and algorithm == "gbdt" and label_kind(algorithm, params) == "real":
+        found.append((leakage.BASE, everyone, "all learn the margin before all trees, the label's mean or base_score"))
+    if kind == "train":
+        text = "all learn the length of the sealed model and how long it was trained, and so about how many nodes trees have"
+        found.append(
+            (MODEL_SIZE, everyone, text if algorithm == "gbdt" else "all learn the length of the sealed model")
+        )
+    return tuple(found)
+
+
+def trust(enclave: str, names: Sequence[str], *, simulated: bool) -> tuple[str, ...]:
+    """Who would have to break what to read what a job does not open."""
+    everyone = f"{', '.join(names[:-1])} and {names[-1]}"
+    if simulated:
+        return (
+            f"INSECURE: {enclave} only pretends to be in trusted hardware: whoever runs it reads all inputs of {everyone}",
+        )
+    return (
+        f"{enclave} gets the inputs of {everyone}, encrypted for the code that it proved to run in trusted hardware, and "
+        "computes with them in plain in there",
+        "whoever breaks that hardware, its maker among them, or finds a fault in that code could read all inputs; no party "
+        "needs to trust another, and nothing is assumed of how many collude",
+        f"{enclave}'s operator sees when and how much is sent, and can stop it; side channels are described in docs/tee.md",
+    )
