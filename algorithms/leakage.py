@@ -253,6 +253,16 @@ def trust(engine: str, names: Sequence[str], computing: Sequence[int], dealer: s
     )
 
 
+def of_attested_dealer(dealer: str, *, simulated: bool) -> tuple[str, ...]:
+    """What a dealer's proof of its code adds to that."""
+    if simulated:
+        return (f"INSECURE: {dealer} only pretends to be in trusted hardware, which adds nothing",)
+    return (
+        f"{dealer} has to prove that it runs accepted code in trusted hardware, which deals as it should and keeps nothing: to "
+        "collude, its operator would have to break that hardware",
+    )
+
+
 def _list(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 

@@ -16,6 +16,7 @@ from hansa.config.vocabulary import (
     ENGINES,
     IMPORTANCE,
     METRICS,
+    MOST_PARTIES,
     NORMALISATIONS,
     PRINTABLE,
     SCORES,
@@ -81,6 +82,7 @@ class JobFile:
     engine: str
     dealer: str | None
     enclave: str | None
+    enclave_votes: int
     attested: bool
     computing: tuple[str, ...]
     expires_in_s: int
@@ -115,6 +117,7 @@ def parse(text: str, file: str) -> JobFile:
         engine=engine,
         dealer=dealer,
         enclave=enclave,
+        enclave_votes=document.integer("enclave_votes", 1, MOST_PARTIES, 0),
         attested=attested_dealer or attested_enclave,
         computing=computing,
         expires_in_s=expires,

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hansa.algorithms import leakage
+from hansa.algorithms.enclave import statement
 from hansa.config.jobfile import EVERY, JobFile, PartyEntry
 from hansa.config.params import Param
-from hansa.config.vocabulary import AUTO, COMPUTING_PARTIES, FRAC_BITS, LEAST_PARTIES, MOST_PARTIES
+from hansa.config.vocabulary import AUTO, COMPUTING_PARTIES, ENCLAVE, FRAC_BITS, LEAST_PARTIES, MOST_PARTIES
 from hansa.node.errors import UsageError
+from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
 from hansa.protocols.wire.contract import (
     VERSION,
     Align,
@@ -73,14 +75,14 @@ def contract_from(
         engine=engine_of(job),
         outputs=outputs,
         model=None,
-        openings=openings_of("train", job.algorithm, outputs, parties, job.params),
+        openings=openings_of("train", job.algorithm, outputs, parties, job.params, engine=engine_of(job)),
         limits=Limits(max_rows=max_rows),
         created=now,
         expires=now + job.expires_in_s,
         nonce=os.urandom(16),
         computing=_computing(job),
         dealer=None if job.dealer is None else Dealer(offers[job.dealer].identity, job.dealer),
-        enclave=None if job.enclave is None else Enclave(offers[job.enclave].identity, job.enclave),
+        enclave=None if job.enclave is None else _enclave(job, offers[job.enclave].identity),
         codes=tuple(codes),
     )
 
@@ -126,7 +128,9 @@ def contract_on_model(
         engine=trained.engine,
         outputs=trained.outputs,
         model=trained.job_id,
-        openings=openings_of(kind, trained.algorithm, trained.outputs, trained.parties, trained.params),
+        openings=openings_of(
+            kind, trained.algorithm, trained.outputs, trained.parties, trained.params, engine=trained.engine
+        ),
         limits=trained.limits,
         created=now,
         expires=now + expires_in_s,
@@ -155,17 +159,28 @@ def why_engine(job: JobFile) -> str:
 def trust_of(contract: Contract) -> tuple[str, ...]:
     """Who would have to collude, in words: derived alike by every member."""
     names = [party.name for party in contract.parties]
+    simulated = any(code.platform == INSECURE_SIMULATED for code in contract.codes)
+    if contract.enclave is not None:
+        return statement.trust(contract.enclave.name, names, simulated=simulated)
     dealer = contract.dealer.name if contract.dealer is not None else None
-    return leakage.trust(contract.engine, names, contract.computing, dealer)
+    proven = leakage.of_attested_dealer(dealer, simulated=simulated) if dealer and contract.codes else ()
+    return *leakage.trust(contract.engine, names, contract.computing, dealer), *proven
 
 
 def openings_of(
-    kind: str, algorithm: str, outputs: Outputs, parties: Sequence[Party], params: Mapping[str, Param]
+    kind: str,
+    algorithm: str,
+    outputs: Outputs,
+    parties: Sequence[Party],
+    params: Mapping[str, Param],
+    *,
+    engine: str,
 ) -> tuple[Opening, ...]:
     """Everything a job of this kind opens, to whom, in words: derived alike by every party."""
     names = [party.name for party in parties]
     label_rank = next((rank for rank, party in enumerate(parties) if party.label is not None), 0)
-    stated = leakage.openings(kind, algorithm, outputs, names, label_rank, params)
+    source = statement if engine == ENCLAVE else leakage
+    stated = source.openings(kind, algorithm, outputs, names, label_rank, params)
     return tuple(Opening(what=what, to=tuple(to), text=text) for what, to, text in stated)
 
 
@@ -176,6 +191,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if near:
         return f" (did you mean '{near[0]}'?)"
     return f" (there is: {', '.join(names[:8])})" if names else ""
+
+
+def _enclave(job: JobFile, identity: bytes) -> Enclave:
+    """All parties must vote for other code unless the job file says that fewer will do."""
+    assert job.enclave is not None
+    return Enclave(identity, job.enclave, job.enclave_votes or len(job.parties))
 
 
 def check_helper(job: JobFile, offers: Mapping[str, Offer]) -> None:

@@ -39,6 +39,7 @@ from hansa.node.peers import Peer, PeerBook
 from hansa.node.software import software_version
 from hansa.node.store import Store
 from hansa.node.tee.attestations import Attestations, judge_of, prover_of
+from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee_methods import TeeMethods
 from hansa.protocols.wire.messages import AuditHead, Hello
 from hansa.protocols.wire.record import PeerRecord
@@ -61,11 +62,13 @@ class Daemon:
         suites = settings.channel.suites
         self.mesh = Mesh(identity, self.book, suites=suites, hello=self._hello)
         self.mesh.handle(AuditHead, self._keep_head)
+        prover = prover_of(home, settings.tee, software_version())
         self.attestations = Attestations(
             self.mesh,
             self.audit,
             me=identity.public,
-            prover=prover_of(home, settings.tee, software_version()),
+            prover=prover,
+            job_keys=JobKeys(home, prover),
             judge=judge_of(home, settings.tee),
             name_of=self.name_of,
             reattest_s=settings.tee.reattest_s,

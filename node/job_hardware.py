@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hansa.config.errors import HansaError
+from hansa.config.vocabulary import ENCLAVE
 from hansa.protocols.wire.attestation.binding import Role
 from hansa.protocols.wire.contract import Code, Contract
 
@@ -36,6 +37,12 @@ class Hardware(Protocol):
     async def ask(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> Judged:
         """Have a peer prove itself now. Raises ``HansaError`` where it gives no proof."""
 
+    def job_key(self, contract: Contract) -> bytes:
+        """At an enclave: the key of the model that a contract makes or uses. Raises ``HansaError`` where it has none."""
+
+    def key_objection(self, contract: Contract) -> str | None:
+        """At an enclave: why it cannot have that key; None where it can."""
+
     async def own_code(self) -> Code | None:
         """What this node itself runs; None without hardware. Raises ``EvidenceError``."""
 
@@ -54,7 +61,8 @@ async def objection(contract: Contract, hardware: Hardware, me: bytes) -> str | 
         return None
     try:
         if helper.identity == me:
-            return _own(contract, await hardware.own_code())
+            without_key = contract.engine == ENCLAVE and hardware.key_objection(contract)
+            return _own(contract, await hardware.own_code()) or without_key or None
         judged = await hardware.ask(helper.identity, role_of(contract), contract.codes)
     except HansaError as error:
         return error.message

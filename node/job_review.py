@@ -68,7 +68,14 @@ def _strangers(contract: Contract, context: JobContext) -> str | None:
 
 def _statement(contract: Contract) -> str | None:
     try:
-        stated = openings_of(contract.kind, contract.algorithm, contract.outputs, contract.parties, contract.params)
+        stated = openings_of(
+            contract.kind,
+            contract.algorithm,
+            contract.outputs,
+            contract.parties,
+            contract.params,
+            engine=contract.engine,
+        )
     except DataError as error:
         return error.message
     if stated != contract.openings:

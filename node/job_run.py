@@ -20,6 +20,7 @@ from hansa.node.errors import UsageError
 from hansa.node.failure import COLLECT_S, Agreement, Priority, Verdict
 from hansa.node.job_context import JobContext
 from hansa.node.job_record import JobRecord
+from hansa.node.release_policies import POLICY_S, policy_of
 from hansa.node.sealing import write_whole
 from hansa.node.shelf import check_room, set_id, shelf_folder
 from hansa.node.worker_links import route_token
@@ -143,7 +144,7 @@ class Run:
             attempt=self.attempt,
             me=context.me,
             job_secret=record.job_secret,
-            sealing_key=context.sealing_key(model or record.job_id),
+            sealing_key=self._sealing_key(),
             addresses={identity: context.addresses(identity) for identity in record.others(context.me)},
             suites=list(context.suites),
             dataset=dataset,
@@ -155,7 +156,36 @@ class Run:
             shelf=str(shelf_folder(context.home, identities)) if stores else "",
             shelf_key=context.sealing_key(set_id(identities)) if stores else b"",
             tee=dict(context.tee),
+            release_policy=self._release_policy(),
         )
+
+    def _sealing_key(self) -> bytes:
+        """A party's own, or at an enclave the key of the model."""
+        contract = self.record.contract
+        if contract.enclave is not None and contract.enclave.identity == self.context.me:
+            return self.context.hardware.job_key(contract)
+        return self.context.sealing_key(contract.model or self.record.job_id)
+
+    def _release_policy(self) -> bytes:
+        """What this owner lets the contract's enclave read, signed anew for every attempt."""
+        context, contract = self.context, self.record.contract
+        mine = contract.party(context.me)
+        if contract.enclave is None or mine is None or contract.kind == "release":
+            return b""
+        policy = policy_of(contract, mine, until=context.now() + POLICY_S)
+        context.audit.append(
+            "release-policy",
+            {
+                "job": self.record.short,
+                "enclave": contract.enclave.name,
+                "role": policy.role,
+                "codes": [f"{code.platform} {code.measurement.hex()}" for code in policy.codes],
+                "dataset": policy.dataset,
+                "columns": list(policy.columns),
+                "until": policy.until,
+            },
+        )
+        return policy.signed(context.seed)
 
     def _model(self, model: bytes) -> bytes:
         try:

@@ -27,7 +27,8 @@ class Start:
     for node.data.table (empty for a release); ``scores_file`` is where scores go if this party receives some;
     ``model`` is the sealed model of the training job (predict and release). ``shelf`` is where correlations made ahead by
     these parties lie, ``shelf_key`` what they are sealed with; both empty where the engine takes none. ``tee`` is what a worker
-    proves and judges hardware by (node.tee.attestations.worker_settings).
+    proves and judges hardware by (node.tee.attestations.worker_settings); ``release_policy`` is what this owner signed for an
+    enclave, empty where there is none.
     """
 
     contract: bytes
@@ -47,6 +48,7 @@ class Start:
     shelf: str
     shelf_key: bytes
     tee: dict[str, Any]
+    release_policy: bytes
 
 
 @dataclass(frozen=True, slots=True)

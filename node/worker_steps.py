@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from hansa.algorithms import curves, pipeline
+from hansa.algorithms.enclave.model import EnclaveModel
 from hansa.algorithms.gbdt.model import TreeModel
 from hansa.algorithms.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import AnyModel, Scores
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
-from hansa.config.vocabulary import MAKING
+from hansa.config.vocabulary import ENCLAVE, MAKING
 from hansa.node.progress import Reporter
 from hansa.node.sealing import SealedCheckpoints, model_name, seal, unseal, write_whole
+from hansa.node.worker_enclave import Box, Opener, Sealer
 from hansa.node.worker_hardware import Proven
 from hansa.node.worker_making import make_ahead, shelf_of
 from hansa.node.worker_messages import Finished, Start
@@ -76,6 +78,8 @@ async def run_steps(
     shelf = shelf_of(start, contract)
     if contract.kind == MAKING and shelf is not None:
         result, model = _facts(made=await make_ahead(start, contract, session, shelf, reporter)), b""
+    elif contract.engine == ENCLAVE and proven is not None:
+        result, model = await _with_enclave(start, contract, session, table, reporter, proven)
     elif session.rank == n_parties:
         reporter.step("deal")
         await dealer.serve(session)
@@ -94,6 +98,29 @@ async def run_steps(
     return Finished(result, model)
 
 
+async def _with_enclave(
+    start: Start, contract: Contract, session: Session, table: PartyTable | None, reporter: Reporter, proven: Proven
+) -> tuple[dict[str, Any], bytes]:
+    """An owner's part, or the enclave's own, which has costs only."""
+    from hansa.algorithms.enclave import inside, owner  # noqa: PLC0415  # loads what only this engine needs
+
+    terms = terms_of(contract)
+    if session.rank == len(contract.parties):
+        opener, box = Opener(contract, proven), Box(start.sealing_key, contract.model or contract.job_id)
+        await inside.serve(session, contract.kind, terms, opener, box, reporter)
+        return _facts(), b""
+    sealer = Sealer(start.release_policy, proven)
+    if contract.kind == "train" and table is not None:
+        return _trained(start, contract, table, await owner.train(session, terms, table, sealer, reporter))
+    model = EnclaveModel.from_state(unseal(start.sealing_key, start.model, model_name(contract.model or b"")))
+    if contract.kind == "predict" and table is not None:
+        return _predicted(
+            start, contract, table, await owner.predict(session, terms, model, table, sealer, reporter)
+        ), b""
+    released = await owner.release(session, terms, model, reporter)
+    return _facts(released=_write_released(start, released.to_json())), b""
+
+
 async def _compute(
     start: Start,
     contract: Contract,
@@ -106,11 +133,11 @@ async def _compute(
     terms = terms_of(contract)
     model = b""
     if contract.kind == "train" and table is not None:
-        result, model = await _train(start, contract, engine, terms, table, reporter, checkpoints)
+        outcome = await pipeline.train(engine, terms, table, reporter, checkpoints)
+        result, model = _trained(start, contract, table, outcome)
     elif contract.kind == "predict" and table is not None:
-        rows, scores = await pipeline.predict(engine, terms, _model(start, contract), table, reporter)
-        result = _facts(rows=rows, scores=_write_scores(start, contract, table, scores))
-        result["scores_rows"] = 0 if scores is None else len(scores.rows)
+        scored = await pipeline.predict(engine, terms, _model(start, contract), table, reporter)
+        result = _predicted(start, contract, table, scored)
     elif contract.kind == "release":
         released = await pipeline.release(engine, terms, _model(start, contract), reporter)
         result = _facts(released=_write_released(start, released.to_json()))
@@ -119,25 +146,27 @@ async def _compute(
     return result, model
 
 
-async def _train(
-    start: Start,
-    contract: Contract,
-    engine: Engine,
-    terms: Terms,
-    table: PartyTable,
-    reporter: Reporter,
-    checkpoints: SealedCheckpoints,
+def _predicted(
+    start: Start, contract: Contract, table: PartyTable, scored: tuple[int, Scores | None]
+) -> dict[str, Any]:
+    rows, scores = scored
+    result = _facts(rows=rows, scores=_write_scores(start, contract, table, scores))
+    result["scores_rows"] = 0 if scores is None else len(scores.rows)
+    return result
+
+
+def _trained(
+    start: Start, contract: Contract, table: PartyTable, outcome: pipeline.TrainOutcome
 ) -> tuple[dict[str, Any], bytes]:
-    outcome = await pipeline.train(engine, terms, table, reporter, checkpoints)
     sealed = seal(start.sealing_key, outcome.model.to_state(), model_name(contract.job_id))
     result = _facts(
         rows=outcome.rows,
         test_rows=outcome.test_rows,
         metrics=outcome.metrics,
-        weights=outcome.model.opened if isinstance(outcome.model, PartyModel) else None,
+        weights=outcome.model.opened if isinstance(outcome.model, PartyModel | EnclaveModel) else None,
         scores=_write_scores(start, contract, table, outcome.scores),
     )
-    if isinstance(outcome.model, TreeModel):
+    if isinstance(outcome.model, TreeModel | EnclaveModel):
         result["importance"] = {
             party: {column: asdict(found) for column, found in columns.items()}
             for party, columns in outcome.model.importance.items()

@@ -26,12 +26,13 @@ from hansa.node.allowance import Allowance
 from hansa.node.control_link import ControlLink
 from hansa.node.errors import EvidenceError
 from hansa.node.mesh import Mesh
+from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee.judge import Judge, Judged
 from hansa.node.tee.prover import Prover, prover_from
 from hansa.protocols.errors import PeerLost, PeerTimeout
 from hansa.protocols.wire.attestation.binding import NONCE_BYTES, Role, report_data
 from hansa.protocols.wire.attestation.proof import Proof
-from hansa.protocols.wire.contract_parts import Code
+from hansa.protocols.wire.contract import Code, Contract
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S
 from hansa.protocols.wire.messages import AttestReply, AttestRequest
 
@@ -69,12 +70,13 @@ class Attestations:
         *,
         me: bytes,
         prover: Prover | None,
+        job_keys: JobKeys,
         judge: Judge,
         name_of: Callable[[bytes], str],
         reattest_s: float,
     ) -> None:
         self._mesh, self._audit, self._me, self._judge, self._name_of = mesh, audit, me, judge, name_of
-        self.prover = prover
+        self.prover, self.job_keys = prover, job_keys
         self.standing: dict[bytes, Standing] = {}
         self._reattest_s = reattest_s
         self._allowances: dict[bytes, Allowance] = {}
@@ -124,6 +126,14 @@ class Attestations:
         judged = await trio.to_thread.run_sync(self._judge.judge, proof, wanted, codes)
         self._note(identity, role, judged)
         return judged
+
+    def job_key(self, contract: Contract) -> bytes:
+        """See ``job_hardware.Hardware``."""
+        return self.job_keys.of(contract)
+
+    def key_objection(self, contract: Contract) -> str | None:
+        """See ``job_hardware.Hardware``."""
+        return self.job_keys.objection(contract)
 
     async def own_code(self) -> Code | None:
         """What this node itself runs, by its own evidence; None without hardware. Raises ``EvidenceError``."""

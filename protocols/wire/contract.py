@@ -34,6 +34,7 @@ from hansa.protocols.wire.contract_parts import (
     Opening,
     Outputs,
     Party,
+    code_map,
     code_untrusted,
     dealer_untrusted,
     enclave_untrusted,
@@ -90,10 +91,10 @@ class Contract:
 
     def encode(self) -> bytes:
         """The canonical bytes."""
-        later = {"computing": list(self.computing), "dealer": _helper_map(self.dealer)}
+        later = {"computing": list(self.computing), "dealer": None if self.dealer is None else _helper_map(self.dealer)}
         hardware = {
-            "enclave": _helper_map(self.enclave),
-            "codes": [{"platform": code.platform, "measurement": code.measurement} for code in self.codes],
+            "enclave": None if self.enclave is None else _helper_map(self.enclave) | {"votes": self.enclave.votes},
+            "codes": [code_map(code) for code in self.codes],
         }
         return canonical.encode(
             {
@@ -255,11 +256,16 @@ class Contract:
             (wrong is not None, f"has a parameter that does not fit: {' '.join(wrong or ())}"),
         )
 
+    @property
+    def _most_votes(self) -> int:
+        return 0 if self.enclave is None else self.enclave.votes
+
     def _problems_of_hardware(self) -> tuple[tuple[bool, str], ...]:
         inside = self.engine == ENCLAVE
         return (
             (inside and self.version < HARDWARE, "is of a version without this engine"),
             (inside != (self.enclave is not None), f"must name an enclave exactly with the engine {ENCLAVE}"),
+            (self._most_votes > len(self.parties), "asks for more votes than it has parties"),
             (inside and not self.codes, "does not say which code its enclave may run"),
             (bool(self.codes) and self.helper is None, "says which code may run, and names no hardware"),
             (len(set(self.codes)) != len(self.codes), "accepts a code twice"),
@@ -294,6 +300,7 @@ class Contract:
             "engine": self.engine,
             "dealer": None if self.dealer is None else self.dealer.name,
             "enclave": None if self.enclave is None else self.enclave.name,
+            "enclave_votes": self._most_votes or None,
             "codes": [{"platform": c.platform, "measurement": c.measurement.hex()} for c in self.codes],
             "computing": [self.parties[rank].name for rank in self.computing or range(len(self.parties))],
             "params": dict(self.params),
@@ -327,8 +334,8 @@ class Contract:
         }
 
 
-def _helper_map(helper: Dealer | Enclave | None) -> dict[str, Any] | None:
-    return None if helper is None else {"identity": helper.identity, "name": helper.name}
+def _helper_map(helper: Dealer | Enclave) -> dict[str, Any]:
+    return {"identity": helper.identity, "name": helper.name}
 
 
 _NEED_SCORES = (

@@ -81,10 +81,14 @@ class Dealer:
 
 @dataclass(frozen=True, slots=True)
 class Enclave:
-    """A member in trusted hardware: it reads all inputs in plain inside, computes with them, and opens what is stated."""
+    """A member in trusted hardware: it reads all inputs in plain inside, computes with them, and opens what is stated.
+
+    ``votes``: how many of the parties must vote before its key of this job's model may go to other code.
+    """
 
     identity: bytes
     name: str
+    votes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +156,31 @@ def party_untrusted(value: Any, version: int) -> Party:
 
 def dealer_untrusted(value: Any) -> Dealer | None:
     """Read a dealer, or None for none; ``PeerMisbehaved`` where it is neither."""
-    return None if value is None else Dealer(*_named_untrusted(value, "a contract's dealer"))
+    if value is None:
+        return None
+    fields = Fields(value, "a contract's dealer")
+    dealer = Dealer(identity=fields.octets("identity", 32), name=fields.text("name", limits.NAME_MAX, least=1))
+    fields.end()
+    return dealer
 
 
 def enclave_untrusted(value: Any) -> Enclave | None:
     """Read an enclave, or None for none; ``PeerMisbehaved`` where it is neither."""
-    return None if value is None else Enclave(*_named_untrusted(value, "a contract's enclave"))
-
-
-def _named_untrusted(value: Any, what: str) -> tuple[bytes, str]:
-    fields = Fields(value, what)
-    named = fields.octets("identity", 32), fields.text("name", limits.NAME_MAX, least=1)
+    if value is None:
+        return None
+    fields = Fields(value, "a contract's enclave")
+    enclave = Enclave(
+        identity=fields.octets("identity", 32),
+        name=fields.text("name", limits.NAME_MAX, least=1),
+        votes=fields.number("votes", 1, limits.CONTRACT_MAX_PARTIES),
+    )
     fields.end()
-    return named
+    return enclave
+
+
+def code_map(code: Code) -> dict[str, Any]:
+    """A code as plain data."""
+    return {"platform": code.platform, "measurement": code.measurement}
 
 
 def code_untrusted(value: Any) -> Code:

@@ -84,3 +84,19 @@ ATTESTATION_MAX_PIECES = 16
 """Files of collateral that come with evidence."""
 ATTESTATION_DEADLINE_S = 30.0
 """How long a peer may take to produce evidence."""
+
+# --- an enclave's keys -------------------------------------------------------------------------------------------
+VOTE_MAX_BYTES = 512
+"""Bytes of a member's vote for a change of code."""
+VOTES_MAX = 256
+"""Votes that are looked at for one change of code."""
+VAULT_MAX_ENTRIES = 10_000
+"""Job keys that an enclave keeps, or hands over at once."""
+VAULT_MAX_BYTES = 16 << 20
+"""Bytes of job keys, on disk and when handed over."""
+MAX_EPOCH = 1 << 53
+"""The highest epoch of an enclave's state."""
+EPOCHS_MAX_ENCLAVES = 10_000
+"""Enclaves whose epochs a member remembers."""
+RELEASE_POLICY_MAX_BYTES = 1 << 20
+"""Bytes of an owner's signed release policy: as many columns as a contract names."""

@@ -1,0 +1,55 @@
+"""The keys of the models that this enclave's node trains: made with a job, kept in its vault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hansa.node.tee.prover import Prover
+from hansa.node.tee.sealing_key import sealing_key
+from hansa.node.tee.vault import Vault
+from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire.contract import Code, Contract
+
+
+class JobKeys:
+    """``prover`` is None where this node has no hardware. The vault is opened at its first use: blocking, for milliseconds."""
+
+    def __init__(self, home: Path, prover: Prover | None) -> None:
+        self._home, self._prover = home, prover
+        self._vault: Vault | None = None
+        self.on_made: Callable[[], None] = lambda: None
+
+    @property
+    def vault(self) -> Vault:
+        """This enclave's. Raises ``EvidenceError`` where its hardware can seal nothing, ``SecurityError`` without hardware."""
+        if self._vault is None:
+            if self._prover is None:
+                raise SecurityError("this node runs in no trusted hardware", remedy="see [tee] in hansa.toml")
+            code, backend = Code(*self._prover.own_code()), self._prover.backend
+            self._vault = Vault(
+                self._home / "tee" / "keys.sealed", code, lambda: sealing_key(backend, code, self._home)
+            )
+        return self._vault
+
+    def of(self, contract: Contract) -> bytes:
+        """The key of the model that a contract makes or uses.
+
+        Raises ``SecurityError`` where this enclave has none of the model, or its state is shut.
+        """
+        if contract.model is not None:
+            return self.vault.key(contract.model)
+        votes = contract.enclave.votes if contract.enclave is not None else len(contract.parties)
+        key = self.vault.make(contract.job_id, (party.identity for party in contract.parties), votes)
+        self.on_made()
+        return key
+
+    def objection(self, contract: Contract) -> str | None:
+        """Why this enclave cannot serve the contract's model; None where it can."""
+        try:
+            if contract.model is not None:
+                self.vault.key(contract.model)
+            why: str | None = self.vault.why_shut or None
+        except SecurityError as error:
+            return error.message
+        return why

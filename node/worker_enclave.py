@@ -1,0 +1,63 @@
+"""What a worker brings to a job in an enclave: parcels sealed by the owner's release policy, and the box of the job's model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from hansa.node.release_policies import policy_of
+from hansa.node.sealing import seal, unseal
+from hansa.node.worker_hardware import Proven
+from hansa.protocols.wire.attestation import parcel
+from hansa.protocols.wire.contract import Code, Contract
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Closes an owner's rows for the code that the enclave has proven on this very link."""
+
+    signed_policy: bytes
+    proven: Proven
+
+    def seal(self, data: bytes) -> bytes:
+        """See ``algorithms.enclave.owner.OwnerSeal``."""
+        return parcel.close(self.signed_policy, self.proven.public_key, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens owners' parcels inside, each by its owner's policy."""
+
+    contract: Contract
+    proven: Proven
+
+    def open_untrusted(self, rank: int, data: bytes | memoryview) -> bytes:
+        """See ``algorithms.enclave.inside.InsideOpen``."""
+        wanted = policy_of(self.contract, self.contract.parties[rank], until=0)
+        enclave = self.contract.enclave
+        assert enclave is not None
+        platform = next(code.platform for code in self.contract.codes if code.measurement == self.proven.code)
+        own = Code(platform, self.proven.code)
+        return parcel.open_untrusted(
+            data, self.proven.secret_key, lambda policy: policy.check(wanted, own, int(time.time()))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Closes the model of one training job with the job's key, which only enclaves of the accepted code have."""
+
+    key: bytes = field(repr=False)
+    job_id: bytes
+
+    def close(self, model: bytes) -> bytes:
+        """See ``algorithms.enclave.inside.ModelBox``."""
+        return seal(self.key, model, self._name)
+
+    def open(self, closed: bytes) -> bytes:
+        """See ``algorithms.enclave.inside.ModelBox``."""
+        return unseal(self.key, closed, self._name)
+
+    @property
+    def _name(self) -> bytes:
+        return b"enclave-model" + self.job_id

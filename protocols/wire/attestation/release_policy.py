@@ -1,0 +1,110 @@
+"""A data owner's release policy: which code may read which columns for which job, until when; signed, and sent with the data.
+
+It travels in front of the encrypted rows (``parcel``) and is checked inside the enclave before the key opens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire import canonical, limits, signing
+from hansa.protocols.wire.contract_parts import Code, code_map, code_untrusted
+from hansa.protocols.wire.fields import Fields
+
+_TAG = "release-policy"
+_VERSION = 1
+_MAX_TIME = 1 << 53
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePolicy:
+    """``owner`` lets the member ``enclave``, proven to run one of ``codes``, read these columns for this job and ``role``.
+
+    ``until`` is Unix seconds, exclusive: when the parcel may still be opened.
+    """
+
+    job_id: bytes
+    owner: bytes
+    enclave: bytes
+    role: str
+    codes: tuple[Code, ...]
+    dataset: str
+    columns: tuple[str, ...]
+    until: int
+
+    def encode(self) -> bytes:
+        """Canonical bytes: what is signed."""
+        return canonical.encode(
+            {
+                "version": _VERSION,
+                "job_id": self.job_id,
+                "owner": self.owner,
+                "enclave": self.enclave,
+                "role": self.role,
+                "codes": [code_map(code) for code in self.codes],
+                "dataset": self.dataset,
+                "columns": list(self.columns),
+                "until": self.until,
+            }
+        )
+
+    def signed(self, seed: bytes) -> bytes:
+        """With its owner's signature, by the owner's Ed25519 seed."""
+        body = self.encode()
+        return canonical.encode({"policy": body, "sig": signing.sign(seed, _TAG, body)})
+
+    @classmethod
+    def verified_untrusted(cls, signed: bytes | memoryview) -> ReleasePolicy:
+        """The policy of these bytes. Raises ``PeerMisbehaved`` where they are none, ``SecurityError`` where its owner did not
+        sign."""
+        outer = Fields(canonical.decode_untrusted(signed, limits.RELEASE_POLICY_MAX_BYTES), "a signed release policy")
+        body, signature = outer.blob("policy", limits.RELEASE_POLICY_MAX_BYTES), outer.octets("sig", 64)
+        outer.end()
+        fields = Fields(canonical.decode_untrusted(body, limits.RELEASE_POLICY_MAX_BYTES), "a release policy")
+        fields.number("version", _VERSION, _VERSION)
+        policy = cls(
+            job_id=fields.octets("job_id", 32),
+            owner=fields.octets("owner", 32),
+            enclave=fields.octets("enclave", 32),
+            role=fields.text("role", limits.NAME_MAX, least=1),
+            codes=fields.each("codes", limits.CONTRACT_MAX_CODES, code_untrusted, least=1),
+            dataset=fields.text("dataset", limits.NAME_MAX),
+            columns=fields.texts("columns", limits.CONTRACT_MAX_COLUMNS + 2, limits.COLUMN_NAME_MAX),
+            until=fields.number("until", 0, _MAX_TIME),
+        )
+        fields.end()
+        signing.verify(policy.owner, _TAG, body, signature)
+        return policy
+
+    def check(self, wanted: ReleasePolicy, own: Code, now: int) -> None:
+        """Raise ``SecurityError`` naming what it does not release: ``wanted`` is what the contract has (its end does not count),
+        ``own`` the code that runs here."""
+        pairs: tuple[tuple[str, Any, Any], ...] = (
+            ("job", self.job_id.hex()[:16], wanted.job_id.hex()[:16]),
+            ("owner", signing.fingerprint(self.owner), signing.fingerprint(wanted.owner)),
+            ("enclave", signing.fingerprint(self.enclave), signing.fingerprint(wanted.enclave)),
+            ("role", self.role, wanted.role),
+            ("dataset", self.dataset, wanted.dataset),
+            ("columns", self.columns, wanted.columns),
+        )
+        for what, released, asked in pairs:
+            if released != asked:
+                raise _refused(f"is for the {what} {_shown(released)}, not {_shown(asked)}", what)
+        if own not in self.codes:
+            raise _refused(f"does not name the code that runs here ({own.platform} {own.measurement.hex()})", "codes")
+        if now >= self.until:
+            raise _refused("has ended", "until")
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _refused(why: str, what: str) -> SecurityError:
+    return SecurityError(
+        f"the owner's release policy {why}: its data stays closed",
+        remedy="submit the job anew; if it happens again, compare the clocks and versions of all members",
+        field=what,
+    )

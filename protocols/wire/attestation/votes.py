@@ -1,0 +1,107 @@
+"""Members' votes that an enclave's keys may go to other code: an upgrade, which no enclave and no operator decides.
+
+A vote covers (tag, both codes, voter, end). It says: what code ``code_from`` holds for jobs that I am a voter of, enclaves
+proven to run ``code_to`` may have too. It names no job, may be shown to anybody by anybody, and cannot be taken back before
+its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from hansa.protocols.errors import ProtocolError, SecurityError
+from hansa.protocols.wire import canonical, limits, signing
+from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
+from hansa.protocols.wire.contract_parts import Code, code_map, code_untrusted
+from hansa.protocols.wire.fields import Fields
+
+_TAG = "code-upgrade"
+_MAX_TIME = 1 << 53
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """``voter`` (an Ed25519 identity) lets keys go from one code to another until ``until`` (Unix seconds, exclusive)."""
+
+    code_from: Code
+    code_to: Code
+    voter: bytes
+    until: int
+    sig: bytes
+
+    @classmethod
+    def make(cls, seed: bytes, voter: bytes, code_from: Code, code_to: Code, until: int) -> Vote:
+        """Sign with the Ed25519 seed of ``voter``. ``SecurityError`` for a change between real and simulated hardware."""
+        if _leaves_hardware(code_from, code_to):
+            raise SecurityError(
+                f"keys never go from {code_from.platform} to {code_to.platform}",
+                remedy="vote for code on trusted hardware, or submit the job anew",
+            )
+        return cls(code_from, code_to, voter, until, signing.sign(seed, _TAG, _body(code_from, code_to, voter, until)))
+
+    def verify(self) -> None:
+        """Raise ``SecurityError`` unless ``voter`` made it."""
+        body = _body(self.code_from, self.code_to, self.voter, self.until)
+        signing.verify(self.voter, _TAG, body, self.sig)
+
+    def encode(self) -> bytes:
+        """Canonical bytes, the signature with them."""
+        return canonical.encode(_map(self.code_from, self.code_to, self.voter, self.until) | {"sig": self.sig})
+
+    @classmethod
+    def decode_untrusted(cls, data: bytes | memoryview) -> Vote:
+        """Read a vote of at most ``VOTE_MAX_BYTES``; ``PeerMisbehaved`` where it is none. ``verify`` it before it counts."""
+        fields = Fields(canonical.decode_untrusted(data, limits.VOTE_MAX_BYTES), "a vote")
+        vote = cls(
+            code_from=fields.value("from", code_untrusted),
+            code_to=fields.value("to", code_untrusted),
+            voter=fields.octets("voter", 32),
+            until=fields.number("until", 0, _MAX_TIME),
+            sig=fields.octets("sig", 64),
+        )
+        fields.end()
+        return vote
+
+
+def approved(
+    votes: Iterable[Vote], code_from: Code, code_to: Code, voters: Sequence[bytes], needed: int, now: int
+) -> bool:
+    """Whether ``needed`` different ones of ``voters`` let keys go from one code to the other at ``now``.
+
+    Votes that are not to the point, over, a stranger's, repeated or forged do not count; of the first ``VOTES_MAX`` votes each
+    costs one verification (0.1 ms) at most. ``ProtocolError`` for a ``needed`` below 1, which would need nobody.
+    """
+    if needed < 1:
+        raise ProtocolError(f"{needed} votes are no approval", remedy="report it as a bug")
+    if _leaves_hardware(code_from, code_to):
+        return False
+    missing = set(voters)
+    for vote in islice(votes, limits.VOTES_MAX):
+        to_the_point = (vote.code_from, vote.code_to) == (code_from, code_to) and now < vote.until
+        if to_the_point and vote.voter in missing and _stands(vote):
+            missing.remove(vote.voter)
+    return len(set(voters)) - len(missing) >= needed
+
+
+def _stands(vote: Vote) -> bool:
+    try:
+        vote.verify()
+    except SecurityError:
+        return False
+    return True
+
+
+def _leaves_hardware(code_from: Code, code_to: Code) -> bool:
+    """Simulated hardware would tell real keys to anybody, and make keys that pass for real ones."""
+    return (code_from.platform == INSECURE_SIMULATED) != (code_to.platform == INSECURE_SIMULATED)
+
+
+def _body(code_from: Code, code_to: Code, voter: bytes, until: int) -> bytes:
+    return canonical.encode(_map(code_from, code_to, voter, until))
+
+
+def _map(code_from: Code, code_to: Code, voter: bytes, until: int) -> dict[str, Any]:
+    return {"from": code_map(code_from), "to": code_map(code_to), "voter": voter, "until": until}
