@@ -117,7 +117,7 @@ def parse(text: str, file: str) -> JobFile:
         engine=engine,
         dealer=dealer,
         enclave=enclave,
-        enclave_votes=document.integer("enclave_votes", 1, MOST_PARTIES, 0),
+        enclave_votes=document.integer("enclave_votes", 1, MOST_PARTIES) if document.has("enclave_votes") else 0,
         attested=attested_dealer or attested_enclave,
         computing=computing,
         expires_in_s=expires,

@@ -174,7 +174,7 @@ def openings_of(
     parties: Sequence[Party],
     params: Mapping[str, Param],
     *,
-    engine: str,
+    engine: str = "additive",
 ) -> tuple[Opening, ...]:
     """Everything a job of this kind opens, to whom, in words: derived alike by every party."""
     names = [party.name for party in parties]

@@ -170,8 +170,9 @@ class Job:
         record.finished = self.context.now()
         self.save()
         body = {"job": record.short, "attempt": record.attempt}
-        if record.role(self.context.me) == "dealer":
-            self.context.audit.append("dealt", {**body, "to": [party.name for party in record.contract.parties]})
+        entry = {"dealer": "dealt", "enclave": "computed"}.get(record.role(self.context.me))
+        if entry is not None:
+            self.context.audit.append(entry, {**body, "to": [party.name for party in record.contract.parties]})
         rows = int((record.result or {}).get("rows", 0))
         self.context.audit.append("job-done", {**body, "rows": rows})
         self.publish("state", text="done")

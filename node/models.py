@@ -156,7 +156,8 @@ class ModelMethods:
         job = self._jobs.find(text_param("model", text))
         if not _is_model(job):
             record = job.record
-            dealt = ", in which this node dealt" if record.role(job.context.me) == "dealer" else ""
+            done = {"dealer": ", in which this node dealt", "enclave": ", in which this node was the enclave"}
+            dealt = done.get(record.role(job.context.me), "")
             raise UsageError(
                 f"the job {record.short} has made no model here: it is a {record.contract.kind} job, "
                 f"{record.state.value}{dealt}",

@@ -10,8 +10,9 @@ from typing import Any
 
 import trio
 
-from hansa.algorithms import cost
+from hansa.algorithms import cost, cost_enclave
 from hansa.config.jobfile import JobFile, parse
+from hansa.config.vocabulary import ENCLAVE
 from hansa.node.catalog import Catalog, info_of
 from hansa.node.contracts import Offer, check_helper, contract_from, contract_on_model, trust_of, why_engine
 from hansa.node.errors import UsageError
@@ -86,19 +87,7 @@ class Proposals:
     def _plan(self, contract: Contract) -> Json:
         rows, known = self._rows(contract)
         latency = self._latency(contract)
-        owner_first = sorted(contract.parties, key=lambda party: party.label is None)
-        estimate = cost.estimate(
-            algorithm=contract.algorithm,
-            engine=contract.engine,
-            dealer=contract.dealer is not None,
-            rows=rows,
-            columns=[len(party.columns) for party in owner_first],
-            params=contract.params,
-            test_fraction=contract.test_fraction,
-            latency_s=ASSUMED_LATENCY_S if latency is None else latency,
-            bytes_per_s=ASSUMED_BYTES_PER_S,
-            training_metric=contract.outputs.training_metric != "none",
-        )
+        estimate = self._estimate(contract, rows, ASSUMED_LATENCY_S if latency is None else latency)
         notes = [
             f"for {rows} common rows, {'as many as this node has' if known else 'a guess: this node has no table in it'}",
             f"a round trip of {1000 * latency:.1f} ms, as measured"
@@ -121,6 +110,31 @@ class Proposals:
             },
             "warnings": self._warnings(contract, rows if known else None),
         }
+
+    def _estimate(self, contract: Contract, rows: int, latency: float) -> cost.Estimate:
+        owner_first = sorted(contract.parties, key=lambda party: party.label is None)
+        columns = [len(party.columns) for party in owner_first]
+        if contract.engine == ENCLAVE:
+            return cost_enclave.estimate(
+                algorithm=contract.algorithm,
+                rows=rows,
+                columns=columns,
+                params=contract.params,
+                latency_s=latency,
+                bytes_per_s=ASSUMED_BYTES_PER_S,
+            )
+        return cost.estimate(
+            algorithm=contract.algorithm,
+            engine=contract.engine,
+            dealer=contract.dealer is not None,
+            rows=rows,
+            columns=columns,
+            params=contract.params,
+            test_fraction=contract.test_fraction,
+            latency_s=latency,
+            bytes_per_s=ASSUMED_BYTES_PER_S,
+            training_metric=contract.outputs.training_metric != "none",
+        )
 
     async def _offers(self, wanted: Iterable[str], trained: Contract | None = None) -> dict[str, Offer]:
         """By name: this node and its peers, with the datasets of the wanted ones (all parties of ``trained``).

@@ -77,11 +77,14 @@ class Answer:
         scored = test_rows or len(rows)
         classes = _classes(terms)
         in_own_table = np.all((rows >= 0) & (rows < own_rows)) and len(np.unique(rows)) == len(rows)
-        of_the_task = metrics is None or set(metrics) == set(TASKS[label_kind(terms.algorithm, terms.params)])
+        task = TASKS[label_kind(terms.algorithm, terms.params)]
+        of_the_task = metrics is None or set(metrics) == set(task)
         if not in_own_table or not of_the_task or (scores is not None and scores.size != scored * max(1, classes)):
             raise PeerMisbehaved(
                 "the enclave's answer does not fit this party's table", remedy="check its version of hansa"
             )
+        if metrics is not None:
+            metrics = {name: metrics[name] for name in task}
         if scores is not None and classes:
             scores = scores.reshape(scored, classes)
         return cls(rows, test_rows, scores, metrics, opened, importance, history, closed)

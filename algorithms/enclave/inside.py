@@ -150,7 +150,8 @@ async def _release(s: Session, terms: Terms, model: Model, progress: Progress) -
 
 
 async def _hear_model(s: Session, terms: Terms, box: ModelBox) -> Model:
-    closed = bytes(await s.recv_bytes(terms.label_rank, MOST_MODEL + 1024))
+    with s.step("open"):
+        closed = bytes(await s.recv_bytes(terms.label_rank, MOST_MODEL + 1024))
     return await trio.to_thread.run_sync(lambda: pooled.loaded(terms, box.open(closed)))
 
 
@@ -160,7 +161,7 @@ async def _receive(
     """Every party's table, and of each its rows that all have, in the common order."""
     progress.step("receive", terms.n_parties)
     tables, places = [], []
-    with s.step("receive"):
+    with s.step("send"):
         for rank in range(terms.n_parties):
             parcel = await s.recv_bytes(rank, most_bytes(terms, rank) + PARCEL_EXTRA)
             found = await trio.to_thread.run_sync(_opened, terms, rank, inside, parcel, scored)

@@ -73,9 +73,9 @@ async def predict(
 async def release(s: Session, terms: Terms, model: EnclaveModel, progress: Progress) -> ReleasedInside:
     """Have the model opened to all."""
     await agree(s, "release", terms)
+    await _hand_in(s, terms, model)
     progress.step("release")
     with s.step("release"):
-        await _hand_in(s, terms, model)
         plain = _plain(await s.recv_bytes(s.n_parties - 1, MOST_RELEASED))
         declare(s, "release", terms, 0, 0, 0)
     return ReleasedInside(plain)
@@ -93,8 +93,9 @@ def _plain(told: memoryview) -> dict[str, Any]:
 
 async def _hand_in(s: Session, terms: Terms, model: EnclaveModel) -> None:
     """All have the same closed model: one is enough, and it opens for nobody but the enclave."""
-    if s.rank == terms.label_rank:
-        await s.send_bytes(s.n_parties - 1, model.closed)
+    with s.step("open"):
+        if s.rank == terms.label_rank:
+            await s.send_bytes(s.n_parties - 1, model.closed)
 
 
 async def _ask(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, progress: Progress) -> Answer:
@@ -104,7 +105,7 @@ async def _ask(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, pro
         parcel = await trio.to_thread.run_sync(lambda: seal.seal(rows.pack(terms, table)))
         await s.send_bytes(there, parcel)
     progress.step("wait")
-    with s.step("wait"):
+    with s.step("outputs"):
         got = await s.recv_bytes(there, most_bytes(terms, table.rows))
         answer = await trio.to_thread.run_sync(Answer.decode_untrusted, got, terms, table.rows)
     missing = answer.scores is None and told(terms, s.rank, terms.scores) and (answer.test_rows or not answer.closed)

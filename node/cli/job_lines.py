@@ -47,6 +47,11 @@ def contract_lines(contract: dict[str, Any]) -> list[str]:
                 ("trains", None if making else _trains(contract)),
                 ("engine", contract.get("engine")),
                 ("dealer", contract.get("dealer")),
+                ("enclave", _enclave(contract)),
+                (
+                    "must prove",
+                    ", ".join(f"{c['platform']} {c['measurement']}" for c in contract.get("codes") or []) or None,
+                ),
                 ("held out", _share(shown.get("test_fraction"))),
                 ("model", (shown.get("model") or "")[:16] or None),
                 ("outputs", ", ".join(f"{key} to {value}" for key, value in _told(outputs)) or None),
@@ -60,6 +65,12 @@ def contract_lines(contract: dict[str, Any]) -> list[str]:
     ]
 
 
+def _enclave(contract: dict[str, Any]) -> str | None:
+    if not contract.get("enclave"):
+        return None
+    return f"{contract['enclave']} (its key goes to other code if {contract['enclave_votes']} parties vote for it)"
+
+
 def party_lines(parties: list[dict[str, Any]]) -> list[str]:
     """The parties with what they bring and, where known, whether they agreed."""
     optional = [key for key in ("weight", "consent", "categorical") if any(party.get(key) for party in parties)]
@@ -67,7 +78,7 @@ def party_lines(parties: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             party["name"],
-            "deals" if party.get("role") == "dealer" else party["dataset"] or None,
+            {"dealer": "deals", "enclave": "computes"}.get(party.get("role", ""), party["dataset"] or None),
             len(party["columns"]),
             party["label"],
             *(_categories(party) if key == "categorical" else party.get(key) for key in optional),

@@ -110,7 +110,7 @@ def _datasets(number: int) -> str:
 
 
 def _proposal(approval: dict[str, Any]) -> str:
-    role = ", as its dealer" if approval["role"] == "dealer" else ""
+    role = "" if approval["role"] == "party" else f", as its {approval['role']}"
     return f"{shorten(approval['name'], 24)}{role}, from {approval['proposer']}: {approval['purpose']}"
 
 

@@ -23,6 +23,7 @@ MESSAGES = [
         shelf="/tmp/shelf",
         shelf_key=b"c" * 32,
         tee={"backend": "auto", "collateral": []},
+        release_policy=b"policy",
     ),
     Route(b"HNSA"),
     Stepped("train", 1, 10, 100, 2**40, 1500),

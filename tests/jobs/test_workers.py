@@ -30,6 +30,7 @@ START = Start(
     shelf="",
     shelf_key=b"",
     tee={},
+    release_policy=b"",
 )
 PRELUDE = """
 import os, socket, sys, time
