@@ -90,10 +90,12 @@ def train_watched(
     watched: list[Any] = [(rows, "train")] if tell else []
     callbacks: list[Any] = [Rounds()]
     if held_out is not None:
-        watched.append((_matrix(held_out[0], categorical, label=held_out[1], feature_names=list(names)), "held out"))
-        rounds = params.early_stopping_rounds
-        stopping = xgboost.callback.EarlyStopping(rounds, metric_name=metric, data_name="held out", save_best=True)
-        callbacks.append(stopping)
+        watched.append((_matrix(held_out[0], categorical, label=held_out[1], feature_names=list(names)), "held-out"))
+        callbacks.append(
+            xgboost.callback.EarlyStopping(
+                rounds=params.early_stopping_rounds, metric_name=metric, data_name="held-out", save_best=True
+            )
+        )
     told: dict[str, dict[str, list[float]]] = {}
     booster = xgboost.train(
         settings(params, label, threads) | {"seed": seed, "eval_metric": metric},
