@@ -90,10 +90,10 @@ def train_watched(
     watched: list[Any] = [(rows, "train")] if tell else []
     callbacks: list[Any] = [Rounds()]
     if held_out is not None:
-        watched.append((_matrix(held_out[0], categorical, label=held_out[1], feature_names=list(names)), "held-out"))
+        watched.append((_matrix(held_out[0], categorical, label=held_out[1], feature_names=list(names)), "held_out"))
         callbacks.append(
             xgboost.callback.EarlyStopping(
-                rounds=params.early_stopping_rounds, metric_name=metric, data_name="held-out", save_best=True
+                rounds=params.early_stopping_rounds, metric_name=metric, data_name="held_out", save_best=True
             )
         )
     told: dict[str, dict[str, list[float]]] = {}
