@@ -96,13 +96,15 @@ def contract_on_model(
     now: int,
     expires_in_s: int,
     codes: Sequence[Code] = (),
+    enclave: Enclave | None = None,
 ) -> Contract:
     """A contract to predict with, or to release, the model that the contract ``trained`` made.
 
-    ``datasets`` maps each party's name to the dataset it scores (ignored for a release); ``codes`` as for ``contract_from``.
+    ``datasets`` maps each party's name to the dataset it scores (ignored for a release); ``codes`` as for ``contract_from``;
+    ``enclave`` is the one that serves the model, if an enclave does.
     """
     parties = []
-    for member in trained.members:
+    for member in (*trained.parties, *((trained.dealer,) if trained.dealer is not None else ())):
         offer = offers.get(member.name)
         if offer is None or offer.identity != member.identity:
             raise UsageError(
@@ -137,7 +139,7 @@ def contract_on_model(
         nonce=os.urandom(16),
         computing=trained.computing,
         dealer=trained.dealer,
-        enclave=trained.enclave,
+        enclave=enclave,
         codes=tuple(codes),
     )
 

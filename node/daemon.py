@@ -39,6 +39,9 @@ from hansa.node.peers import Peer, PeerBook
 from hansa.node.software import software_version
 from hansa.node.store import Store
 from hansa.node.tee.attestations import Attestations, judge_of, prover_of
+from hansa.node.tee.ballots import Ballots
+from hansa.node.tee.cluster import Cluster
+from hansa.node.tee.epochs import SeenEpochs
 from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee_methods import TeeMethods
 from hansa.protocols.wire.messages import AuditHead, Hello
@@ -69,6 +72,7 @@ class Daemon:
             me=identity.public,
             prover=prover,
             job_keys=JobKeys(home, prover),
+            epochs=SeenEpochs(home / "tee" / "epochs.json"),
             judge=judge_of(home, settings.tee),
             name_of=self.name_of,
             reattest_s=settings.tee.reattest_s,
@@ -94,9 +98,17 @@ class Daemon:
         self.doctor = Doctor(self.mesh, self.book, settings.node.name)
         self.discovery = Discovery(settings.listen.host) if settings.discovery.zeroconf else None
         self.admin = AdminServer()
-        self.services: list[Callable[..., Any]] = [self.attestations.serve]
+        self.ballots = Ballots(
+            home / "tee" / "votes.json",
+            self.mesh,
+            seed=identity.seed,
+            me=identity.public,
+            peers=lambda: [peer.identity for peer in self.book.all()],
+        )
+        self.cluster = Cluster(self.mesh, self.attestations, self.ballots, self.audit)
+        self.services: list[Callable[..., Any]] = [self.attestations.serve, self.cluster.serve]
         self.status_of_jobs: Callable[[], dict[str, Any]] = lambda: {}
-        self.hardware = TeeMethods(self.attestations, self.mesh, self.book)
+        self.hardware = TeeMethods(self.attestations, self.ballots, self.mesh, self.book)
         self.admin.methods |= self.hardware.methods() | NodeMethods(self).methods()
         self.jobs = add_jobs(self)
         self._pin_configured()

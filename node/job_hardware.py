@@ -37,6 +37,9 @@ class Hardware(Protocol):
     async def ask(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> Judged:
         """Have a peer prove itself now. Raises ``HansaError`` where it gives no proof."""
 
+    def enclaves(self) -> Sequence[bytes]:
+        """Peers whose last proof was accepted, and that seal keys: they may serve models."""
+
     def job_key(self, contract: Contract) -> bytes:
         """At an enclave: the key of the model that a contract makes or uses. Raises ``HansaError`` where it has none."""
 

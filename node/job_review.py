@@ -117,12 +117,18 @@ def _model(contract: Contract, find: FindJob) -> str | None:
         and [_features(party) for party in old.parties] == [_features(party) for party in contract.parties]
         and old.label_rank == contract.label_rank
         and (old.algorithm, old.engine, old.frac_bits) == (contract.algorithm, contract.engine, contract.frac_bits)
-        and (old.computing, old.dealer, old.enclave) == (contract.computing, contract.dealer, contract.enclave)
+        and (old.computing, old.dealer) == (contract.computing, contract.dealer)
+        and _votes(old) == _votes(contract)
         and old.outputs == contract.outputs
         and old.params == contract.params
         and old.align == contract.align
     )
     return None if same else "it does not fit the contract under which the model was trained"
+
+
+def _votes(contract: Contract) -> int | None:
+    """Of a model's enclave: any that has the key may serve it, under the same rule for going to other code."""
+    return None if contract.enclave is None else contract.enclave.votes
 
 
 def _features(party: Party) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -77,7 +77,7 @@ def add_jobs(daemon: Daemon) -> Jobs:
     daemon.attestations.on_judged(jobs.hardware_judged)
     mesh.on_up(jobs.peer_up)
     mesh.on_down(jobs.peer_down)
-    proposals = Proposals(context, catalog, mesh, settings.node.name)
+    proposals = Proposals(context, catalog, mesh, settings.node.name, jobs.relying_on)
     making = CorrelationMethods(jobs, context, book)
     methods = JobMethods(jobs, proposals)
     daemon.admin.methods |= methods.methods()

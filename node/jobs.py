@@ -102,6 +102,11 @@ class Jobs:
         """How many jobs this node has signed and not seen end."""
         return sum(not job.record.state.final and job.consent.signed for job in self._jobs.values())
 
+    def relying_on(self, identity: bytes) -> int:
+        """How many jobs under way have this peer as their dealer or enclave."""
+        helpers = (job.record.contract.helper for job in self._jobs.values() if not job.record.state.final)
+        return sum(helper is not None and helper.identity == identity for helper in helpers)
+
     def refuse_one_more(self) -> None:
         """Raise UsageError where another job would be more than this node runs at once."""
         if self.active >= self.context.max_jobs:

@@ -5,7 +5,8 @@ Also the dry run: what such a contract would tell whom, and what it would cost o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import trio
@@ -19,7 +20,7 @@ from hansa.node.errors import UsageError
 from hansa.node.job_context import JobContext
 from hansa.node.mesh import Mesh
 from hansa.protocols.wire.attestation.binding import Role
-from hansa.protocols.wire.contract import Code, Contract
+from hansa.protocols.wire.contract import Code, Contract, Enclave
 
 FEW_ROWS = 500
 SHOWN_COLUMNS = 5
@@ -31,10 +32,12 @@ Json = dict[str, Any]
 
 
 class Proposals:
-    """Builds contracts at one node, whose own name is ``name``."""
+    """Builds contracts at one node, whose own name is ``name``; ``busy`` says how many jobs rely on a peer's hardware now."""
 
-    def __init__(self, context: JobContext, catalog: Catalog, mesh: Mesh, name: str) -> None:
-        self._context, self._catalog, self._mesh, self._name = context, catalog, mesh, name
+    def __init__(
+        self, context: JobContext, catalog: Catalog, mesh: Mesh, name: str, busy: Callable[[bytes], int]
+    ) -> None:
+        self._context, self._catalog, self._mesh, self._name, self._busy = context, catalog, mesh, name, busy
 
     async def from_file(self, text: str, file_name: str) -> Contract:
         """The contract of a job file. Raises ConfigError (the file) or UsageError (what it names)."""
@@ -76,13 +79,38 @@ class Proposals:
     async def on_model(self, trained: Contract, kind: str, datasets: Mapping[str, str]) -> Contract:
         """The contract to predict with, or release, a model. ``datasets``: by the names of the training contract."""
         offers = await self._offers(set(), trained)
-        helper, codes = trained.helper, trained.codes
+        helper, codes, enclave = trained.helper, trained.codes, None
+        if trained.enclave is not None:
+            helper = enclave = self._enclave(trained.enclave, kind)
         if helper is not None and codes:
             role = Role.DEALER if trained.dealer is not None else Role.SCORER if kind == "predict" else Role.ENCLAVE
             codes = await self._codes(helper.name, helper.identity, role)
         return contract_on_model(
-            trained, kind, datasets, offers, now=self._context.now(), expires_in_s=MODEL_JOB_EXPIRES_S, codes=codes
+            trained,
+            kind,
+            datasets,
+            offers,
+            now=self._context.now(),
+            expires_in_s=MODEL_JOB_EXPIRES_S,
+            codes=codes,
+            enclave=enclave,
         )
+
+    def _enclave(self, trained: Enclave, kind: str) -> Enclave:
+        """Who serves a model: of the enclaves that can be reached the one with the fewest jobs here, at random among equals.
+
+        Whether it has the model's key only it knows; it refuses the job if not.
+        """
+        context = self._context
+        names = dict(context.peer_names())
+        others = [identity for identity in context.hardware.enclaves() if identity in names]
+        reached = [identity for identity in {trained.identity, *others} if context.mesh.online(identity)]
+        if trained.identity == context.me or not reached:
+            return trained
+        busy = {identity: self._busy(identity) for identity in reached}
+        least = [identity for identity in reached if busy[identity] == min(busy.values())]
+        chosen = secrets.choice(least)
+        return Enclave(chosen, names.get(chosen, trained.name), trained.votes)
 
     def _plan(self, contract: Contract) -> Json:
         rows, known = self._rows(contract)

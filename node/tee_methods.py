@@ -7,29 +7,50 @@ from typing import Any
 
 from hansa.config.errors import HansaError
 from hansa.node.admin.server import Handler
+from hansa.node.errors import UsageError
 from hansa.node.mesh import Mesh
 from hansa.node.peers import PeerBook
 from hansa.node.tee.attestations import Attestations, Standing
+from hansa.node.tee.ballots import Ballots
+from hansa.protocols.wire.attestation.platforms import MEASUREMENT_BYTES
+from hansa.protocols.wire.attestation.votes import Vote
+from hansa.protocols.wire.contract import Code
 
 Json = dict[str, Any]
+
+MOST_DAYS = 366
 
 
 class TeeMethods:
     """Answers about trusted hardware at one node and at its peers."""
 
-    def __init__(self, attestations: Attestations, mesh: Mesh, book: PeerBook) -> None:
-        self._attestations, self._mesh, self._book = attestations, mesh, book
+    def __init__(self, attestations: Attestations, ballots: Ballots, mesh: Mesh, book: PeerBook) -> None:
+        self._attestations, self._ballots, self._mesh, self._book = attestations, ballots, mesh, book
 
     def methods(self) -> dict[str, Handler]:
         """Name to handler."""
-        return {"tee.status": self.status}
+        return {"tee.status": self.status, "tee.vote": self.vote}
 
     async def status(self) -> Json:
         """This node's hardware and code (None: it has none), and its peers' in hardware with the last verdict on each."""
         return {
             "own": await self._own(),
+            "votes": [self._vote(vote) for vote in self._ballots.all()],
             "peers": [view for peer in self._book.all() if (view := self.of(peer.identity))],
         }
+
+    async def vote(self, code_from: str, code_to: str, days: int) -> Json:
+        """Let the keys that enclaves of one code hold for this node's jobs go to other code, for so many days."""
+        codes = [_code(text) for text in (code_from, code_to)]
+        if not isinstance(days, int) or not 1 <= days <= MOST_DAYS:
+            raise UsageError(f"days must be from 1 to {MOST_DAYS}", remedy="hansa tee vote FROM TO --days 30")
+        vote = await self._ballots.cast(codes[0], codes[1], int(time.time()) + days * 86400)
+        return self._vote(vote)
+
+    def _vote(self, vote: Vote) -> Json:
+        peer = self._book.get(vote.voter)
+        codes = {"from": _text(vote.code_from), "to": _text(vote.code_to)}
+        return codes | {"voter": peer.name if peer is not None else "this node", "until": vote.until}
 
     async def _own(self) -> Json | None:
         prover = self._attestations.prover
@@ -38,9 +59,10 @@ class TeeMethods:
         try:
             code = await self._attestations.own_code()
         except HansaError as error:
-            return {"backend": prover.backend, "platform": None, "code": None, "problem": error.message}
+            return {"backend": prover.backend, "platform": None, "code": None, "problem": error.message, "sealed": None}
         found = (None, None) if code is None else (code.platform, code.measurement.hex())
-        return {"backend": prover.backend, "platform": found[0], "code": found[1], "problem": None}
+        sealed = self._attestations.job_keys.told()
+        return {"backend": prover.backend, "platform": found[0], "code": found[1], "problem": None, "sealed": sealed}
 
     def of(self, identity: bytes) -> Json | None:
         """What is known of a peer's hardware; None where it claims none."""
@@ -60,3 +82,23 @@ def _verdict(standing: Standing | None) -> Json:
     return {"verdict": told["verdict"], "ago_s": ago, "tcb_status": told["tcb_status"]} | {
         key: told[key] for key in ("platform", "code", "reasons")
     }
+
+
+def _code(text: str) -> Code:
+    """A code as `hansa tee status` writes it: PLATFORM:HEX."""
+    platform, _, measurement = str(text).partition(":")
+    length = MEASUREMENT_BYTES.get(platform)
+    try:
+        found = bytes.fromhex(measurement)
+    except ValueError:
+        found = b""
+    if length is None or len(found) != length:
+        raise UsageError(
+            f"'{text}' is no code: it must be PLATFORM:MEASUREMENT, with {' or '.join(MEASUREMENT_BYTES)} and hex",
+            remedy="copy it from `hansa tee status`",
+        )
+    return Code(platform, found)
+
+
+def _text(code: Code) -> str:
+    return f"{code.platform}:{code.measurement.hex()}"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hansa.node.cli.ask import ask
-from hansa.node.cli.output import emit, style
+from hansa.node.cli.output import emit, hint, style
 from hansa.node.cli.parser import command, group
 from hansa.node.cli.peer import hardware
-from hansa.node.cli.units import ago
+from hansa.node.cli.units import ago, clock
 from hansa.node.errors import UsageError
 
 REFUSED = 1
@@ -32,6 +32,19 @@ def register(subparsers: Any) -> None:
         _status,
         "what this node and its peers prove their code by, and the last verdict on each",
         examples=["hansa tee status"],
+    )
+    vote = command(
+        sub,
+        "vote",
+        _vote,
+        "let enclaves of other code have the keys of this node's models",
+        about="An enclave's keys go to other code once as many of a job's parties vote for it as the job's contract asks for.",
+        examples=["hansa tee vote SGX:33d8… SGX:9f01… --days 30"],
+    )
+    vote.add_argument("code_from", metavar="FROM", help="the code that has the keys, as `hansa tee status` writes it")
+    vote.add_argument("code_to", metavar="TO", help="the code that may have them, too")
+    vote.add_argument(
+        "--days", type=int, default=30, help="how long the vote stands (default: 30); it cannot be taken back"
     )
     verify = command(
         sub,
@@ -81,14 +94,28 @@ def _status_lines(told: dict[str, Any]) -> list[str]:
         mark = style("INSECURE, simulated: ", "red") if own["backend"].startswith("insecure") else ""
         lines = [
             f"{mark}this node proves by {own['backend']} ({own['platform']}) that it runs the code",
-            f"  {own['code']}",
+            f"  {own['platform']}:{own['code']}",
         ]
+        sealed = own["sealed"]
+        if sealed is not None:
+            lines.append(f"  {sealed['keys']} model keys sealed, epoch {sealed['epoch']}")
+            lines += [style(f"  SHUT: {sealed['shut']}", "red")] if sealed["shut"] else []
     for peer in told["peers"]:
         when = f", {ago(peer['ago_s'])}" if peer["ago_s"] is not None else ""
         lines += ["", f"{style(peer['peer'], 'bold')}: {hardware(peer)}{when}"]
-        lines += [f"  code {peer['code']}"] if peer["code"] else []
+        lines += [f"  code {peer['platform']}:{peer['code']}"] if peer["code"] else []
         lines += [f"  {reason}" for reason in peer["reasons"]]
-    return lines if told["peers"] else [*lines, "", "No peer is in trusted hardware."]
+    lines += [] if told["peers"] else ["", "No peer is in trusted hardware."]
+    for vote in told["votes"]:
+        lines += ["", f"{vote['voter']} votes until {clock(vote['until'])} that keys may go", f"  from {vote['from']}"]
+        lines.append(f"  to   {vote['to']}")
+    return lines
+
+
+def _vote(args: argparse.Namespace) -> int:
+    told = ask(args, "tee.vote", code_from=args.code_from, code_to=args.code_to, days=args.days)
+    emit(args, told, lambda: [f"Voted, until {clock(told['until'])}.", hint(args, "tee status")])
+    return 0
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -26,12 +26,14 @@ from hansa.node.allowance import Allowance
 from hansa.node.control_link import ControlLink
 from hansa.node.errors import EvidenceError
 from hansa.node.mesh import Mesh
+from hansa.node.tee.epochs import SeenEpochs
 from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee.judge import Judge, Judged
 from hansa.node.tee.prover import Prover, prover_from
-from hansa.protocols.errors import PeerLost, PeerTimeout
+from hansa.protocols.errors import PeerLost, PeerTimeout, SecurityError
 from hansa.protocols.wire.attestation.binding import NONCE_BYTES, Role, report_data
 from hansa.protocols.wire.attestation.proof import Proof
+from hansa.protocols.wire.attestation.verdict import Code as Reason
 from hansa.protocols.wire.contract import Code, Contract
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S
 from hansa.protocols.wire.messages import AttestReply, AttestRequest
@@ -71,12 +73,13 @@ class Attestations:
         me: bytes,
         prover: Prover | None,
         job_keys: JobKeys,
+        epochs: SeenEpochs,
         judge: Judge,
         name_of: Callable[[bytes], str],
         reattest_s: float,
     ) -> None:
-        self._mesh, self._audit, self._me, self._judge, self._name_of = mesh, audit, me, judge, name_of
-        self.prover, self.job_keys = prover, job_keys
+        self._mesh, self._audit, self._me, self._judge, self.name_of = mesh, audit, me, judge, name_of
+        self.prover, self.job_keys, self._epochs = prover, job_keys, epochs
         self.standing: dict[bytes, Standing] = {}
         self._reattest_s = reattest_s
         self._allowances: dict[bytes, Allowance] = {}
@@ -114,18 +117,31 @@ class Attestations:
             if self._mesh.link(identity) is link:
                 break  # evidence for a connection that was replaced meanwhile answers nothing
         else:
-            raise PeerLost(f"the connection to {self._name_of(identity)} does not last", remedy="see `hansa doctor`")
+            raise PeerLost(f"the connection to {self.name_of(identity)} does not last", remedy="see `hansa doctor`")
         if reply.problem:
             raise EvidenceError(
-                f"{self._name_of(identity)} cannot prove its code: {reply.problem}",
+                f"{self.name_of(identity)} cannot prove its code: {reply.problem}",
                 remedy="look at its log, and at [tee] in its hansa.toml",
-                device=self._name_of(identity),
+                device=self.name_of(identity),
             )
         wanted = report_data(identity=identity, handshake_hash=link.conn.handshake_hash, nonce=nonce, role=role)
         proof = Proof.decode_untrusted(reply.proof)
         judged = await trio.to_thread.run_sync(self._judge.judge, proof, wanted, codes)
+        if judged.accepted and reply.mark:
+            try:
+                self._epochs.note(identity, reply.mark)
+            except SecurityError as error:
+                judged = Judged.without_proof(error.message, Reason.ROLLBACK)
         self._note(identity, role, judged)
         return judged
+
+    def enclaves(self) -> list[bytes]:
+        """See ``job_hardware.Hardware``."""
+        return [
+            identity
+            for identity, standing in self.standing.items()
+            if standing.judged.accepted and self._epochs.seen(identity)
+        ]
 
     def job_key(self, contract: Contract) -> bytes:
         """See ``job_hardware.Hardware``."""
@@ -154,14 +170,14 @@ class Attestations:
 
         self._waiting[identity, request] = take
         try:
-            await self._mesh.send(identity, AttestRequest(request, nonce, role))
+            await self._mesh.send(identity, AttestRequest(request, nonce, role, self._epochs.seen(identity)))
             with trio.move_on_after(ATTESTATION_DEADLINE_S):
                 await done.wait()
         finally:
             del self._waiting[identity, request]
         if not told:
             raise PeerTimeout(
-                f"{self._name_of(identity)} did not prove its code within {ATTESTATION_DEADLINE_S:g} s",
+                f"{self.name_of(identity)} did not prove its code within {ATTESTATION_DEADLINE_S:g} s",
                 remedy="look at its log, and at [tee] in its hansa.toml",
             )
         return told[0]
@@ -197,7 +213,7 @@ class Attestations:
     def _link(self, identity: bytes) -> ControlLink:
         link = self._mesh.link(identity)
         if link is None:
-            raise PeerLost(f"{self._name_of(identity)} is offline", remedy="see which leg fails with `hansa doctor`")
+            raise PeerLost(f"{self.name_of(identity)} is offline", remedy="see which leg fails with `hansa doctor`")
         return link
 
     def _note(self, identity: bytes, role: Role, judged: Judged) -> None:
@@ -205,7 +221,7 @@ class Attestations:
         before = self.standing.get(identity)
         self.standing[identity] = Standing(judged, time.time())
         if role is not Role.PEER or before is None or before.judged.as_dict() != judged.as_dict():
-            self._audit.append("attestation", {"peer": self._name_of(identity), "role": str(role), **judged.as_dict()})
+            self._audit.append("attestation", {"peer": self.name_of(identity), "role": str(role), **judged.as_dict()})
 
     # --- as the attested node ------------------------------------------------------------------------------------
 
@@ -215,10 +231,11 @@ class Attestations:
         if self._nursery is None or link is None:
             return
         if self.prover is None:
-            await self._mesh.send(sender, AttestReply(asked.request, b"", "it runs in no trusted hardware"))
+            await self._mesh.send(sender, AttestReply(asked.request, b"", "it runs in no trusted hardware", b""))
         elif not allowance.take_if_there():
-            await self._mesh.send(sender, AttestReply(asked.request, b"", "it was asked too often; wait a while"))
+            await self._mesh.send(sender, AttestReply(asked.request, b"", "it was asked too often; wait a while", b""))
         else:
+            self.job_keys.seen(asked.mark)
             self._nursery.start_soon(self._answer, sender, asked, link.conn.handshake_hash)
 
     async def _answer(self, sender: bytes, asked: AttestRequest, handshake_hash: bytes) -> None:
@@ -228,10 +245,10 @@ class Attestations:
         data = report_data(identity=self._me, handshake_hash=handshake_hash, nonce=asked.nonce, role=Role(asked.role))
         try:
             proof = await trio.to_thread.run_sync(prover.prove, data)
-            reply = AttestReply(asked.request, proof.encode(), "")
+            reply = AttestReply(asked.request, proof.encode(), "", self.job_keys.mark())
         except EvidenceError as error:
             log.warning("no evidence for a peer: %s", error.message)
-            reply = AttestReply(asked.request, b"", "its hardware gives no evidence")
+            reply = AttestReply(asked.request, b"", "its hardware gives no evidence", b"")
         with suppress(PeerLost):  # it asks again when it is back
             await self._mesh.send(sender, reply)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from hansa.config.errors import HansaError
 from hansa.node.tee.prover import Prover
 from hansa.node.tee.sealing_key import sealing_key
 from hansa.node.tee.vault import Vault
@@ -19,6 +21,7 @@ class JobKeys:
         self._home, self._prover = home, prover
         self._vault: Vault | None = None
         self.on_made: Callable[[], None] = lambda: None
+        self.on_shut: Callable[[str], None] = lambda why: None
 
     @property
     def vault(self) -> Vault:
@@ -39,10 +42,36 @@ class JobKeys:
         """
         if contract.model is not None:
             return self.vault.key(contract.model)
-        votes = contract.enclave.votes if contract.enclave is not None else len(contract.parties)
-        key = self.vault.make(contract.job_id, (party.identity for party in contract.parties), votes)
+        key = self.vault.make(contract)
         self.on_made()
         return key
+
+    def mark(self) -> bytes:
+        """The epoch of this enclave's sealed state, to be shown; empty where its hardware seals nothing, or it is shut."""
+        try:
+            return b"" if self.vault.why_shut else self.vault.mark()
+        except HansaError:
+            return b""
+
+    def seen(self, mark: bytes) -> None:
+        """A member shows what it has seen of our state: if that is later than what is here, it stays shut."""
+        try:
+            before = self.vault.why_shut
+            if mark:
+                self.vault.seen(mark)
+        except HansaError:
+            return
+        if self.vault.why_shut and not before:
+            self.on_shut(self.vault.why_shut)
+
+    def told(self) -> dict[str, Any] | None:
+        """For people: how many keys, the epoch, and why they are shut; None where nothing can be sealed."""
+        try:
+            vault = self.vault
+            vault.mark()
+        except HansaError:
+            return None
+        return {"keys": len(vault), "epoch": vault.epoch, "shut": vault.why_shut or None}
 
     def objection(self, contract: Contract) -> str | None:
         """Why this enclave cannot serve the contract's model; None where it can."""
@@ -50,6 +79,6 @@ class JobKeys:
             if contract.model is not None:
                 self.vault.key(contract.model)
             why: str | None = self.vault.why_shut or None
-        except SecurityError as error:
+        except HansaError as error:
             return error.message
         return why

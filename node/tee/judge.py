@@ -57,10 +57,10 @@ class Judged:
         }
 
     @classmethod
-    def without_proof(cls, why: str) -> Judged:
-        """Of a peer that gives no proof at all."""
+    def without_proof(cls, why: str, code: Code = Code.MALFORMED) -> Judged:
+        """Of a peer that gives no proof at all, or none that counts."""
         findings = Findings()
-        findings.refuse(Code.MALFORMED, why)
+        findings.refuse(code, why)
         return cls(findings.verdict("", {}), b"")
 
 

@@ -22,7 +22,8 @@ from hansa.node.sealing import seal, unseal, write_whole
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
 from hansa.protocols.wire.attestation.votes import Vote, approved
-from hansa.protocols.wire.contract_parts import Code, code_map, code_untrusted
+from hansa.protocols.wire.contract import Code, Contract
+from hansa.protocols.wire.contract_parts import code_map, code_untrusted
 from hansa.protocols.wire.fields import Fields
 
 MAGIC = b"HVT1"
@@ -32,51 +33,58 @@ _MAX_HEADER = 1024
 
 @dataclass(frozen=True, slots=True)
 class JobKey:
-    """The key of one training job, made by enclaves of ``code``; ``needed`` of ``voters``, the job's parties, may let it go
-    to other code."""
+    """The key of one training job, made by an enclave of ``code``, which the job's ``contract`` accepts.
+
+    The contract comes along because it says who may let the key go to other code: the parties, as many as it asks for. Its
+    hash is the job's id, so nobody can name other voters.
+    """
 
     key: bytes = field(repr=False)
-    voters: tuple[bytes, ...]
-    needed: int
+    contract: Contract
     code: Code
+
+    @property
+    def voters(self) -> tuple[bytes, ...]:
+        """The identities of the job's parties."""
+        return tuple(party.identity for party in self.contract.parties)
+
+    @property
+    def needed(self) -> int:
+        """How many of them must vote."""
+        return self.contract.enclave.votes if self.contract.enclave is not None else len(self.contract.parties)
 
     def to_plain(self) -> dict[str, Any]:
         """For canonical msgpack."""
-        return {"key": self.key, "voters": list(self.voters), "needed": self.needed, "code": code_map(self.code)}
+        return {"key": self.key, "contract": self.contract.encode(), "code": code_map(self.code)}
 
     @classmethod
     def from_plain_untrusted(cls, plain: Any) -> JobKey:
-        """A key again; ``PeerMisbehaved`` where it is none."""
+        """A key again; ``PeerMisbehaved`` where it is none, or of code that its contract does not accept."""
         fields = Fields(plain, "a job key")
-        most = limits.CONTRACT_MAX_PARTIES
         found = cls(
             key=fields.octets("key", KEY_BYTES),
-            voters=fields.each(
-                "voters", most, lambda each: Fields({"voter": each}, "a job key").octets("voter", 32), least=1
-            ),
-            needed=fields.number("needed", 1, most),
+            contract=fields.value("contract", Contract.decode_untrusted),
             code=fields.value("code", code_untrusted),
         )
         fields.end()
+        contract = found.contract
+        if contract.kind != "train" or contract.enclave is None or found.code not in contract.codes:
+            raise fields.refused("is of no job that its code may have trained")
         return found
 
 
-def encode_keys(keys: Mapping[bytes, JobKey]) -> bytes:
-    """Keys by job id, as they are sealed and handed over."""
-    return canonical.encode([[job_id, key.to_plain()] for job_id, key in sorted(keys.items())])
+def encode_keys(keys: Iterable[JobKey]) -> bytes:
+    """Keys as they are sealed and handed over."""
+    return canonical.encode([key.to_plain() for key in keys])
 
 
 def decode_keys_untrusted(data: bytes | memoryview) -> dict[bytes, JobKey]:
-    """Keys again; ``PeerMisbehaved`` where they are none, or too many."""
+    """Keys by job id; ``PeerMisbehaved`` where they are none, or too many."""
     plain = canonical.decode_untrusted(data, limits.VAULT_MAX_BYTES)
-    found = dict[bytes, JobKey]()
-    for each in plain if isinstance(plain, list) and len(plain) <= limits.VAULT_MAX_ENTRIES else [None]:
-        match each:
-            case [bytes(job_id), one] if len(job_id) == 32 and job_id not in found:
-                found[job_id] = JobKey.from_plain_untrusted(one)
-            case _:
-                raise PeerMisbehaved("a peer sent other than job keys", remedy="update both nodes to the same version")
-    return found
+    if not isinstance(plain, list) or len(plain) > limits.VAULT_MAX_ENTRIES:
+        raise PeerMisbehaved("a peer sent other than job keys", remedy="update both nodes to the same version")
+    keys = [JobKey.from_plain_untrusted(each) for each in plain]
+    return {key.contract.job_id: key for key in keys}
 
 
 class Vault:
@@ -91,6 +99,10 @@ class Vault:
         if path.exists():
             self._open(path.read_bytes())
 
+    def __len__(self) -> int:
+        """How many keys."""
+        return len(self._keys)
+
     def key(self, job_id: bytes) -> bytes:
         """A job's key. Raises ``SecurityError`` where this enclave has none, or its state was rolled back."""
         self._refuse_if_shut()
@@ -103,15 +115,16 @@ class Vault:
             )
         return found.key
 
-    def make(self, job_id: bytes, voters: Iterable[bytes], needed: int) -> bytes:
-        """A job's key, made now if there is none."""
+    def make(self, contract: Contract) -> bytes:
+        """The key of a training job in this enclave, made now if there is none."""
         self._refuse_if_shut()
+        job_id = contract.job_id
         if job_id not in self._keys:
             if len(self._keys) >= limits.VAULT_MAX_ENTRIES:
                 raise SecurityError(
                     f"this enclave keeps {len(self._keys)} job keys, and no more", remedy="start another enclave's node"
                 )
-            self._write(self._keys | {job_id: JobKey(os.urandom(KEY_BYTES), tuple(voters), needed, self.code)})
+            self._write(self._keys | {job_id: JobKey(os.urandom(KEY_BYTES), contract, self.code)})
         return self._keys[job_id].key
 
     def merge(self, handed: Mapping[bytes, JobKey]) -> int:
@@ -139,11 +152,22 @@ class Vault:
         if code == self.code:
             return dict(self._keys)
         cast = list(votes)
-        decided = {
-            (key.code, key.voters, key.needed): approved(cast, key.code, code, key.voters, key.needed, now)
-            for key in self._keys.values()
+        return {job_id: key for job_id, key in self._keys.items() if _may_have(code, key, cast, now)}
+
+    def acceptable(
+        self, handed: Mapping[bytes, JobKey], sender: Code, votes: Iterable[Vote], now: int
+    ) -> dict[bytes, JobKey]:
+        """Of keys that an enclave proven to run ``sender`` hands over, those to believe.
+
+        Code like this one believes only what it may; other code is believed for the keys that it made itself, which the
+        contract let it, and only where the job's parties voted that its keys come here.
+        """
+        if sender == self.code:
+            return dict(handed)
+        cast = list(votes)
+        return {
+            job_id: key for job_id, key in handed.items() if key.code == sender and _may_have(self.code, key, cast, now)
         }
-        return {job_id: key for job_id, key in self._keys.items() if decided[key.code, key.voters, key.needed]}
 
     def mark(self) -> bytes:
         """The epoch as it is shown to members, 40 bytes: the number, and a tag that only this enclave can make."""
@@ -209,7 +233,11 @@ class Vault:
     def _write(self, keys: dict[bytes, JobKey]) -> None:
         """On disk first: a key that is lost with a crash would lose the model that it closed."""
         header = canonical.encode({"code": code_map(self.code), "epoch": self.epoch + 1})
-        sealed = seal(self._sealing_key(), encode_keys(keys), header)
+        sealed = seal(self._sealing_key(), encode_keys(keys.values()), header)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(self._path, MAGIC + len(header).to_bytes(4, "big") + header + sealed)
         self._keys, self.epoch = keys, self.epoch + 1
+
+
+def _may_have(code: Code, key: JobKey, votes: list[Vote], now: int) -> bool:
+    return approved(votes, key.code, code, key.voters, key.needed, now)

@@ -90,13 +90,17 @@ VOTE_MAX_BYTES = 512
 """Bytes of a member's vote for a change of code."""
 VOTES_MAX = 256
 """Votes that are looked at for one change of code."""
-VAULT_MAX_ENTRIES = 10_000
+VAULT_MAX_ENTRIES = 2_000
 """Job keys that an enclave keeps, or hands over at once."""
-VAULT_MAX_BYTES = 16 << 20
-"""Bytes of job keys, on disk and when handed over."""
+VAULT_MAX_BYTES = 64 << 20
+"""Bytes of job keys with their contracts, on disk."""
 MAX_EPOCH = 1 << 53
 """The highest epoch of an enclave's state."""
 EPOCHS_MAX_ENCLAVES = 10_000
 """Enclaves whose epochs a member remembers."""
 RELEASE_POLICY_MAX_BYTES = 1 << 20
 """Bytes of an owner's signed release policy: as many columns as a contract names."""
+EPOCH_MARK_BYTES = 40
+"""Bytes by which an enclave shows the epoch of its sealed state."""
+HANDED_AT_ONCE = 1 << 20
+"""Bytes of job keys in one message, unless a single one takes more."""

@@ -257,6 +257,8 @@ class AttestRequest:
     request: int = _number(_COUNTER)
     nonce: bytes = _octets(NONCE_BYTES)
     role: str = _read(lambda f, n: f.choice(n, *Role))
+    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_MARK_BYTES))
+    """The latest epoch of its sealed state that the asked node has shown this one; empty before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +268,31 @@ class AttestReply:
     request: int = _number(_COUNTER)
     proof: bytes = _read(lambda f, n: f.blob(n, limits.ATTESTATION_MAX_SENT))
     problem: str = _text()
+    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_MARK_BYTES))
+    """The epoch of its sealed state now; empty where it seals nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRequest:
+    """An enclave asks another for the job keys that it may have."""
+
+    request: int = _number(_COUNTER)
+
+
+@dataclass(frozen=True, slots=True)
+class JobKeys:
+    """Job keys from one enclave to another, encoded (node.tee.vault); inside the attested channel only."""
+
+    keys: bytes = _read(lambda f, n: f.blob(n, limits.CONTROL_MAX_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Members' votes for a change of code (``attestation.votes.Vote``), each encoded."""
+
+    votes: tuple[bytes, ...] = _read(
+        lambda f, n: f.each(n, limits.VOTES_MAX, lambda v: Fields({n: v}, "a vote").blob(n, limits.VOTE_MAX_BYTES))
+    )
 
 
 Message = (
@@ -287,6 +314,9 @@ Message = (
     | ProbeResult
     | AttestRequest
     | AttestReply
+    | KeysRequest
+    | JobKeys
+    | Votes
 )
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 

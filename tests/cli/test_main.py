@@ -56,6 +56,7 @@ COMMANDS = [
     "audit show",
     "audit verify",
     "tee status",
+    "tee vote",
     "tee verify",
     "demo",
     "net up",

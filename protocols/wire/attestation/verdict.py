@@ -28,6 +28,7 @@ class Code(StrEnum):
     MEASUREMENT = "measurement"
     NONCE = "nonce"
     SIMULATED = "simulated"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, slots=True)
