@@ -103,15 +103,18 @@ class Daemon:
             self.mesh,
             seed=identity.seed,
             me=identity.public,
-            peers=lambda: [peer.identity for peer in self.book.all()],
+            peers=self._peers,
         )
-        self.cluster = Cluster(self.mesh, self.attestations, self.ballots, self.audit)
+        self.cluster = Cluster(self.mesh, self.attestations, self.ballots, self.audit, self._peers)
         self.services: list[Callable[..., Any]] = [self.attestations.serve, self.cluster.serve]
         self.status_of_jobs: Callable[[], dict[str, Any]] = lambda: {}
         self.hardware = TeeMethods(self.attestations, self.ballots, self.mesh, self.book)
         self.admin.methods |= self.hardware.methods() | NodeMethods(self).methods()
         self.jobs = add_jobs(self)
         self._pin_configured()
+
+    def _peers(self) -> list[bytes]:
+        return [peer.identity for peer in self.book.all()]
 
     @property
     def addresses(self) -> tuple[str, ...]:

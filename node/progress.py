@@ -27,7 +27,7 @@ class Reporter:
         self._total = 0
         self._waiting: list[FromWorker] = []
         self._latest: Stepped | None = None
-        self._wake = trio.Event()
+        self._wake, self._ended, self._told = trio.Event(), trio.Event(), trio.Event()
         self._began = time.monotonic()
 
     def step(self, name: str, total: int = 0) -> None:
@@ -68,9 +68,19 @@ class Reporter:
             self._latest = None
 
     async def tell(self, send: Callable[[FromWorker], Awaitable[None]]) -> None:
-        """Send what there is, at most every ``INTERVAL_S``, until cancelled."""
-        while True:
+        """Send what there is, at most every ``INTERVAL_S``, until ``finish``."""
+        while not self._ended.is_set():
             await self._wake.wait()
             for message in self.take():
                 await send(message)
-            await trio.sleep(INTERVAL_S)
+            with trio.move_on_after(INTERVAL_S):
+                await self._ended.wait()
+        for message in self.take():
+            await send(message)
+        self._told.set()
+
+    async def finish(self) -> None:
+        """Nothing more comes: returns once ``tell`` has sent all of it. An opening must never be lost on the way."""
+        self._ended.set()
+        self._wake.set()
+        await self._told.wait()

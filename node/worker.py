@@ -152,18 +152,12 @@ async def serve(sock: socket.socket) -> None:
     async def tell(message: FromWorker) -> None:
         await pipe.send(encode(message))
 
-    async def work() -> None:
-        ended = await attempt.run()
-        telling.cancel()
-        for message in attempt.reporter.take():
-            await tell(message)
-        await tell(ended)
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(work)
-        with trio.CancelScope() as telling:
-            nursery.start_soon(_listen, pipe, attempt)
-            await attempt.reporter.tell(tell)
+        nursery.start_soon(_listen, pipe, attempt)
+        nursery.start_soon(attempt.reporter.tell, tell)
+        ended = await attempt.run()
+        await attempt.reporter.finish()
+        await tell(ended)
 
 
 async def _listen(pipe: FramePipe, attempt: Attempt) -> None:

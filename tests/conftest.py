@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import trio
@@ -92,8 +93,8 @@ def tables(tmp_path_factory):
 class Daemons:
     """The daemons of a league in this process, by name."""
 
-    def __init__(self, home, tables):
-        self.home, self.tables = home, tables
+    def __init__(self, home, tables, settings):
+        self.home, self.tables, self.settings = home, tables, settings
         self.daemons = {}
         self.scopes = {}
 
@@ -101,7 +102,7 @@ class Daemons:
         home = self.home / name
         home.mkdir(exist_ok=True)
         identity = load_identity(home, None) if (home / "identity.key").exists() else create_identity(home)
-        daemon = self.daemons[name] = Daemon(home, Settings(node=Node(name)), identity)
+        daemon = self.daemons[name] = Daemon(home, self.settings.get(name, Settings(node=Node(name))), identity)
 
         async def live(task_status=trio.TASK_STATUS_IGNORED):
             with trio.CancelScope() as self.scopes[name]:
@@ -176,8 +177,8 @@ def league_of(tmp_path, tables):
     """``async with league_of() as league``: three connected daemons that approve everything, with their tables."""
 
     @asynccontextmanager
-    async def make(*, data=True, policy='default = "approve"\n'):
-        league = Daemons(tmp_path, tables)
+    async def make(*, data=True, policy='default = "approve"\n', settings=MappingProxyType({})):
+        league = Daemons(tmp_path, tables, settings)
         async with trio.open_nursery() as league.nursery:
             for name in NAMES:
                 (tmp_path / name).mkdir()

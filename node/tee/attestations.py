@@ -36,7 +36,7 @@ from hansa.protocols.wire.attestation.proof import Proof
 from hansa.protocols.wire.attestation.verdict import Code as Reason
 from hansa.protocols.wire.contract import Code, Contract
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S
-from hansa.protocols.wire.messages import AttestReply, AttestRequest
+from hansa.protocols.wire.messages import AttestReply, AttestRequest, Sealed
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class Attestations:
         self._nursery: trio.Nursery | None = None
         mesh.handle(AttestRequest, self._asked)
         mesh.handle(AttestReply, self._told)
+        mesh.handle(Sealed, self._sealed)
         mesh.on_up(self._up)
 
     def on_judged(self, listener: OnJudged) -> None:
@@ -108,6 +109,20 @@ class Attestations:
     async def ask(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> Judged:
         """Have a peer prove itself now, for a role; ``codes`` are those that a contract accepts.
 
+        Raises as ``proven``.
+        """
+        judged, mark = await self.proven(identity, role, codes)
+        if judged.accepted and mark:
+            try:
+                self._epochs.note(identity, mark)
+            except SecurityError as error:
+                judged = Judged.without_proof(error.message, Reason.ROLLBACK)
+        self._note(identity, role, judged)
+        return judged
+
+    async def proven(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> tuple[Judged, bytes]:
+        """What a peer proves to run now, whatever became of its sealed state, and the mark of that state's epoch.
+
         Raises ``PeerLost`` or ``PeerTimeout`` where it does not answer, ``EvidenceError`` where it has no evidence.
         """
         for _ in range(TRIES):
@@ -126,14 +141,7 @@ class Attestations:
             )
         wanted = report_data(identity=identity, handshake_hash=link.conn.handshake_hash, nonce=nonce, role=role)
         proof = Proof.decode_untrusted(reply.proof)
-        judged = await trio.to_thread.run_sync(self._judge.judge, proof, wanted, codes)
-        if judged.accepted and reply.mark:
-            try:
-                self._epochs.note(identity, reply.mark)
-            except SecurityError as error:
-                judged = Judged.without_proof(error.message, Reason.ROLLBACK)
-        self._note(identity, role, judged)
-        return judged
+        return await trio.to_thread.run_sync(self._judge.judge, proof, wanted, codes), reply.mark
 
     def enclaves(self) -> list[bytes]:
         """See ``job_hardware.Hardware``."""
@@ -186,6 +194,13 @@ class Attestations:
         waiting = self._waiting.get((sender, reply.request))
         if waiting is not None:
             waiting(reply)
+
+    async def _sealed(self, sender: bytes, told: Sealed) -> None:
+        """Of an enclave that has proven itself on this connection or before; an older epoch is found when it is next asked."""
+        standing = self.standing.get(sender)
+        if standing is not None and standing.judged.accepted and told.mark:
+            with suppress(SecurityError):
+                self._epochs.note(sender, told.mark)
 
     async def _up(self, identity: bytes) -> None:
         if self._nursery is not None and self._in_hardware(identity):

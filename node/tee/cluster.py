@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -26,7 +26,7 @@ from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.binding import Role
 from hansa.protocols.wire.attestation.votes import Vote
 from hansa.protocols.wire.contract import Code
-from hansa.protocols.wire.messages import JobKeys, KeysRequest
+from hansa.protocols.wire.messages import JobKeys, KeysRequest, Sealed
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,16 @@ ASKED_AT_ONCE, ASKED_PER_S = 8.0, 0.1
 class Cluster:
     """One enclave's part; a node without hardware has none, and asks for nothing and hands over nothing."""
 
-    def __init__(self, mesh: Mesh, attestations: Attestations, ballots: Ballots, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        attestations: Attestations,
+        ballots: Ballots,
+        audit: AuditLog,
+        peers: Callable[[], list[bytes]],
+    ) -> None:
         self._mesh, self._attestations, self._ballots, self._audit = mesh, attestations, ballots, audit
+        self._peers = peers
         self._allowances: dict[bytes, Allowance] = {}
         self._nursery: trio.Nursery | None = None
         self._requests = 0
@@ -83,8 +91,10 @@ class Cluster:
         self._audit.append("sealed-state-refused", {"reason": why})
 
     async def _spread(self) -> None:
-        for identity, standing in list(self._attestations.standing.items()):
-            if standing.judged.accepted and self._mesh.online(identity):
+        """Everybody remembers the new epoch, and enclaves that may have the key get it."""
+        await self._mesh.broadcast(self._peers(), Sealed(self._attestations.job_keys.mark()))
+        for identity in self._attestations.enclaves():
+            if self._mesh.online(identity):
                 await self._hand_over(identity)
 
     async def _asked(self, sender: bytes, asked: KeysRequest) -> None:
@@ -93,12 +103,13 @@ class Cluster:
             self._nursery.start_soon(self._hand_over, sender)
 
     async def _hand_over(self, identity: bytes) -> None:
-        """What a peer's code, proven now on this very connection, may have."""
+        """What a peer's code, proven now on this very connection, may have: also where its state was rolled back, which mends
+        it."""
         link = self._mesh.link(identity)
         if link is None or not link.hello.hardware:
             return
         try:
-            judged = await self._attestations.ask(identity, Role.PEER)
+            judged, _ = await self._attestations.proven(identity, Role.PEER)
             if not judged.accepted or self._mesh.link(identity) is not link:
                 return
             code, name = Code(judged.platform, judged.code), self._attestations.name_of(identity)
@@ -120,6 +131,7 @@ class Cluster:
         keys = decode_keys_untrusted(handed.keys)
         try:
             vault = self._attestations.job_keys.vault
+            before = vault.epoch
             new = vault.merge(vault.acceptable(keys, code, self._ballots.all(), int(time.time())))
         except HansaError as error:
             log.warning("keys that were handed over are not taken: %s", error.message)
@@ -127,6 +139,8 @@ class Cluster:
         if new:
             name = self._attestations.name_of(sender)
             self._audit.append("keys-received", {"peer": name, "code": _text(code), "keys": new})
+        if vault.epoch != before:
+            await self._mesh.broadcast(self._peers(), Sealed(vault.mark()))
 
 
 def _batches(keys: Iterable[JobKey]) -> list[bytes]:

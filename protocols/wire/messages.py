@@ -273,6 +273,13 @@ class AttestReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """An enclave has new sealed state, of the epoch of this mark: to be remembered."""
+
+    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_MARK_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
 class KeysRequest:
     """An enclave asks another for the job keys that it may have."""
 
@@ -314,6 +321,7 @@ Message = (
     | ProbeResult
     | AttestRequest
     | AttestReply
+    | Sealed
     | KeysRequest
     | JobKeys
     | Votes

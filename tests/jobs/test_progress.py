@@ -55,3 +55,20 @@ async def test_a_storm_becomes_a_few_messages(autojump_clock):
         nursery.cancel_scope.cancel()
     assert sent[-1].done == 999
     assert 5 <= len(sent) <= 14
+
+
+async def test_nothing_is_lost_at_the_end(autojump_clock):
+    reporter, sent = Reporter(), []
+
+    async def send(message):
+        await trio.sleep(0.01)
+        sent.append(message)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reporter.tell, send)
+        for count in range(50):
+            reporter.opened("metrics", (0,), count)
+            if count == 25:
+                await trio.sleep(0.005)  # so that the end comes while some are on their way
+        await reporter.finish()
+    assert [message.elements for message in sent] == list(range(50))

@@ -1,0 +1,190 @@
+"""Jobs in a simulated enclave over real daemons: train, score, release; a second enclave goes on; rollback and votes."""
+
+import shutil
+import time
+from dataclasses import replace
+
+import pytest
+
+from hansa.config.settings import Node, Settings, Tee
+from hansa.node.errors import UsageError
+from hansa.node.local_league import LocalNode
+from hansa.node.net import Net
+
+pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
+WORD = "insecure-simulated"
+NAMES = ("bank", "bureau", "telecom")
+POLICY = f"""
+default = "ask"
+[[rule]]
+action = "approve"
+enclaves = ["telecom", "{"insecure-tee"}", "insecure-tee-2"]
+[[rule]]
+action = "approve"
+dealers = ["telecom"]
+[[rule]]
+action = "approve"
+roles = ["enclave", "dealer"]
+"""
+SETTINGS = {
+    name: replace(Settings(node=Node(name)), tee=Tee(backend=WORD if name == "telecom" else "", accept=WORD))
+    for name in NAMES
+}
+
+
+def job_text(enclave="telecom", algorithm="gbdt", name="inside", road='engine = "enclave"\nenclave = "tee:{}"'):
+    params = "n_estimators = 10" if algorithm == "gbdt" else "epochs = 3\nbatch_size = 64"
+    return (
+        f'name = "{name}"\npurpose = "predict default"\nalgorithm = "{algorithm}"\n{road.format(enclave)}\n'
+        f'[{algorithm}]\n{params}\n[[party]]\nname = "bank"\ndataset = "clients"\nlabel = "default"\n'
+        '[[party]]\nname = "bureau"\ndataset = "clients"\n'
+    )
+
+
+def entries(audit, kind):
+    return [entry["body"] for entry in audit if entry["kind"] == kind]
+
+
+async def test_a_model_is_trained_used_and_released_inside(league_of):
+    async with league_of(policy=POLICY, settings=SETTINGS) as league:
+        text = job_text()
+        plan = await league.call("bank", "job.plan", file_text=text, file_name="job.toml")
+        assert plan["trust"][0].startswith("INSECURE: telecom only pretends to be in trusted hardware")
+        assert plan["cost"]["rounds"] == 5
+        code = plan["contract"]["codes"][0]
+        assert code["platform"] == WORD
+        job = await league.submit(text)
+        await league.settled(job, "done")
+        results = [league.job(name, job).record.result for name in NAMES]
+        assert [result["rows"] for result in results] == [300, 300, 0]
+        assert results[0]["metrics"] == results[1]["metrics"]
+        assert results[0]["metrics"]["auc"] > 0.8
+        assert (results[1]["scores"], results[2]["metrics"], results[2]["scores"]) == ("", None, "")
+        assert list(results[1]["importance"]) == ["bureau"]
+
+        predicted = (await league.call("bureau", "model.predict", model=job, data="clients"))["job"]
+        await league.settled(predicted, "done")
+        assert (await league.call("bank", "model.scores", job=predicted))["rows"] == 300
+        released = (await league.call("bank", "model.release", model=job))["job"]
+        await league.settled(released, "done")
+        assert league.job("bureau", released).record.result["released"]["format"] == "hansa-gbdt"
+        with pytest.raises(UsageError, match="in which this node was the enclave"):
+            await league.call("telecom", "model.show", model=job)
+
+        audits = {name: await league.call(name, "audit.show") for name in NAMES}
+        for name in ("bank", "bureau"):
+            policies = entries(audits[name], "release-policy")
+            assert [policy["role"] for policy in policies] == ["enclave", "scorer"]
+            assert policies[0]["codes"] == [f"{WORD} {code['measurement']}"]
+            label = ["default"] if name == "bank" else []
+            features = {"bank": ["age", "income"], "bureau": ["debt", "late"]}[name]
+            assert [policy["columns"] for policy in policies] == [features + label, features]
+            assert {e["role"] for e in entries(audits[name], "attestation") if "job" in e} == {"enclave", "scorer"}
+        assert len(entries(audits["telecom"], "computed")) == 3
+        openings = [
+            [(e["what"], e["to"], e["elements"]) for e in entries(audits[name], "opening") if e["job"] == job]
+            for name in NAMES
+        ]
+        assert openings[0] == openings[1] == openings[2]
+
+
+async def test_one_word_switches_the_road(league_of):
+    async with league_of(policy=POLICY, settings=SETTINGS) as league:
+        metrics = {}
+        for road in ('engine = "enclave"\nenclave = "tee:{}"', 'engine = "additive"\ndealer = "tee:{}"'):
+            job = await league.submit(job_text(algorithm="lr", name=road[:15].split('"')[1], road=road))
+            await league.settled(job, "done")
+            metrics[road] = league.job("bureau", job).record.result["metrics"]
+            attested = [
+                e for e in entries(await league.call("bank", "audit.show"), "attestation") if e.get("job") == job
+            ]
+            assert [entry["verdict"] for entry in attested] == ["accept"]
+        inside, dealt = metrics.values()
+        assert inside["auc"] == pytest.approx(dealt["auc"], abs=0.08)
+
+
+async def test_simulated_hardware_needs_the_word_on_both_sides(league_of):
+    strict = {**SETTINGS, "bank": Settings(node=Node("bank"))}
+    async with league_of(policy=POLICY, settings=strict) as league:
+        with pytest.raises(UsageError, match="insecure-simulated"):
+            await league.submit(job_text())
+        job = (await league.call("bureau", "job.submit", file_text=job_text(), file_name="job.toml"))["job"]
+        await league.settled(job, "refused")
+        assert "insecure-simulated" in league.common_error(job)["message"]
+
+
+async def test_an_enclave_that_forgot_its_keys_says_so(league_of):
+    async with league_of(policy=POLICY, settings=SETTINGS) as league:
+        job = await league.submit(job_text())
+        await league.settled(job, "done")
+        await league.stop("telecom")
+        (league.home / "telecom" / "tee" / "keys.sealed").unlink()
+        await league.start("telecom")
+        await league.until_connected()
+        with pytest.raises(
+            UsageError, match="refused as scorer: rollback: its sealed state was rolled back: it shows epoch 0"
+        ):
+            await league.call("bank", "model.predict", model=job, data="clients")
+        standing = (await league.call("bureau", "tee.status"))["peers"]
+        assert [peer["verdict"] for peer in standing] == ["refuse"]
+
+
+@pytest.mark.slow
+def test_a_second_enclave_goes_on_and_rollback_is_found(tmp_path, tables):
+    net = Net(tmp_path / "net")
+    try:
+        net.up(2, [], 2)
+        nodes = {
+            name: LocalNode(name, tmp_path / "net" / name)
+            for name in ("bank", "bureau", "insecure-tee", "insecure-tee-2")
+        }
+        for node in nodes.values():
+            (node.home / "policy.toml").write_text(POLICY)
+        bank, _, first, second = nodes.values()
+        for name in ("bank", "bureau"):
+            label = {"label": "default"} if name == "bank" else {}
+            nodes[name].call("data.add", path=str(tables / f"{name}.csv"), name="clients", key=["id"], **label)
+        sealed = first.home / "tee" / "keys.sealed"
+        jobs = [
+            done(bank, bank.call("job.submit", file_text=job_text("insecure-tee", name="one"), file_name="j")["job"])
+        ]
+        shutil.copy(sealed, tmp_path / "older")
+        jobs += [
+            done(bank, bank.call("job.submit", file_text=job_text("insecure-tee", name="two"), file_name="j")["job"])
+        ]
+        until(lambda: second.call("tee.status")["own"]["sealed"]["keys"] == 2)
+
+        served = set()
+        for _ in range(12):  # by either enclave, by chance
+            scored = done(bank, bank.call("model.predict", model=jobs[0], data="clients")["job"])
+            served.add(bank.call("job.show", job=scored)["contract"]["enclave"])
+        assert served == {"insecure-tee", "insecure-tee-2"}
+
+        net.kill("insecure-tee")
+        until(lambda: not any(p["name"] == "insecure-tee" and p["online"] for p in bank.call("peer.list")))
+        scored = done(bank, bank.call("model.predict", model=jobs[1], data="clients")["job"])
+        assert bank.call("job.show", job=scored)["contract"]["enclave"] == "insecure-tee-2"
+
+        shutil.copy(tmp_path / "older", sealed)
+        net.up(0, [])
+        until(lambda: entries(first.call("audit.show"), "sealed-state-refused"))
+        assert (
+            "epoch 1, and a member has seen epoch 2"
+            in entries(first.call("audit.show"), "sealed-state-refused")[0]["reason"]
+        )
+        until(lambda: entries(second.call("audit.show"), "keys-handed-over"))
+        until(lambda: first.call("tee.status")["own"]["sealed"] == {"keys": 2, "epoch": 3, "shut": None})
+    finally:
+        net.down(keep=False)
+
+
+def done(node, job):
+    until(lambda: node.call("job.show", job=job)["state"] == "done")
+    return job
+
+
+def until(condition, within=60.0):
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
