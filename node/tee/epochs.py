@@ -42,7 +42,8 @@ class SeenEpochs:
                 f"its sealed state was rolled back: it shows epoch {epoch}, and has shown epoch {before} before",
                 remedy="ask its operator to put the newest state back; until then do not rely on it",
             )
-        if epoch > before and (before or len(self._seen) < limits.EPOCHS_MAX_ENCLAVES):
+        known = identity.hex() in self._seen
+        if (known and epoch > before) or (not known and len(self._seen) < limits.EPOCHS_MAX_ENCLAVES):
             self._seen[identity.hex()] = mark
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             told = {known: kept.hex() for known, kept in sorted(self._seen.items())}
