@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from hansa.config import jobfile
+from hansa.config.vocabulary import ATTESTED, ENCLAVE
 from hansa.node.admin.client import AdminClient
 from hansa.node.data.schema import Use, table_spec
 from hansa.node.demo_data import Tables, breast_cancer, from_folder
 from hansa.node.demo_reference import Reference, reference
 from hansa.node.errors import JobError, UsageError
-from hansa.node.local_league import LocalNode, introduce, running
+from hansa.node.local_league import ACCEPTS_SIMULATED, IS_SIMULATED, SIMULATED, LocalNode, introduce, running
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 DATASET = "customers"
@@ -34,6 +35,16 @@ algorithms = ["lr", "gbdt"]
 weights = ["owner"]
 scores = ["label-owner"]
 """
+INSIDE = f"""
+[[rule]]
+action = "approve"
+enclaves = ["{SIMULATED}"]
+
+[[rule]]
+action = "approve"
+roles = ["enclave"]
+"""
+"""More for the road through an enclave: whose word this node takes, and at the enclave that it may be one."""
 
 Tell = Callable[[str], None]
 Watch = Callable[[dict[str, Any]], None]
@@ -93,10 +104,14 @@ def run(
         datasets = {party.name: party.dataset for party in jobs[0].parties}
         nodes = [LocalNode(table.party, folder / table.party) for table in tables.tables]
         tell(f"{', '.join(node.name for node in nodes)}: daemons with keys, data and policies of their own")
+        inside = [LocalNode(SIMULATED, folder / SIMULATED)] if engine == ENCLAVE else []
         for node in nodes:
-            node.make(policy=POLICY)
-        with running(nodes):
-            introduce(nodes)
+            node.make(policy=POLICY + INSIDE * len(inside), settings=ACCEPTS_SIMULATED if inside else {})
+        for node in inside:
+            node.make(policy=POLICY + INSIDE, settings=IS_SIMULATED)
+            tell(f"{SIMULATED}: one more, which only pretends to be in trusted hardware (INSECURE: it reads all data)")
+        with running([*nodes, *inside]):
+            introduce([*nodes, *inside])
             tell(f"{nodes[0].name} invited the others; all are connected over Noise channels")
             for node, table in zip(nodes, tables.tables, strict=True):
                 owner = node.name == tables.owner
@@ -144,7 +159,8 @@ def job_text(tables: Tables, *, given: bool, engine: str | None) -> tuple[str, s
     if engine is None and len(names) != ENGINE_PARTIES:
         engine = "auto"
     if engine is not None:
-        text = re.sub(r"(?m)^engine = .*$", f'engine = "{engine}"', text)
+        inside = f'\nenclave = "{ATTESTED}{SIMULATED}"' if engine == ENCLAVE else ""
+        text = re.sub(r"(?m)^engine = .*$", f'engine = "{engine}"{inside}', text)
     parsed = jobfile.parse(text, file.name)
     if {party.name for party in parsed.parties} == names and _label_of(parsed) == (tables.owner, tables.label):
         return text, file.name

@@ -116,6 +116,8 @@ class LocalNode:
 
 ACCEPTS_SIMULATED = {"tee.accept": "insecure-simulated"}
 """The settings of a member that plays with simulated hardware, and of the node that is it."""
+SIMULATED = "insecure-tee"
+"""What a node is called that pretends to be in trusted hardware."""
 IS_SIMULATED = {"tee.backend": "insecure-simulated", **ACCEPTS_SIMULATED}
 
 _children: dict[int, subprocess.Popen[bytes]] = {}

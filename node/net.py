@@ -23,6 +23,7 @@ from hansa.node.errors import JobError, UsageError
 from hansa.node.local_league import (
     ACCEPTS_SIMULATED,
     IS_SIMULATED,
+    SIMULATED,
     LocalNode,
     alive,
     end,
@@ -34,8 +35,6 @@ from hansa.node.local_league import (
 STATE = "net.json"
 NAMES = ("bank", "bureau", "telecom", "insurer", "retailer", "utility", "broker", "carrier")
 MAX_NODES = 16
-SIMULATED = "insecure-tee"
-"""What a node that simulates trusted hardware is called, so that nobody mistakes it."""
 _RELAY_WITHIN_S = 10.0
 
 
