@@ -53,9 +53,14 @@ class Pool:
     def of(cls, terms: Terms, tables: Sequence[PartyTable], rows: Sequence[NDArray[np.int64]]) -> Pool:
         """Of each party's table its ``rows``."""
         own, places = tables[terms.label_rank], rows[terms.label_rank]
+        features = np.empty((len(places), sum(terms.columns)), dtype=own.features.dtype)
+        at = 0
+        for table, some in zip(tables, rows, strict=True):
+            features[:, at : at + len(table.columns)] = table.features[some]
+            at += len(table.columns)
         return cls(
             terms,
-            np.hstack([table.features[some] for table, some in zip(tables, rows, strict=True)]),
+            features,
             tuple(table.levels.get(column) for table in tables for column in table.columns),
             np.zeros(0) if own.label is None else own.label[places],
             None if own.weights is None else own.weights[places],

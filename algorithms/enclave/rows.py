@@ -19,7 +19,7 @@ from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.psi.ddh import PLACE_BYTES, place_in_order
+from hansa.protocols.psi.ddh import PLACE_BYTES, places_in_order
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.fields import Fields
 
@@ -54,7 +54,7 @@ def pack(terms: Terms, table: PartyTable) -> bytes:
             "levels": [[name, list(levels)] for name, levels in sorted(table.levels.items())],
         }
     )
-    places = b"".join(place_in_order(key, terms.seed) for key in table.keys)
+    places = b"".join(places_in_order(table.keys, terms.seed))
     parts = [len(header).to_bytes(4, "big"), header, places, table.features.astype(_kind(terms)).tobytes()]
     parts += [each.astype("<f8").tobytes() for each in (table.label, table.weights) if each is not None]
     return b"".join(parts)
@@ -108,7 +108,7 @@ def unpack_untrusted(terms: Terms, rank: int, data: bytes | memoryview, *, score
 
 def common(places: list[Places], names: tuple[str, ...]) -> list[NDArray[np.int64]]:
     """Of each party the rows that all have, in the common order. Raises ``PeerMisbehaved`` for a place that stands twice."""
-    orders = [np.argsort(each) for each in places]
+    orders = [_order(each) for each in places]
     ordered = [each[order] for each, order in zip(places, orders, strict=True)]
     for rank, each in enumerate(ordered):
         if np.any(each[1:] == each[:-1]):
@@ -117,6 +117,14 @@ def common(places: list[Places], names: tuple[str, ...]) -> list[NDArray[np.int6
     for each in ordered[1:]:
         everywhere = everywhere[_among(everywhere, each)]
     return [order[_among(each, everywhere)] for each, order in zip(ordered, orders, strict=True)]
+
+
+def _order(places: Places) -> NDArray[np.int64]:
+    """What sorts them: by their first eight bytes, which is five times faster, unless two are alike there."""
+    first = np.frombuffer(places.tobytes(), dtype=">u8")[::2].astype(np.uint64)
+    order = np.argsort(first, kind="stable")
+    ordered = first[order]
+    return np.argsort(places) if np.any(ordered[1:] == ordered[:-1]) else order
 
 
 def _among(some: Places, others: Places) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ saw learn of the sets of those outside no more than that (docs/protocols.md argu
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -80,14 +80,20 @@ async def intersect(
     return rows[in_common_order([keys[row] for row in rows], seed)]
 
 
-def place_in_order(key: bytes, seed: bytes) -> bytes:
-    """Where a key stands in the order that a public seed decides, as bytes that compare: a hash of it, keyed with the seed."""
-    return blake2b(key, key=seed, digest_size=PLACE_BYTES, person=b"hansa-psi-order").digest()
+def places_in_order(keys: Iterable[bytes], seed: bytes) -> list[bytes]:
+    """Where keys stand in the order that a public seed decides, as bytes that compare: a hash of each, keyed with the seed."""
+    start = blake2b(key=seed, digest_size=PLACE_BYTES, person=b"hansa-psi-order")
+    places = []
+    for key in keys:
+        state = start.copy()
+        state.update(key)
+        places.append(state.digest())
+    return places
 
 
 def in_common_order(keys: Sequence[bytes], seed: bytes) -> NDArray[np.int64]:
     """Indices that bring distinct keys into the order of ``intersect``: by a hash of each, keyed with the public seed."""
-    digests = [place_in_order(key, seed) for key in keys]
+    digests = places_in_order(keys, seed)
     return np.array(sorted(range(len(keys)), key=digests.__getitem__), dtype=np.int64)
 
 

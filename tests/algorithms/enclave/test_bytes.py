@@ -11,7 +11,7 @@ from hansa.algorithms.enclave.answer import Answer
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.model import Importance
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.psi.ddh import place_in_order
+from hansa.protocols.psi.ddh import places_in_order
 
 T = terms()
 PACKED = rows.pack(T, tables(T, rows=20, own=3)[0])
@@ -27,7 +27,7 @@ def test_a_table_survives(algorithm):
     assert np.array_equal(found.features, table.features.astype(kind))
     assert np.array_equal(found.label, table.label)
     assert (found.columns, found.weights, found.keys) == (table.columns, None, [])
-    assert [bytes(place) for place in places] == [place_in_order(key, t.seed) for key in table.keys]
+    assert [bytes(place) for place in places] == places_in_order(table.keys, t.seed)
     assert not any(key in data for key in table.keys)
     assert len(data) <= rows.most_bytes(t, 0)
 
