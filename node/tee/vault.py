@@ -33,15 +33,14 @@ _MAX_HEADER = 1024
 
 @dataclass(frozen=True, slots=True)
 class JobKey:
-    """The key of one training job, made by an enclave of ``code``, which the job's ``contract`` accepts.
+    """The key of one training job's model.
 
-    The contract comes along because it says who may let the key go to other code: the parties, as many as it asks for. Its
+    The ``contract`` comes along because it says who may let the key go to other code: the parties, as many as it asks for. Its
     hash is the job's id, so nobody can name other voters.
     """
 
     key: bytes = field(repr=False)
     contract: Contract
-    code: Code
 
     @property
     def voters(self) -> tuple[bytes, ...]:
@@ -55,21 +54,16 @@ class JobKey:
 
     def to_plain(self) -> dict[str, Any]:
         """For canonical msgpack."""
-        return {"key": self.key, "contract": self.contract.encode(), "code": code_map(self.code)}
+        return {"key": self.key, "contract": self.contract.encode()}
 
     @classmethod
     def from_plain_untrusted(cls, plain: Any) -> JobKey:
-        """A key again; ``PeerMisbehaved`` where it is none, or of code that its contract does not accept."""
+        """A key again; ``PeerMisbehaved`` where it is none."""
         fields = Fields(plain, "a job key")
-        found = cls(
-            key=fields.octets("key", KEY_BYTES),
-            contract=fields.value("contract", Contract.decode_untrusted),
-            code=fields.value("code", code_untrusted),
-        )
+        found = cls(key=fields.octets("key", KEY_BYTES), contract=fields.value("contract", Contract.decode_untrusted))
         fields.end()
-        contract = found.contract
-        if contract.kind != "train" or contract.enclave is None or found.code not in contract.codes:
-            raise fields.refused("is of no job that its code may have trained")
+        if found.contract.kind != "train" or found.contract.enclave is None:
+            raise fields.refused("is of no job that an enclave trained")
         return found
 
 
@@ -124,7 +118,7 @@ class Vault:
                 raise SecurityError(
                     f"this enclave keeps {len(self._keys)} job keys, and no more", remedy="start another enclave's node"
                 )
-            self._write(self._keys | {job_id: JobKey(os.urandom(KEY_BYTES), contract, self.code)})
+            self._write(self._keys | {job_id: JobKey(os.urandom(KEY_BYTES), contract)})
         return self._keys[job_id].key
 
     def merge(self, handed: Mapping[bytes, JobKey]) -> int:
@@ -151,23 +145,17 @@ class Vault:
         self._refuse_if_shut()
         if code == self.code:
             return dict(self._keys)
-        cast = list(votes)
-        return {job_id: key for job_id, key in self._keys.items() if _may_have(code, key, cast, now)}
+        return _voted(self._keys, self.code, code, votes, now)
 
     def acceptable(
         self, handed: Mapping[bytes, JobKey], sender: Code, votes: Iterable[Vote], now: int
     ) -> dict[bytes, JobKey]:
         """Of keys that an enclave proven to run ``sender`` hands over, those to believe.
 
-        Code like this one believes only what it may; other code is believed for the keys that it made itself, which the
-        contract let it, and only where the job's parties voted that its keys come here.
+        Code like this one believes only what it may. Other code is believed where the job's parties voted that its keys come
+        here: else it could hand over a key that its friends know, for a model of their making.
         """
-        if sender == self.code:
-            return dict(handed)
-        cast = list(votes)
-        return {
-            job_id: key for job_id, key in handed.items() if key.code == sender and _may_have(self.code, key, cast, now)
-        }
+        return dict(handed) if sender == self.code else _voted(handed, sender, self.code, votes, now)
 
     def mark(self) -> bytes:
         """The epoch as it is shown to members, 40 bytes: the number, and a tag that only this enclave can make."""
@@ -239,5 +227,11 @@ class Vault:
         self._keys, self.epoch = keys, self.epoch + 1
 
 
-def _may_have(code: Code, key: JobKey, votes: list[Vote], now: int) -> bool:
-    return approved(votes, key.code, code, key.voters, key.needed, now)
+def _voted(
+    keys: Mapping[bytes, JobKey], code_from: Code, code_to: Code, votes: Iterable[Vote], now: int
+) -> dict[bytes, JobKey]:
+    """Those whose parties let them go from one code to the other."""
+    cast = list(votes)
+    asked = {(key.voters, key.needed) for key in keys.values()}
+    may = {each: approved(cast, code_from, code_to, *each, now) for each in asked}
+    return {job_id: key for job_id, key in keys.items() if may[key.voters, key.needed]}

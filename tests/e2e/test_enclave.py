@@ -178,6 +178,44 @@ def test_a_second_enclave_goes_on_and_rollback_is_found(tmp_path, tables):
         net.down(keep=False)
 
 
+@pytest.mark.slow
+def test_keys_go_to_other_code_once_both_parties_voted(tmp_path, tables):
+    net = Net(tmp_path / "net")
+    try:
+        net.up(2, [], 2)
+        nodes = {
+            name: LocalNode(name, tmp_path / "net" / name)
+            for name in ("bank", "bureau", "insecure-tee", "insecure-tee-2")
+        }
+        for node in nodes.values():
+            (node.home / "policy.toml").write_text(POLICY)
+        bank, bureau, first, second = nodes.values()
+        net.kill("insecure-tee-2")
+        settings = second.home / "hansa.toml"
+        settings.write_text(settings.read_text().replace('# simulated_code = ""', 'simulated_code = "the next one"'))
+        net.up(0, [])
+        until(lambda: [peer["verdict"] for peer in bank.call("tee.status")["peers"]] == ["accept"] * 2)
+        for name in ("bank", "bureau"):
+            label = {"label": "default"} if name == "bank" else {}
+            nodes[name].call("data.add", path=str(tables / f"{name}.csv"), name="clients", key=["id"], **label)
+        job = done(bank, bank.call("job.submit", file_text=job_text("insecure-tee"), file_name="j")["job"])
+        own = [node.call("tee.status")["own"] for node in (first, second)]
+        old, new = (f"{each['platform']}:{each['code']}" for each in own)
+        assert old != new
+        bank.call("tee.vote", code_from=old, code_to=new, days=3)
+        until(lambda: len(second.call("tee.status")["votes"]) == 1)
+        time.sleep(1)
+        assert second.call("tee.status")["own"]["sealed"]["keys"] == 0
+        bureau.call("tee.vote", code_from=old, code_to=new, days=3)
+        until(lambda: second.call("tee.status")["own"]["sealed"]["keys"] == 1)
+        net.kill("insecure-tee")
+        until(lambda: not any(p["name"] == "insecure-tee" and p["online"] for p in bank.call("peer.list")))
+        scored = done(bank, bank.call("model.predict", model=job, data="clients")["job"])
+        assert bank.call("job.show", job=scored)["contract"]["enclave"] == "insecure-tee-2"
+    finally:
+        net.down(keep=False)
+
+
 def done(node, job):
     until(lambda: node.call("job.show", job=job)["state"] == "done")
     return job

@@ -157,14 +157,26 @@ def test_keys_go_to_other_code_by_their_parties_votes_only(votes, go, path):
     assert set(new.acceptable(everything, CODE, votes, NOW)) == set(handed)
 
 
-def test_other_code_is_believed_for_its_own_keys_only(path):
+def test_other_code_is_not_believed_without_votes_for_it(path):
     """Else an enclave of any accepted code could hand over a key that its friends know, for a model of their making."""
     third = Code("SGX", b"e" * 32)
-    key = JobKey(os.urandom(32), contract(codes=(CODE, third)), CODE)
-    votes = [vote(rank, code_from=source) for rank in range(3) for source in (CODE, third)]
+    key = JobKey(os.urandom(32), contract(codes=(CODE, third)))
+    votes = [vote(rank) for rank in range(3)]
     vault = opened(path, OTHER)
     assert vault.acceptable({key.contract.job_id: key}, third, votes, NOW) == {}
     assert vault.acceptable({key.contract.job_id: key}, CODE, votes, NOW) != {}
+
+
+def test_upgrades_follow_upon_each_other(path):
+    third = Code("SGX", b"e" * 32)
+    first, second, last = (opened(path.with_name(str(n)), code) for n, code in enumerate((CODE, OTHER, third)))
+    key = first.make(JOB)
+    votes = [vote(rank) for rank in range(2)]
+    second.merge(second.acceptable(first.keys_for(OTHER, votes, NOW), CODE, votes, NOW))
+    assert second.keys_for(third, votes, NOW) == {}
+    votes += [vote(rank, code_from=OTHER, code_to=third) for rank in range(2)]
+    last.merge(last.acceptable(second.keys_for(third, votes, NOW), OTHER, votes, NOW))
+    assert last.key(JOB.job_id) == key
 
 
 def test_keys_never_go_between_real_and_simulated_hardware(path):
@@ -183,10 +195,9 @@ def test_keys_never_go_between_real_and_simulated_hardware(path):
         None,
         [None],
         [{"key": bytes(32)}],
-        [JobKey(bytes(32), JOB, OTHER).to_plain()],
-        [JobKey(bytes(31), JOB, CODE).to_plain()],
-        [JobKey(bytes(32), replace(JOB, kind="release", model=b"m" * 32), CODE).to_plain()],
-        [{**JobKey(bytes(32), JOB, CODE).to_plain(), "more": 1}],
+        [JobKey(bytes(31), JOB).to_plain()],
+        [JobKey(bytes(32), replace(JOB, kind="release", model=b"m" * 32)).to_plain()],
+        [{**JobKey(bytes(32), JOB).to_plain(), "more": 1}],
     ],
 )
 def test_what_is_no_job_key_is_refused(plain):
@@ -195,7 +206,7 @@ def test_what_is_no_job_key_is_refused(plain):
 
 
 def test_keys_survive_the_wire():
-    key = JobKey(os.urandom(32), JOB, CODE)
+    key = JobKey(os.urandom(32), JOB)
     assert decode_keys_untrusted(encode_keys([key])) == {JOB.job_id: key}
     assert key.key.hex() not in repr(key)
 
