@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from hansa.node.release_policies import policy_of
 from hansa.node.sealing import seal, unseal
 from hansa.node.worker_hardware import Proven
+from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.attestation import parcel
-from hansa.protocols.wire.contract import Code, Contract
+from hansa.protocols.wire.contract import Contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,12 @@ class Opener:
     def open_untrusted(self, rank: int, data: bytes | memoryview) -> bytes:
         """See ``algorithms.enclave.inside.InsideOpen``."""
         wanted = policy_of(self.contract, self.contract.parties[rank], until=0)
-        enclave = self.contract.enclave
-        assert enclave is not None
-        platform = next(code.platform for code in self.contract.codes if code.measurement == self.proven.code)
-        own = Code(platform, self.proven.code)
+        own = next((code for code in self.contract.codes if code.measurement == self.proven.code), None)
+        if own is None:
+            raise SecurityError(
+                f"this enclave runs the code {self.proven.code.hex()}, which the contract does not accept",
+                remedy="see `hansa tee status`; submit the job anew",
+            )
         return parcel.open_untrusted(
             data, self.proven.secret_key, lambda policy: policy.check(wanted, own, int(time.time()))
         )

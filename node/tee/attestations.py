@@ -56,10 +56,11 @@ class AuditLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What was last made of a peer, and when (unix seconds)."""
+    """What was last made of a peer, when (unix seconds), and on which channel: its handshake hash."""
 
     judged: Judged
     at: float
+    channel: bytes
 
 
 class Attestations:
@@ -143,13 +144,19 @@ class Attestations:
         proof = Proof.decode_untrusted(reply.proof)
         return await trio.to_thread.run_sync(self._judge.judge, proof, wanted, codes), reply.mark
 
+    def accepted(self, identity: bytes) -> Judged | None:
+        """What a peer has proven on the connection that stands now; None where that is nothing, or refused.
+
+        A node that comes back under the same identity need not be the same code: until it has proven itself anew, it is nobody.
+        """
+        standing = self.standing.get(identity)
+        if standing is None or not standing.judged.accepted or standing.channel != self._channel(identity):
+            return None
+        return standing.judged
+
     def enclaves(self) -> list[bytes]:
         """See ``job_hardware.Hardware``."""
-        return [
-            identity
-            for identity, standing in self.standing.items()
-            if standing.judged.accepted and self._epochs.seen(identity)
-        ]
+        return [identity for identity in self.standing if self.accepted(identity) and self._epochs.seen(identity)]
 
     def job_key(self, contract: Contract) -> bytes:
         """See ``job_hardware.Hardware``."""
@@ -197,8 +204,7 @@ class Attestations:
 
     async def _sealed(self, sender: bytes, told: Sealed) -> None:
         """Of an enclave that has proven itself on this connection or before; an older epoch is found when it is next asked."""
-        standing = self.standing.get(sender)
-        if standing is not None and standing.judged.accepted and told.mark:
+        if told.mark and self.accepted(sender) is not None:
             with suppress(SecurityError):
                 self._epochs.note(sender, told.mark)
 
@@ -225,6 +231,10 @@ class Attestations:
         link = self._mesh.link(identity)
         return link is not None and link.hello.hardware != "" and self._judge.accepts_any
 
+    def _channel(self, identity: bytes) -> bytes:
+        link = self._mesh.link(identity)
+        return b"" if link is None else link.conn.handshake_hash
+
     def _link(self, identity: bytes) -> ControlLink:
         link = self._mesh.link(identity)
         if link is None:
@@ -234,7 +244,7 @@ class Attestations:
     def _note(self, identity: bytes, role: Role, judged: Judged) -> None:
         """On record: every verdict for a job, and of the regular ones what is new."""
         before = self.standing.get(identity)
-        self.standing[identity] = Standing(judged, time.time())
+        self.standing[identity] = Standing(judged, time.time(), self._channel(identity))
         if role is not Role.PEER or before is None or before.judged.as_dict() != judged.as_dict():
             self._audit.append("attestation", {"peer": self.name_of(identity), "role": str(role), **judged.as_dict()})
 

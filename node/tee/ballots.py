@@ -10,7 +10,7 @@ from pathlib import Path
 from hansa.node.allowance import Allowance
 from hansa.node.mesh import Mesh
 from hansa.node.sealing import write_whole
-from hansa.protocols.errors import PeerMisbehaved
+from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.votes import Vote
 from hansa.protocols.wire.contract import Code
@@ -28,8 +28,8 @@ class Ballots:
         self._allowances: dict[bytes, Allowance] = {}
         self._votes = dict[tuple[bytes, Code, Code], Vote]()
         self.on_new: list[Callable[[Vote], None]] = []
-        for text in json.loads(path.read_text()) if path.exists() else []:
-            self._keep(Vote.decode_untrusted(bytes.fromhex(text)))
+        for vote in _read(path) if path.exists() else []:
+            self._keep(vote)
         mesh.on_up(self._greet)
         mesh.handle(Votes, self._heard)
 
@@ -83,3 +83,14 @@ class Ballots:
     def _save(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(self._path, json.dumps([vote.encode().hex() for vote in self.all()]).encode())
+
+
+def _read(path: Path) -> list[Vote]:
+    try:
+        return [Vote.decode_untrusted(bytes.fromhex(text)) for text in json.loads(path.read_text())]
+    except (ValueError, TypeError, PeerMisbehaved) as error:
+        raise SecurityError(
+            f"{path} cannot be read: the votes in it are lost",
+            remedy="remove it, and vote again (`hansa tee vote`); peers tell theirs when they connect",
+            file=str(path),
+        ) from error

@@ -77,9 +77,10 @@ class Cluster:
             self._nursery.start_soon(self._ask_all)
 
     async def _ask_all(self) -> None:
-        for identity, standing in list(self._attestations.standing.items()):
-            if standing.judged.accepted and self._mesh.online(identity):
-                await self._judged(identity, standing.judged)
+        for identity in list(self._attestations.standing):
+            judged = self._attestations.accepted(identity)
+            if judged is not None and self._mesh.online(identity):
+                await self._judged(identity, judged)
 
     def _made(self) -> None:
         """A new key: the others of our code get it before this enclave may die."""
@@ -124,10 +125,10 @@ class Cluster:
             log.warning("no keys were handed over: %s", error.message)
 
     async def _handed(self, sender: bytes, handed: JobKeys) -> None:
-        standing = self._attestations.standing.get(sender)
-        if standing is None or not standing.judged.accepted:
-            return  # not proven here: it is asked, and will be believed, once it is
-        code = Code(standing.judged.platform, standing.judged.code)
+        judged = self._attestations.accepted(sender)
+        if judged is None:
+            return  # not proven on this connection: it is asked, and will be believed, once it is
+        code = Code(judged.platform, judged.code)
         keys = decode_keys_untrusted(handed.keys)
         try:
             vault = self._attestations.job_keys.vault

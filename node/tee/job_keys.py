@@ -76,6 +76,7 @@ class JobKeys:
     def objection(self, contract: Contract) -> str | None:
         """Why this enclave cannot serve the contract's model; None where it can."""
         try:
+            self.vault.mark()  # that there is a key to seal with
             if contract.model is not None:
                 self.vault.key(contract.model)
             why: str | None = self.vault.why_shut or None

@@ -209,3 +209,14 @@ async def test_older_sealed_state_is_refused_by_who_saw_newer(pair):
     assert not judged.accepted
     assert "rollback: its sealed state was rolled back: it shows epoch 0, and has shown epoch 7" in judged.why
     assert tee.node.job_keys.told()["shut"] is None  # the mark was no mark of its own
+
+
+async def test_on_another_connection_it_is_nobody_until_it_has_proven_itself_anew(pair):
+    bank, tee = await pair()
+    await bank.node.ask(TEE, Role.PEER)
+    assert bank.node.accepted(TEE) is not None
+    bank.mesh.channel = tee.mesh.channel = b"n" * 32
+    assert bank.node.accepted(TEE) is None
+    assert bank.node.enclaves() == []
+    assert (await bank.node.ask(TEE, Role.PEER)).accepted
+    assert bank.node.accepted(TEE) is not None
