@@ -129,91 +129,76 @@ async def test_an_enclave_that_forgot_its_keys_says_so(league_of):
         assert [peer["verdict"] for peer in standing] == ["refuse"]
 
 
-@pytest.mark.slow
-def test_a_second_enclave_goes_on_and_rollback_is_found(tmp_path, tables):
+@pytest.fixture
+def net(tmp_path, tables):
+    """Two institutions with their tables and two enclaves, by name, and the network to kill and wake them in."""
     net = Net(tmp_path / "net")
     try:
-        net.up(2, [], 2)
-        nodes = {
-            name: LocalNode(name, tmp_path / "net" / name)
-            for name in ("bank", "bureau", "insecure-tee", "insecure-tee-2")
-        }
-        for node in nodes.values():
+        state = net.up(2, [], 2)
+        nodes = {node["name"]: LocalNode(node["name"], tmp_path / "net" / node["name"]) for node in state["nodes"]}
+        for name, node in nodes.items():
             (node.home / "policy.toml").write_text(POLICY)
-        bank, _, first, second = nodes.values()
-        for name in ("bank", "bureau"):
-            label = {"label": "default"} if name == "bank" else {}
-            nodes[name].call("data.add", path=str(tables / f"{name}.csv"), name="clients", key=["id"], **label)
-        sealed = first.home / "tee" / "keys.sealed"
-        jobs = [
-            done(bank, bank.call("job.submit", file_text=job_text("insecure-tee", name="one"), file_name="j")["job"])
-        ]
-        shutil.copy(sealed, tmp_path / "older")
-        jobs += [
-            done(bank, bank.call("job.submit", file_text=job_text("insecure-tee", name="two"), file_name="j")["job"])
-        ]
-        until(lambda: second.call("tee.status")["own"]["sealed"]["keys"] == 2)
-
-        served = set()
-        for _ in range(12):  # by either enclave, by chance
-            scored = done(bank, bank.call("model.predict", model=jobs[0], data="clients")["job"])
-            served.add(bank.call("job.show", job=scored)["contract"]["enclave"])
-        assert served == {"insecure-tee", "insecure-tee-2"}
-
-        net.kill("insecure-tee")
-        until(lambda: not any(p["name"] == "insecure-tee" and p["online"] for p in bank.call("peer.list")))
-        scored = done(bank, bank.call("model.predict", model=jobs[1], data="clients")["job"])
-        assert bank.call("job.show", job=scored)["contract"]["enclave"] == "insecure-tee-2"
-
-        shutil.copy(tmp_path / "older", sealed)
-        net.up(0, [])
-        until(lambda: entries(first.call("audit.show"), "sealed-state-refused"))
-        assert (
-            "epoch 1, and a member has seen epoch 2"
-            in entries(first.call("audit.show"), "sealed-state-refused")[0]["reason"]
-        )
-        until(lambda: entries(second.call("audit.show"), "keys-handed-over"))
-        until(lambda: first.call("tee.status")["own"]["sealed"] == {"keys": 2, "epoch": 3, "shut": None})
+            if name in NAMES:
+                label = {"label": "default"} if name == "bank" else {}
+                node.call("data.add", path=str(tables / f"{name}.csv"), name="clients", key=["id"], **label)
+        yield net, *nodes.values()
     finally:
         net.down(keep=False)
 
 
 @pytest.mark.slow
-def test_keys_go_to_other_code_once_both_parties_voted(tmp_path, tables):
-    net = Net(tmp_path / "net")
-    try:
-        net.up(2, [], 2)
-        nodes = {
-            name: LocalNode(name, tmp_path / "net" / name)
-            for name in ("bank", "bureau", "insecure-tee", "insecure-tee-2")
-        }
-        for node in nodes.values():
-            (node.home / "policy.toml").write_text(POLICY)
-        bank, bureau, first, second = nodes.values()
-        net.kill("insecure-tee-2")
-        settings = second.home / "hansa.toml"
-        settings.write_text(settings.read_text().replace('# simulated_code = ""', 'simulated_code = "the next one"'))
-        net.up(0, [])
-        until(lambda: [peer["verdict"] for peer in bank.call("tee.status")["peers"]] == ["accept"] * 2)
-        for name in ("bank", "bureau"):
-            label = {"label": "default"} if name == "bank" else {}
-            nodes[name].call("data.add", path=str(tables / f"{name}.csv"), name="clients", key=["id"], **label)
-        job = done(bank, bank.call("job.submit", file_text=job_text("insecure-tee"), file_name="j")["job"])
-        own = [node.call("tee.status")["own"] for node in (first, second)]
-        old, new = (f"{each['platform']}:{each['code']}" for each in own)
-        assert old != new
-        bank.call("tee.vote", code_from=old, code_to=new, days=3)
-        until(lambda: len(second.call("tee.status")["votes"]) == 1)
-        time.sleep(1)
-        assert second.call("tee.status")["own"]["sealed"]["keys"] == 0
-        bureau.call("tee.vote", code_from=old, code_to=new, days=3)
-        until(lambda: second.call("tee.status")["own"]["sealed"]["keys"] == 1)
-        net.kill("insecure-tee")
-        until(lambda: not any(p["name"] == "insecure-tee" and p["online"] for p in bank.call("peer.list")))
-        scored = done(bank, bank.call("model.predict", model=job, data="clients")["job"])
-        assert bank.call("job.show", job=scored)["contract"]["enclave"] == "insecure-tee-2"
-    finally:
-        net.down(keep=False)
+def test_a_second_enclave_goes_on_and_rollback_is_found(tmp_path, net):
+    net, bank, _, first, second = net
+    sealed = first.home / "tee" / "keys.sealed"
+    jobs = [done(bank, bank.call("job.submit", file_text=job_text("insecure-tee", name="one"), file_name="j")["job"])]
+    shutil.copy(sealed, tmp_path / "older")
+    jobs += [done(bank, bank.call("job.submit", file_text=job_text("insecure-tee", name="two"), file_name="j")["job"])]
+    until(lambda: second.call("tee.status")["own"]["sealed"]["keys"] == 2)
+
+    served = set()
+    for _ in range(12):  # by either enclave, by chance
+        scored = done(bank, bank.call("model.predict", model=jobs[0], data="clients")["job"])
+        served.add(bank.call("job.show", job=scored)["contract"]["enclave"])
+    assert served == {"insecure-tee", "insecure-tee-2"}
+
+    net.kill("insecure-tee")
+    until(lambda: not any(p["name"] == "insecure-tee" and p["online"] for p in bank.call("peer.list")))
+    scored = done(bank, bank.call("model.predict", model=jobs[1], data="clients")["job"])
+    assert bank.call("job.show", job=scored)["contract"]["enclave"] == "insecure-tee-2"
+
+    shutil.copy(tmp_path / "older", sealed)
+    net.up(0, [])
+    until(lambda: entries(first.call("audit.show"), "sealed-state-refused"))
+    assert (
+        "epoch 1, and a member has seen epoch 2"
+        in entries(first.call("audit.show"), "sealed-state-refused")[0]["reason"]
+    )
+    until(lambda: entries(second.call("audit.show"), "keys-handed-over"))
+    until(lambda: first.call("tee.status")["own"]["sealed"] == {"keys": 2, "epoch": 3, "shut": None})
+
+
+@pytest.mark.slow
+def test_keys_go_to_other_code_once_both_parties_voted(net):
+    net, bank, bureau, first, second = net
+    net.kill("insecure-tee-2")
+    settings = second.home / "hansa.toml"
+    settings.write_text(settings.read_text().replace('# simulated_code = ""', 'simulated_code = "the next one"'))
+    net.up(0, [])
+    until(lambda: [peer["verdict"] for peer in bank.call("tee.status")["peers"]] == ["accept"] * 2)
+    job = done(bank, bank.call("job.submit", file_text=job_text("insecure-tee"), file_name="j")["job"])
+    own = [node.call("tee.status")["own"] for node in (first, second)]
+    old, new = (f"{each['platform']}:{each['code']}" for each in own)
+    assert old != new
+    bank.call("tee.vote", code_from=old, code_to=new, days=3)
+    until(lambda: len(second.call("tee.status")["votes"]) == 1)
+    time.sleep(1)
+    assert second.call("tee.status")["own"]["sealed"]["keys"] == 0
+    bureau.call("tee.vote", code_from=old, code_to=new, days=3)
+    until(lambda: second.call("tee.status")["own"]["sealed"]["keys"] == 1)
+    net.kill("insecure-tee")
+    until(lambda: not any(p["name"] == "insecure-tee" and p["online"] for p in bank.call("peer.list")))
+    scored = done(bank, bank.call("model.predict", model=job, data="clients")["job"])
+    assert bank.call("job.show", job=scored)["contract"]["enclave"] == "insecure-tee-2"
 
 
 def done(node, job):
