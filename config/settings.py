@@ -15,7 +15,7 @@ from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
 from hansa.config.toml_reader import Table
-from hansa.config.vocabulary import ADDRESS, BACKENDS, MOST_ADDRESSES, NAME, SUITES
+from hansa.config.vocabulary import ADDRESS, BACKENDS, MOST_ADDRESSES, MOST_PARTIES, NAME, SUITES
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -110,6 +110,13 @@ class Tee:
         "hardware", "hardware, or insecure-simulated: accept peers that only pretend, for trials on worthless data."
     )
     reattest_s: int = _key(600, "Seconds after which peers in hardware must prove themselves again.")
+    voters: tuple[str, ...] = _key(
+        (),
+        "Members (this node among them, if it is to count) whose votes for code stand in for its entry in the policy file.",
+    )
+    votes: int = _key(
+        0, "How many of the voters must have voted for code (`hansa tee vote`) to accept it so; 0: votes do not."
+    )
     simulated_code: str = _key("", "With insecure-simulated: the code that is pretended; empty: this version of hansa.")
 
 
@@ -207,6 +214,8 @@ def parse_settings(text: str, file: str) -> Settings:
             tee.text("policy", Tee().policy),
             tee.choice("accept", ("hardware", BACKENDS[-1]), Tee().accept),
             tee.integer("reattest_s", 10, 86_400, Tee().reattest_s),
+            tee.texts("voters", ()),
+            tee.integer("votes", 0, MOST_PARTIES, 0),
             tee.text("simulated_code", Tee().simulated_code),
         ),
         log=Log(log.choice("level", LEVELS, Log().level)),

@@ -44,6 +44,7 @@ from hansa.node.tee.cluster import Cluster
 from hansa.node.tee.epochs import SeenEpochs
 from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee_methods import TeeMethods
+from hansa.protocols.wire.contract import Code
 from hansa.protocols.wire.messages import AuditHead, Hello
 from hansa.protocols.wire.record import PeerRecord
 
@@ -65,6 +66,13 @@ class Daemon:
         suites = settings.channel.suites
         self.mesh = Mesh(identity, self.book, suites=suites, hello=self._hello)
         self.mesh.handle(AuditHead, self._keep_head)
+        self.ballots = Ballots(
+            home / "tee" / "votes.json",
+            self.mesh,
+            seed=identity.seed,
+            me=identity.public,
+            peers=self._peers,
+        )
         prover = prover_of(home, settings.tee, software_version())
         self.attestations = Attestations(
             self.mesh,
@@ -73,7 +81,7 @@ class Daemon:
             prover=prover,
             job_keys=JobKeys(home, prover),
             epochs=SeenEpochs(home / "tee" / "epochs.json"),
-            judge=judge_of(home, settings.tee),
+            judge=judge_of(home, settings.tee, self.endorsed),
             name_of=self.name_of,
             reattest_s=settings.tee.reattest_s,
         )
@@ -98,13 +106,6 @@ class Daemon:
         self.doctor = Doctor(self.mesh, self.book, settings.node.name)
         self.discovery = Discovery(settings.listen.host) if settings.discovery.zeroconf else None
         self.admin = AdminServer()
-        self.ballots = Ballots(
-            home / "tee" / "votes.json",
-            self.mesh,
-            seed=identity.seed,
-            me=identity.public,
-            peers=self._peers,
-        )
         self.cluster = Cluster(self.mesh, self.attestations, self.ballots, self.audit, self._peers)
         self.services: list[Callable[..., Any]] = [self.attestations.serve, self.cluster.serve]
         self.status_of_jobs: Callable[[], dict[str, Any]] = lambda: {}
@@ -112,6 +113,13 @@ class Daemon:
         self.admin.methods |= self.hardware.methods() | NodeMethods(self).methods()
         self.jobs = add_jobs(self)
         self._pin_configured()
+
+    def endorsed(self) -> list[Code]:
+        """The codes that enough of the settings' voters voted for."""
+        tee, me = self.settings.tee, self.identity.public
+        own = [me] if self.settings.node.name in tee.voters else []
+        voters = {*own, *(peer.identity for peer in self.book.all() if peer.name in tee.voters)}
+        return self.ballots.endorsed(voters, tee.votes)
 
     def _peers(self) -> list[bytes]:
         return [peer.identity for peer in self.book.all()]

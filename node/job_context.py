@@ -77,7 +77,7 @@ class JobContext:
     max_rows: int
     routes: dict[bytes, Serve]
     hardware: Hardware
-    tee: Mapping[str, Any]
+    tee: Callable[[], Mapping[str, Any]]
     max_correlations_mb: int = 2048
     now: Callable[[], int] = lambda: int(time.time())
     make_worker: Callable[[Start, Path], Worker] = Worker

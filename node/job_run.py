@@ -155,7 +155,7 @@ class Run:
             resume_epoch=record.resume_epoch,
             shelf=str(shelf_folder(context.home, identities)) if stores else "",
             shelf_key=context.sealing_key(set_id(identities)) if stores else b"",
-            tee=dict(context.tee),
+            tee=dict(context.tee()),
             release_policy=self._release_policy(),
         )
 

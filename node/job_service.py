@@ -63,7 +63,10 @@ def add_jobs(daemon: Daemon) -> Jobs:
         max_rows=settings.limits.max_rows,
         routes=daemon.listener.worker_routes,
         hardware=daemon.attestations,
-        tee=worker_settings(daemon.home, settings.tee, software_version()),
+        tee=lambda: (
+            worker_settings(daemon.home, settings.tee, software_version())
+            | {"endorsed": [[code.platform, code.measurement] for code in daemon.endorsed()]}
+        ),
         max_correlations_mb=settings.correlations.max_mb,
     )
     jobs = Jobs(context)

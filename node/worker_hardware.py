@@ -27,7 +27,7 @@ from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.mpc.session import Session
 from hansa.protocols.wire.attestation.binding import NONCE_BYTES, report_data
 from hansa.protocols.wire.attestation.proof import Proof
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.contract import Code, Contract
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S, ATTESTATION_MAX_SENT
 
 STEP = "attest"
@@ -89,7 +89,8 @@ async def _have_proven(start: Start, contract: Contract, session: Session, link:
     await session.send_bytes(there, nonce)
     got = bytes(await session.recv_bytes(there, KEY_BYTES + ATTESTATION_MAX_SENT))
     wanted = report_data(identity=member.identity, handshake_hash=link.handshake_hash, nonce=nonce, role=role)
-    judge = Judge(Path(start.tee["policy"]), start.tee["accept"])
+    endorsed = [Code(*each) for each in start.tee["endorsed"]]
+    judge = Judge(Path(start.tee["policy"]), start.tee["accept"], lambda: endorsed)
     judged = await trio.to_thread.run_sync(judge.judge, Proof.decode_untrusted(got[KEY_BYTES:]), wanted, contract.codes)
     reporter.attested(Attested(member.identity, str(role), judged.as_dict()))
     if not judged.accepted:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,9 +283,9 @@ def prover_of(home: Path, tee: Tee, version: str) -> Prover | None:
     return prover_from(worker_settings(home, tee, version))
 
 
-def judge_of(home: Path, tee: Tee) -> Judge:
-    """What judges the proofs of others, by the settings."""
-    return Judge(home / tee.policy, tee.accept)
+def judge_of(home: Path, tee: Tee, endorsed: Callable[[], Collection[Code]]) -> Judge:
+    """What judges the proofs of others, by the settings; ``endorsed``: the codes that enough members voted for."""
+    return Judge(home / tee.policy, tee.accept, endorsed)
 
 
 def worker_settings(home: Path, tee: Tee, version: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from hansa.node.allowance import Allowance
@@ -37,6 +37,14 @@ class Ballots:
         """Those that have not ended."""
         now = time.time()
         return [vote for vote in self._votes.values() if now < vote.until]
+
+    def endorsed(self, voters: Collection[bytes], needed: int) -> list[Code]:
+        """The codes that so many of these members voted for, whatever for; none where none are needed."""
+        by_code: dict[Code, set[bytes]] = {}
+        for vote in self.all():
+            if vote.voter in voters:
+                by_code.setdefault(vote.code_to, set()).add(vote.voter)
+        return [code for code, found in by_code.items() if 0 < needed <= len(found)]
 
     async def cast(self, code_from: Code, code_to: Code, until: int) -> Vote:
         """Vote, and tell everybody. Raises ``SecurityError`` for a change between real and simulated hardware."""

@@ -6,7 +6,7 @@ Blocking for some milliseconds: call it in a thread. The library of certificates
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,12 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """``policy`` is this node's own attestation policy file, ``accept`` its settings' word (hardware, insecure-simulated)."""
+    """``policy`` is this node's own attestation policy file, ``accept`` its settings' word (hardware, insecure-simulated);
+    ``endorsed`` gives the codes that enough members voted for, which need no entry in that file."""
 
     policy: Path
     accept: str
+    endorsed: Callable[[], Collection[ContractCode]] = tuple
 
     @property
     def accepts_any(self) -> bool:
@@ -112,10 +114,24 @@ class Judge:
             return _refused(proof, Code.MEASUREMENT, f"this node accepts no hardware: it has no {self.policy.name}")
         policy = replace(load_policy(str(self.policy)), require_measurement=True, require_nonce=True)
         try:
-            collateral = collateral_untrusted(proof.collateral)
-            return verify_evidence(proof.evidence, collateral, policy, expected, int(time.time()))
+            collateral, now = collateral_untrusted(proof.collateral), int(time.time())
+            verdict = verify_evidence(proof.evidence, collateral, policy, expected, now)
+            by_votes = self.endorsed()
+            if verdict.accepted or not by_votes:
+                return verdict
+            any_code = replace(policy, sgx=(), tdx=(), snp=(), require_measurement=False)
+            voted = verify_evidence(proof.evidence, collateral, any_code, expected, now)
+            if voted.accepted and ContractCode(voted.platform, code_of(voted.platform, voted.fields)) in by_votes:
+                return replace(
+                    voted, not_checked=(*_but_measurement(voted), "policy file: the members' votes accept this code")
+                )
+            return verdict
         except ModuleNotFoundError as error:
             raise missing_library() from error
+
+
+def _but_measurement(verdict: Verdict) -> list[str]:
+    return [text for text in verdict.not_checked if not text.startswith("measurement")]
 
 
 def _refused(proof: Proof, code: Code, text: str) -> Verdict:

@@ -202,7 +202,7 @@ class League:
             max_rows=1000,
             routes={},
             hardware=Hardware(self, rank),
-            tee={},
+            tee=dict,
             now=self.now,
             make_worker=lambda start, log: FakeWorker(self, rank, start),
         )

@@ -1,0 +1,115 @@
+"""What a node makes of hardware's proofs: its own policy file, the contract's codes, and the members' votes."""
+
+import time
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from nacl.signing import SigningKey
+from tee.amd import AT
+
+from hansa.node.tee.ballots import Ballots
+from hansa.node.tee.judge import Judge
+from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.proof import Proof
+from hansa.protocols.wire.attestation.votes import Vote
+from hansa.protocols.wire.contract import Code
+
+DATA = b"r" * 64
+CODE, OTHER = Code("SEV-SNP", b"\x22" * 48), Code("SEV-SNP", b"\x23" * 48)
+SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]
+MEMBERS = [bytes(SigningKey(seed).verify_key) for seed in SEEDS]
+
+
+@pytest.fixture
+def proof(milan, monkeypatch):
+    """``proof(**changed)``: a report of our own vendor, whose root counts as AMD's here, at its time."""
+    for product, root in milan.roots.items():
+        monkeypatch.setitem(AMD_ROOTS, product, root)
+    monkeypatch.setattr(time, "time", lambda: float(AT))
+    pieces = [one.public_bytes(Encoding.DER) for one in milan.collateral().certificates]
+    return lambda **changed: Proof("sev-guest", milan.make(3, at_50=DATA, **changed), tuple(pieces))
+
+
+@pytest.fixture
+def policy(tmp_path):
+    """``policy(code)``: a policy file that lists it."""
+
+    def write(code):
+        path = tmp_path / "tee.toml"
+        path.write_text(f'[[snp]]\nmeasurement = "{code.measurement.hex()}"\n')
+        return path
+
+    return write
+
+
+def test_listed_code_over_the_right_data_is_accepted(proof, policy):
+    judged = Judge(policy(CODE), "hardware").judge(proof(), DATA, None)
+    assert judged.accepted, judged.why
+    assert (judged.platform, judged.code) == ("SEV-SNP", CODE.measurement)
+    assert Judge(policy(CODE), "hardware").judge(proof(), DATA, (CODE, OTHER)).accepted
+
+
+@pytest.mark.parametrize(
+    ("listed", "data", "codes", "why"),
+    [
+        (OTHER, DATA, None, "measurement"),
+        (CODE, b"s" * 64, None, "nonce"),
+        (CODE, DATA, (OTHER,), "the contract does not accept the code"),
+    ],
+)
+def test_anything_else_is_refused(listed, data, codes, why, proof, policy):
+    judged = Judge(policy(listed), "hardware").judge(proof(), data, codes)
+    assert not judged.accepted
+    assert why in judged.why
+
+
+def test_without_a_policy_file_no_hardware_is_accepted(proof, tmp_path):
+    judge = Judge(tmp_path / "tee.toml", "hardware")
+    assert not judge.accepts_any
+    assert "it has no tee.toml" in judge.judge(proof(), DATA, None).why
+
+
+class NoMesh:
+    """Nobody is there."""
+
+    def on_up(self, callback):
+        pass
+
+    def handle(self, kind, handler):
+        pass
+
+    async def broadcast(self, identities, message):
+        pass
+
+
+@pytest.mark.parametrize(("cast", "accepted"), [((0,), False), ((0, 1), True), ((0, 2), False)])
+async def test_code_that_enough_members_voted_for_needs_no_entry(cast, accepted, proof, policy, tmp_path):
+    """Two of the first two members: the third is a peer, but no voter."""
+    ballots = Ballots(tmp_path / "votes", NoMesh(), seed=SEEDS[0], me=MEMBERS[0], peers=lambda: MEMBERS[1:])
+    for rank in cast:
+        ballots._keep(Vote.make(SEEDS[rank], MEMBERS[rank], OTHER, CODE, AT + 60))
+    judge = Judge(policy(OTHER), "hardware", lambda: ballots.endorsed(MEMBERS[:2], 2))
+    judged = judge.judge(proof(), DATA, None)
+    assert judged.accepted == accepted
+    if accepted:
+        assert "policy file: the members' votes accept this code" in judged.as_dict()["not_checked"]
+    assert not judge.judge(proof(), b"s" * 64, None).accepted
+    assert not judge.judge(proof(at_90=b"\x24" * 48), DATA, None).accepted
+    assert not judge.judge(proof(at_8=(0x30000 | 1 << 19).to_bytes(8, "little")), DATA, None).accepted
+    assert ballots.endorsed(MEMBERS[:2], 0) == []
+
+
+async def test_votes_survive_and_end(tmp_path, monkeypatch):
+    now = float(AT)
+    monkeypatch.setattr(time, "time", lambda: now)
+    path = tmp_path / "votes"
+    fields = {"seed": SEEDS[0], "me": MEMBERS[0], "peers": lambda: MEMBERS[1:]}
+    vote = await Ballots(path, NoMesh(), **fields).cast(OTHER, CODE, AT + 60)
+    again = Ballots(path, NoMesh(), **fields)
+    assert again.all() == [vote]
+    now += 60
+    assert again.all() == []
+    path.write_text('["00"]')
+    with pytest.raises(SecurityError, match="cannot be read: the votes in it are lost"):
+        Ballots(path, NoMesh(), **fields)
