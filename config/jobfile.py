@@ -247,6 +247,8 @@ def _check_engine(job: JobFile, document: Table) -> None:
         raise document.wrong(
             "enclave", f'goes with engine = "{ENCLAVE}", which needs it: write enclave = "{ATTESTED}PEER"'
         )
+    if job.enclave_votes > len(names):
+        raise document.wrong("enclave_votes", f"is {job.enclave_votes}, and the job has {len(names)} parties to vote")
     if job.enclave in names:
         raise document.wrong(
             "enclave", f"is {job.enclave!r}, a party of the job: an enclave must have no data of its own in it"

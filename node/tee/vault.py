@@ -88,7 +88,7 @@ class Vault:
         self._path, self.code, self._sealing_key = path, code, sealing_key
         self._keys = dict[bytes, JobKey]()
         self.epoch = 0
-        self._why_shut = ""
+        self._why_shut = ""  # told to peers: no path of this machine in it
         self._latest = 0
         if path.exists():
             self._open(path.read_bytes())
@@ -183,7 +183,7 @@ class Vault:
         if self._why_shut:
             raise SecurityError(
                 self._why_shut,
-                remedy=f"put the newest {self._path} back; or take it away and have another enclave hand the keys over",
+                remedy=f"put the newest HOME/tee/{self._path.name} back; or take it away and have another enclave hand the keys over",
                 file=str(self._path),
             )
 
@@ -199,11 +199,11 @@ class Vault:
             epoch = fields.number("epoch", 1, limits.MAX_EPOCH)
             fields.end()
         except PeerMisbehaved as error:
-            self._why_shut = f"{self._path} is no sealed state of an enclave ({error.message})"
+            self._why_shut = f"{self._path.name} is no sealed state of an enclave ({error.message})"
             return
         if code != self.code:
             self._why_shut = (
-                f"{self._path} was sealed by other code ({code.platform} {code.measurement.hex()}) than runs here "
+                f"{self._path.name} was sealed by other code ({code.platform} {code.measurement.hex()}) than runs here "
                 f"({self.code.platform} {self.code.measurement.hex()})"
             )
             return
@@ -211,7 +211,7 @@ class Vault:
             self._keys = decode_keys_untrusted(unseal(self._sealing_key(), data[8 + size :], header))
             self.epoch = epoch
         except SecurityError:
-            self._why_shut = f"{self._path} does not open: it was changed, or sealed on another machine"
+            self._why_shut = f"{self._path.name} does not open: it was changed, or sealed on another machine"
 
     def _put_aside(self) -> None:
         if self._path.exists():

@@ -85,6 +85,11 @@ def test_every_key_is_in_the_docs():
         (HEAD.replace('"lr"', '"gbdt"') + "[gbdt]\nreg_lambda = 0\n" + PARTY, 5, r"gbdt\.reg_lambda must be a number"),
         (HEAD.replace('"lr"', '"gbdt"') + "[lr]\nepochs = 3\n" + PARTY, 4, "lr is not a key hansa knows"),
         (HEAD + 'engine = "spdz"\n' + PARTY, 4, "engine must be one of auto, additive, replicated, enclave"),
+        (
+            HEAD + 'engine = "enclave"\nenclave = "tee:x"\nenclave_votes = 9\n' + PARTY,
+            6,
+            r"enclave_votes is 9, and the job has \d parties to vote",
+        ),
         (HEAD + 'engine = "enclave"\n' + PARTY, None, 'needs it: write enclave = "tee:PEER"'),
         (HEAD + 'engine = "replicated"\ndealer = "x"\n' + PARTY, 5, "dealer goes with the engine additive only"),
         (HEAD + 'dealer = "bank"\n' + PARTY, 4, "dealer is 'bank', a party of the job"),
