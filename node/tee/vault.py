@@ -183,7 +183,7 @@ class Vault:
         if self._why_shut:
             raise SecurityError(
                 self._why_shut,
-                remedy=f"put the newest HOME/tee/{self._path.name} back; or take it away and have another enclave hand the keys over",
+                remedy=f"put the newest HOME/tee/{self._path.name} back, or have another enclave hand its keys over",
                 file=str(self._path),
             )
 
