@@ -225,7 +225,10 @@ class Attestations:
             log.exception("judging a peer's hardware")
             return
         for listener in self._listeners:
-            await listener(identity, judged)
+            try:
+                await listener(identity, judged)
+            except Exception:  # one listener's fault must end neither the daemon nor the others' hearing
+                log.exception("telling of a verdict")
 
     def _in_hardware(self, identity: bytes) -> bool:
         link = self._mesh.link(identity)
@@ -271,8 +274,8 @@ class Attestations:
         try:
             proof = await trio.to_thread.run_sync(prover.prove, data)
             reply = AttestReply(asked.request, proof.encode(), "", self.job_keys.mark())
-        except EvidenceError as error:
-            log.warning("no evidence for a peer: %s", error.message)
+        except Exception as error:  # a device, or a file of collateral: whatever it is, the daemon goes on
+            log.warning("no evidence for a peer: %s", error)
             reply = AttestReply(asked.request, b"", "its hardware gives no evidence", b"")
         with suppress(PeerLost):  # it asks again when it is back
             await self._mesh.send(sender, reply)

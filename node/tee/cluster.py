@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import trio
 
@@ -22,6 +23,7 @@ from hansa.node.tee.attestations import Attestations, AuditLog
 from hansa.node.tee.ballots import Ballots
 from hansa.node.tee.judge import Judged
 from hansa.node.tee.vault import JobKey, decode_keys_untrusted, encode_keys
+from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.binding import Role
 from hansa.protocols.wire.attestation.votes import Vote
@@ -69,7 +71,8 @@ class Cluster:
         """Whoever is an enclave, too, may have keys for us: it knows, and does not answer if not."""
         if judged.accepted:
             self._requests += 1
-            await self._mesh.send(identity, KeysRequest(self._requests))
+            with suppress(PeerLost):  # it is asked again when it is back
+                await self._mesh.send(identity, KeysRequest(self._requests))
 
     def _voted(self, vote: Vote) -> None:
         """The members let keys go to other code: ours may be it."""
@@ -123,6 +126,8 @@ class Cluster:
                 await self._mesh.send(identity, JobKeys(some))
         except HansaError as error:
             log.warning("no keys were handed over: %s", error.message)
+        except Exception:  # the daemon goes on
+            log.exception("handing keys over")
 
     async def _handed(self, sender: bytes, handed: JobKeys) -> None:
         judged = self._attestations.accepted(sender)

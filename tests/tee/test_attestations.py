@@ -12,7 +12,7 @@ from hansa.node.tee.epochs import SeenEpochs
 from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee.judge import Judge
 from hansa.node.tee.prover import Prover
-from hansa.protocols.errors import PeerTimeout
+from hansa.protocols.errors import PeerLost, PeerTimeout
 from hansa.protocols.wire import messages
 from hansa.protocols.wire.attestation.binding import Role, report_data
 from hansa.protocols.wire.contract import Code
@@ -220,3 +220,35 @@ async def test_on_another_connection_it_is_nobody_until_it_has_proven_itself_ane
     assert bank.node.enclaves() == []
     assert (await bank.node.ask(TEE, Role.PEER)).accepted
     assert bank.node.accepted(TEE) is not None
+
+
+async def test_a_listener_that_fails_takes_nobody_along(pair):
+    """As when the peer is gone the moment it has proven itself."""
+    bank, _ = await pair(reattest_s=0.05)
+    heard, send = trio.open_memory_channel[bool](100)[::-1]
+
+    async def fail(identity, judged):
+        raise PeerLost("it is gone", remedy="wait")
+
+    async def listen(identity, judged):
+        send.send_nowait(judged.accepted)
+
+    bank.node.on_judged(fail)
+    bank.node.on_judged(listen)
+    for callback in bank.mesh.ups:
+        await callback(TEE)
+    with trio.fail_after(10):
+        assert [await heard.receive() for _ in range(2)] == [True] * 2
+
+
+async def test_a_device_that_breaks_is_an_answer_and_no_end(pair, monkeypatch):
+    bank, tee = await pair()
+
+    def broken(data):
+        raise OSError("the device is on fire")
+
+    monkeypatch.setattr(tee.node.prover, "prove", broken)
+    with pytest.raises(EvidenceError, match="its hardware gives no evidence"):
+        await bank.node.ask(TEE, Role.DEALER)
+    monkeypatch.undo()
+    assert (await bank.node.ask(TEE, Role.DEALER)).accepted
