@@ -20,7 +20,10 @@ def parse(text: str, file: str) -> dict[str, Any]:
     """The document; ``ConfigError`` says where it is not TOML."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also of numbers with thousands of digits, and brackets by the thousand
         found = re.search(r"line (\d+)", str(error))
         line = int(found[1]) if found else None
         raise ConfigError(

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import IO, Any
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-_UNSAFE = re.compile("(\x1b\\[[0-9;]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_OURS = "|".join(["0", *_STYLES.values()])
+_UNSAFE = re.compile(
+    f"(\x1b\\[(?:{_OURS})(?:;(?:{_OURS}))*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 
 
 def colours(stream: IO[str]) -> bool:

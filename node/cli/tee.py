@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hansa.config.errors import ConfigError
 from hansa.node.cli.ask import ask
 from hansa.node.cli.output import emit, hint, style
 from hansa.node.cli.parser import command, group
 from hansa.node.cli.peer import hardware
 from hansa.node.cli.units import ago, clock
-from hansa.node.errors import UsageError
+from hansa.node.errors import MissingExtra, UsageError
 
 REFUSED = 1
 _LATEST = 2**33  # far past every certificate, and still a date
@@ -73,7 +74,7 @@ def register(subparsers: Any) -> None:
         metavar="HEX",
         action="append",
         default=[],
-        help="the code expected: MRENCLAVE, MRTD or launch measurement; repeatable, one must fit",
+        help="the code expected: MRENCLAVE, launch measurement, of TDX the code or MRTD alone; repeatable, one must fit",
     )
     verify.add_argument("--nonce", metavar="HEX", default=None, help="what the report data must be (zeros follow it)")
 
@@ -119,6 +120,17 @@ def _vote(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    """Whatever keeps from a verdict has the exit code of what cannot be read, as 1 says that evidence is refused."""
+    try:
+        verdict, policy = _judged(args)
+    except (ConfigError, MissingExtra) as error:
+        raise UsageError(error.message, remedy=error.remedy, **error.fields) from error
+    emit(args, verdict, lambda: _lines(verdict, policy))
+    return 0 if verdict["verdict"] == "accept" else REFUSED
+
+
+def _judged(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """The verdict, and the policy's name."""
     # the library of certificates takes longer to load than most commands take
     from hansa.node.tee.collateral import load_collateral, missing_library, read_bounded  # noqa: PLC0415
     from hansa.node.tee.policy_file import load_policy  # noqa: PLC0415
@@ -144,8 +156,7 @@ def _verify(args: argparse.Namespace) -> int:
         ) from error
     except ModuleNotFoundError as error:
         raise missing_library() from error
-    emit(args, verdict.as_dict(), lambda: _lines(verdict.as_dict(), policy.name))
-    return 0 if verdict.accepted else REFUSED
+    return verdict.as_dict(), policy.name
 
 
 def _hex(option: str, text: str, sizes: range | tuple[int, ...]) -> bytes:

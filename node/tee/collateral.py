@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import uuid
-from base64 import b64decode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,15 +15,21 @@ from hansa.node.errors import MissingExtra, UsageError
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.snp import SnpCollateral
 from hansa.protocols.wire.attestation.verify import Collateral
-from hansa.protocols.wire.attestation.x509 import load_certificate_untrusted, load_crl_untrusted
+from hansa.protocols.wire.attestation.x509 import (
+    CERTIFICATE,
+    load_certificate_untrusted,
+    load_crl_untrusted,
+    pem_blocks_untrusted,
+)
 from hansa.protocols.wire.limits import ATTESTATION_MAX_CERTIFICATES, ATTESTATION_MAX_COLLATERAL
 
 if TYPE_CHECKING:
     from hansa.protocols.wire.attestation.dcap import DcapCollateral
 
-_PEM = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CRL)-----\s(.*?)-----END \1-----", re.DOTALL)
 _TABLE_ENTRY = struct.Struct("<16sII")
 _TABLE_END = bytes(16)
+_TABLE_MOST = 16
+"""Entries of a host's table: five of them are known."""
 _TABLE_KEYS = {
     uuid.UUID(name).bytes: kind
     for name, kind in (
@@ -49,27 +53,40 @@ def load_collateral(paths: Sequence[Path]) -> Collateral:
     """
     found: list[_Piece] = []
     for path in paths:
-        if path.is_dir():
-            for inside in sorted(path.iterdir()):
-                if inside.is_file():
-                    found += _read(inside, or_nothing=True)
-        else:
-            found += _read(path, or_nothing=False)
-    return _sorted(found, "give only those of this platform")
+        for inside in _inside(path):
+            found += _read(inside, or_nothing=inside is not path)
+            _few_enough(found, "give only those of this platform")
+    return _sorted(found)
 
 
 def collateral_untrusted(pieces: Iterable[bytes]) -> Collateral:
     """What a peer sent beside its evidence, a piece a file; ``MalformedEvidence`` where one is nothing that is known."""
-    return _sorted([one for piece in pieces for one in parse_collateral_untrusted(piece)], "ask the peer to send less")
+    found: list[_Piece] = []
+    for piece in pieces:
+        found += parse_collateral_untrusted(piece)
+        _few_enough(found, "ask the peer to send less")
+    return _sorted(found)
 
 
-def _sorted(found: Iterable[_Piece], remedy: str) -> Collateral:
-    unique = list({_bytes(one): one for one in found}.values())
-    if len(unique) > ATTESTATION_MAX_CERTIFICATES:
+def _inside(path: Path) -> list[Path]:
+    """The files of a folder, or the file itself."""
+    try:
+        return sorted(inside for inside in path.iterdir() if inside.is_file()) if path.is_dir() else [path]
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", remedy="check the path", file=str(path)) from error
+
+
+def _few_enough(found: list[_Piece], remedy: str) -> None:
+    """Each once: duplicates are dropped, and what is left is bounded."""
+    found[:] = {_bytes(one): one for one in found}.values()
+    if len(found) > ATTESTATION_MAX_CERTIFICATES:
         raise UsageError(
-            f"the collateral has {len(unique)} pieces, more than {ATTESTATION_MAX_CERTIFICATES}",
-            remedy=remedy,
+            f"the collateral has {len(found)} pieces, more than {ATTESTATION_MAX_CERTIFICATES}", remedy=remedy
         )
+
+
+def _sorted(unique: Iterable[_Piece]) -> Collateral:
+    unique = list(unique)
     certificates = [one for one in unique if isinstance(one, x509.Certificate)]
     crls = [one for one in unique if isinstance(one, x509.CertificateRevocationList)]
     intel = [one for one in unique if not isinstance(one, x509.Certificate | x509.CertificateRevocationList)]
@@ -107,9 +124,17 @@ def parse_collateral_untrusted(data: bytes) -> list[_Piece]:
             raise missing_library() from error
         return [read_collateral_untrusted(data)]
     if data[:16] in _TABLE_KEYS:
-        return [one for entry in _table(data) for one in parse_collateral_untrusted(entry)]
+        return [one for entry in _table(data) for one in _certificates(entry)]
+    return _certificates(data)
+
+
+def _certificates(data: bytes) -> list[_Piece]:
+    """Certificates and revocation lists in PEM, or one in DER."""
     if b"-----BEGIN " in data:
-        found: list[_Piece] = [_pem(kind, body) for kind, body in _PEM.findall(data)]
+        found: list[_Piece] = [
+            load_certificate_untrusted(der) if kind == CERTIFICATE else load_crl_untrusted(der)
+            for kind, der in pem_blocks_untrusted(data)
+        ]
         if not found:
             raise MalformedEvidence("PEM", "holds neither a certificate nor a revocation list")
         return found
@@ -133,26 +158,22 @@ def _read(path: Path, *, or_nothing: bool) -> list[_Piece]:
         ) from error
 
 
-def _table(data: bytes) -> Iterator[bytes]:
-    """The entries of a certificate table that are ours to read."""
-    at = 0
+def _table(data: bytes) -> list[bytes]:
+    """The entries of a certificate table that are ours to read; together no longer than the table."""
+    found: list[bytes] = []
+    at, total = 0, 0
     while data[at : at + 16] != _TABLE_END:
         if at + _TABLE_ENTRY.size > len(data):
             raise MalformedEvidence("certificate table", "does not end")
+        if at == _TABLE_MOST * _TABLE_ENTRY.size:
+            raise MalformedEvidence("certificate table", f"has more than {_TABLE_MOST} entries")
         kind, offset, size = _TABLE_ENTRY.unpack_from(data, at)
-        at += _TABLE_ENTRY.size
-        if offset + size > len(data):
-            raise MalformedEvidence("certificate table", "has an entry past its end")
-        if kind in _TABLE_KEYS and data[offset : offset + 16] not in _TABLE_KEYS:
-            yield data[offset : offset + size]
-
-
-def _pem(kind: bytes, body: bytes) -> _X509:
-    try:
-        der = b64decode(b"".join(body.split()), validate=True)
-    except ValueError as error:
-        raise MalformedEvidence("PEM", "is not base64") from error
-    return load_certificate_untrusted(der) if kind == b"CERTIFICATE" else load_crl_untrusted(der)
+        at, total = at + _TABLE_ENTRY.size, total + size
+        if offset + size > len(data) or total > len(data):
+            raise MalformedEvidence("certificate table", "has an entry past its end, or entries that overlap")
+        if kind in _TABLE_KEYS:
+            found.append(data[offset : offset + size])
+    return found
 
 
 def _der(data: bytes) -> _X509:

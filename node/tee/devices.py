@@ -1,13 +1,11 @@
-"""Which device of trusted hardware this node uses: the one its settings name, or the one that is there."""
+"""Which device of trusted hardware this node uses: the one that its settings name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha384
-from pathlib import Path
 
 from hansa.config.errors import ConfigError
-from hansa.node.errors import EvidenceError
 from hansa.node.tee import gramine, sev_guest, tsm
 from hansa.node.tee.evidence import Device, Evidence, wanted
 from hansa.protocols.wire.attestation.platforms import MEASUREMENT_BYTES
@@ -46,20 +44,3 @@ def device_of(backend: str, code: str) -> Device:
 def insecure_measurement(code: str) -> bytes:
     """What simulated hardware says of code by this name."""
     return sha384(f"{WORD} {code}".encode()).digest()
-
-
-def find_device(root: Path = Path("/")) -> Device:
-    """The device that is there: Gramine's, then configfs-tsm, then /dev/sev-guest. Never the simulated one."""
-    for kind, path in (
-        (gramine.Gramine, gramine.FOLDER),
-        (tsm.Tsm, tsm.FOLDER),
-        (sev_guest.SevGuest, sev_guest.DEVICE),
-    ):
-        here = root / path.relative_to("/")
-        if here.exists():
-            return kind(here)
-    raise EvidenceError(
-        "this machine shows no trusted hardware (no /dev/attestation, configfs-tsm or /dev/sev-guest)",
-        remedy="run the node in an enclave or a confidential machine (docs/tee.md)",
-        device="none",
-    )

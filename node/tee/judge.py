@@ -113,25 +113,13 @@ class Judge:
         if not self.policy.exists():
             return _refused(proof, Code.MEASUREMENT, f"this node accepts no hardware: it has no {self.policy.name}")
         policy = replace(load_policy(str(self.policy)), require_measurement=True, require_nonce=True)
+        endorsed = frozenset((code.platform, code.measurement) for code in self.endorsed())
+        expected = replace(expected, endorsed=endorsed)
         try:
-            collateral, now = collateral_untrusted(proof.collateral), int(time.time())
-            verdict = verify_evidence(proof.evidence, collateral, policy, expected, now)
-            by_votes = self.endorsed()
-            if verdict.accepted or not by_votes:
-                return verdict
-            any_code = replace(policy, sgx=(), tdx=(), snp=(), require_measurement=False)
-            voted = verify_evidence(proof.evidence, collateral, any_code, expected, now)
-            if voted.accepted and ContractCode(voted.platform, code_of(voted.platform, voted.fields)) in by_votes:
-                return replace(
-                    voted, not_checked=(*_but_measurement(voted), "policy file: the members' votes accept this code")
-                )
-            return verdict
+            collateral = collateral_untrusted(proof.collateral)
+            return verify_evidence(proof.evidence, collateral, policy, expected, int(time.time()))
         except ModuleNotFoundError as error:
             raise missing_library() from error
-
-
-def _but_measurement(verdict: Verdict) -> list[str]:
-    return [text for text in verdict.not_checked if not text.startswith("measurement")]
 
 
 def _refused(proof: Proof, code: Code, text: str) -> Verdict:

@@ -9,15 +9,10 @@ from pathlib import Path
 from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.toml_reader import Table
-from hansa.protocols.wire.attestation.policy import (
-    NAMED,
-    REVOKED,
-    UP_TO_DATE,
-    Policy,
-    SgxMeasurement,
-    SnpMeasurement,
-    TdxMeasurement,
-)
+from hansa.node.errors import UsageError
+from hansa.node.tee.collateral import read_bounded
+from hansa.protocols.wire.attestation.measurements import SgxMeasurement, SnpMeasurement, TdxMeasurement
+from hansa.protocols.wire.attestation.policy import NAMED, REVOKED, UP_TO_DATE, Policy
 
 STATUSES = (
     UP_TO_DATE,
@@ -29,6 +24,8 @@ STATUSES = (
     "OutOfDate",
     "OutOfDateConfigurationNeeded",
 )
+_REGISTERS = ("rtmr0", "rtmr1", "rtmr2", "rtmr3")
+_MOST_BYTES = 1 << 20
 _DAY_S = 24 * 3600
 _MOST_DAYS = 36_500
 _TCB_PARTS = {
@@ -44,10 +41,11 @@ def load_policy(name_or_path: str) -> Policy:
         return NAMED[name_or_path]
     path = Path(name_or_path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path, _MOST_BYTES).decode("utf-8")
+    except (UsageError, UnicodeDecodeError) as error:
+        why = error.message if isinstance(error, UsageError) else "it is not UTF-8"
         raise ConfigError(
-            f"{path} is neither a policy's name ({', '.join(NAMED)}) nor a file that can be read: {error}",
+            f"{path} is neither a policy's name ({', '.join(NAMED)}) nor a file that can be read: {why}",
             remedy="name a policy or a TOML file (docs/tee.md has an example)",
             file=str(path),
         ) from error
@@ -58,8 +56,8 @@ def parse_policy(text: str, file: str) -> Policy:
     """A policy out of TOML: ``base`` (strict if not said) with what the file changes."""
     document = Table(toml_reader.parse(text, file), text=text, file=file)
     base = NAMED[document.choice("base", tuple(NAMED), "strict")]
-    statuses = document.texts("statuses", ())
-    for status in statuses:
+    statuses = _some(document, "statuses")
+    for status in statuses or ():
         if status not in STATUSES:
             no = (
                 f"{REVOKED} cannot be accepted" if status == REVOKED else f"{status!r} is none of {', '.join(STATUSES)}"
@@ -71,24 +69,51 @@ def parse_policy(text: str, file: str) -> Policy:
     policy = replace(
         base,
         name=file,
-        statuses=frozenset(statuses) if statuses else base.statuses,
+        statuses=base.statuses if statuses is None else frozenset(statuses),
         allow_migration=document.flag("allow_migration", False),
         allow_smt=document.flag("allow_smt", True),
         vmpls=frozenset(map(int, vmpls)),
         max_collateral_age_s=_days(document, "max_collateral_age_days"),
         max_tcb_age_s=_days(document, "max_tcb_age_days"),
         least_tcb_evaluation=document.integer("least_tcb_evaluation", 0, 2**32, 0),
-        refused_advisories=frozenset(document.texts("refused_advisories", ())),
+        refused_advisories=_advisories(document),
         require_measurement=document.flag("require_measurement", False),
         require_nonce=document.flag("require_nonce", False),
         require_crl=document.flag("require_crl", False),
         least_snp_tcb=_least_tcb(document.table("least_snp_tcb")),
-        sgx=tuple(map(_sgx, document.tables("sgx"))),
-        tdx=tuple(map(_tdx, document.tables("tdx"))),
-        snp=tuple(map(_snp, document.tables("snp"))),
+        sgx=tuple(map(_sgx, _entries(document, "sgx"))),
+        tdx=tuple(map(_tdx, _entries(document, "tdx"))),
+        snp=tuple(map(_snp, _entries(document, "snp"))),
     )
     document.end()
     return policy
+
+
+def _some(table: Table, key: str) -> tuple[str, ...] | None:
+    """A list that is not empty, which would ask nothing; None where it is not there."""
+    if not table.has(key):
+        return None
+    found = table.texts(key)
+    if not found:
+        raise table.wrong(key, "is empty")
+    return found
+
+
+def _entries(table: Table, key: str) -> tuple[Table, ...]:
+    if not table.has(key):
+        return ()
+    found = table.tables(key)
+    if not found:
+        raise table.wrong(key, "is empty: leave it out, or list code")
+    return found
+
+
+def _advisories(table: Table) -> frozenset[str]:
+    found = [name.upper() for name in _some(table, "refused_advisories") or ()]
+    for name in found:
+        if not re.fullmatch(r"INTEL-SA-[0-9]{5}", name):
+            raise table.wrong("refused_advisories", f"has {name!r}, which is no name like INTEL-SA-00615")
+    return frozenset(found)
 
 
 def _days(table: Table, key: str) -> int | None:
@@ -100,8 +125,11 @@ def _least_tcb(table: Table) -> tuple[tuple[str, tuple[tuple[str, int], ...]], .
     for product, parts in _TCB_PARTS.items():
         if table.has(product):
             section = table.table(product)
+            given = [part for part in parts if section.has(part)]
             found.append((product, tuple((part, section.integer(part, 0, 255, 0)) for part in parts)))
             section.end()
+            if not given:
+                raise table.wrong(product, f"names none of {', '.join(parts)}")
     table.end()
     return tuple(found)
 
@@ -120,11 +148,20 @@ def _sgx(table: Table) -> SgxMeasurement:
 
 
 def _tdx(table: Table) -> TdxMeasurement:
-    names = ("mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id", "mr_owner")
+    """MRTD measures the firmware alone: what is said of the registers, be it that they are not looked at, must be said."""
+    names = ("mrtd", *_REGISTERS, "mr_config_id", "mr_owner")
     entry = TdxMeasurement(**{name: _hex(table, name, 48) for name in names})
+    free = set(_some(table, "any") or ())
     table.end()
     if entry.mrtd is None:
         raise table.wrong("mrtd", "must be given")
+    for name in _REGISTERS:
+        if (getattr(entry, name) is None) != (name in free):
+            raise table.wrong(
+                name, f'must be given, or be on the list `any` of what may be anything (any = ["{name}"])'
+            )
+    if free - set(_REGISTERS):
+        raise table.wrong("any", f"must be a list out of {', '.join(_REGISTERS)}")
     return entry
 
 
@@ -138,6 +175,8 @@ def _snp(table: Table) -> SnpMeasurement:
     table.end()
     if entry.measurement is None and entry.id_key_digest is None:
         raise table.wrong("measurement", "or id_key_digest must be given")
+    if entry.least_guest_svn is not None and entry.id_key_digest is None:
+        raise table.wrong("least_guest_svn", "needs id_key_digest: without an ID key the number is the host's")
     return entry
 
 

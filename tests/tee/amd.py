@@ -20,6 +20,7 @@ PSS = padding.PSS(padding.MGF1(SHA384()), 48)
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 CHIP = bytes(range(64))
 TURIN_CHIP = bytes(range(8)).ljust(64, b"\0")
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0")
 CPUIDS = {"Milan": "190101", "Genoa": "191101", "Turin": "1a0201"}
 
 
@@ -31,7 +32,20 @@ def moment(seconds):
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
-def certify(subject, key, issuer, issuer_key, *, ca=True, serial=7, since=AT - 9**9 // 10, until=AT + 10**8, extra=()):
+def certify(
+    subject,
+    key,
+    issuer,
+    issuer_key,
+    *,
+    ca=True,
+    serial=7,
+    since=AT - 9**9 // 10,
+    until=AT + 10**8,
+    extra=(),
+    more=(),
+    depth=None,
+):
     builder = (
         x509.CertificateBuilder()
         .subject_name(name(subject))
@@ -42,12 +56,21 @@ def certify(subject, key, issuer, issuer_key, *, ca=True, serial=7, since=AT - 9
         .not_valid_after(moment(until))
     )
     if ca:
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=depth), critical=True)
+    for value in more:
+        builder = builder.add_extension(value, critical=True)
     for oid, value in extra:
         builder = builder.add_extension(
             x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.3704.1." + oid), value), critical=False
         )
     return builder.sign(issuer_key, SHA384(), rsa_padding=PSS)
+
+
+def usage(*allowed):
+    """A KeyUsage that allows this and nothing else."""
+    names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    names += ("key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+    return x509.KeyUsage(**{name: name in allowed for name in names})
 
 
 def integer(value):
@@ -103,7 +126,7 @@ class Vendor:
         chain |= {"ark": self.ark} | instead
         return SnpCollateral([one for one in chain.values() if one is not None], crls)
 
-    def crl(self, *serials, key="ark", since=AT - 1000, until=AT + 1000):
+    def crl(self, *serials, key="ark", since=AT - 1000, until=AT + 1000, more=(), critical=True):
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.ark.subject)
@@ -113,7 +136,15 @@ class Vendor:
         for serial in serials:
             revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment(since))
             builder = builder.add_revoked_certificate(revoked.build())
+        for value in more:
+            builder = builder.add_extension(value, critical=critical)
         return builder.sign(self.keys[key], SHA384(), rsa_padding=PSS)
+
+    def authority(self, role, **options):
+        """The ASK or the root again, otherwise."""
+        serial, name = {"ask": (2, f"SEV-{self.product}"), "ark": (1, f"ARK-{self.product}")}[role]
+        options = {"serial": serial} | options
+        return certify(name, self.keys[role], f"ARK-{self.product}", self.keys["ark"], **options)
 
     def body(self, version=3, kind="VCEK", **changed):
         """The 672 signed bytes; ``changed`` maps ``at_<hex offset>`` to bytes written there."""

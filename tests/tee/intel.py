@@ -55,6 +55,10 @@ def point(key):
     return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
 
 
+def patched(data, at=0, written=b""):
+    return data[:at] + written + data[at + len(written) :]
+
+
 class Maker:
     """The vendor; ``collateral`` and ``quote`` take what a test wants otherwise."""
 
@@ -119,7 +123,8 @@ class Maker:
         """The nine texts as JSON. ``levels``: (svn of all components, status); ``revoked``, ``revoked_middle``: serials."""
         levels = levels or ((5, "UpToDate"), (3, "OutOfDate"), (1, "Revoked"))
         common = {"issueDate": date(issued), "nextUpdate": date(until), "tcbEvaluationDataNumber": 20}
-        info = {"id": "SGX", "version": 3} | common | {"fmspc": fmspc.hex(), "pceId": "0000", "tcbType": 0}
+        info = {"id": "SGX", "version": 3} | common | {"fmspc": fmspc.hex()}
+        info |= {"pceId": more.get("pce_id", "0000"), "tcbType": 0}
         info["tcbLevels"] = [
             {
                 "tcb": {"sgxtcbcomponents": [{"svn": svn}] * 16, "pcesvn": 10},
@@ -132,10 +137,11 @@ class Maker:
         identity = {"id": "QE", "version": 2} | common | {"miscselect": "00000000", "miscselectMask": "FFFFFFFF"}
         identity |= {"attributes": "11" + "00" * 15, "attributesMask": "FB" + "FF" * 7 + "00" * 8, "isvprodid": 1}
         identity |= {"mrsigner": more.get("qe_signer", QE_SIGNER).hex()}
-        identity["tcbLevels"] = [{"tcb": {"isvsvn": 8}, "tcbDate": date(AT - 100 * DAY), "tcbStatus": qe_status}]
+        born = date(more.get("qe_tcb_date", AT - 100 * DAY))
+        identity["tcbLevels"] = [{"tcb": {"isvsvn": 8}, "tcbDate": born, "tcbStatus": qe_status}]
         info, identity = json.dumps(info), json.dumps(identity)
         signer = self.keys[more.get("signer", "tcb")]
-        chain = self.pem(more.get("tcb", self.tcb), self.root)
+        chain = more.get("chain") or self.pem(self.tcb, self.root)
         return json.dumps(
             {
                 "pck_crl_issuer_chain": self.pem(self.middle, self.root),
@@ -165,14 +171,19 @@ class Maker:
         body = bytes(SVNS) + bytes(32) + flags + enclave + bytes(32) + signer + bytes(96)
         return body + prod.to_bytes(2, "little") + svn.to_bytes(2, "little") + bytes(60) + data
 
-    def quote(self, *, pck=None, debug=False, data=b"\x11" * 64, qe_signer=QE_SIGNER, version=3, chain=None):
-        """An SGX quote."""
+    def quote(
+        self, *, pck=None, debug=False, data=b"\x11" * 64, qe_signer=QE_SIGNER, version=3, chain=None, patch=None
+    ):
+        """An SGX quote; ``patch`` writes bytes into the report of the "enclave" or the "quoting enclave" before it is signed."""
+        patch = patch or {}
         header = version.to_bytes(2, "little") + b"\2\0" + bytes(4) + bytes.fromhex("0a000f00")
         header += bytes.fromhex("939a7233f79c4ca9940a0db3957f0607") + bytes(20)
-        signed = header + self.report(signer=b"\x71" * 32, prod=3, svn=4, data=data, debug=debug)
+        body = self.report(signer=b"\x71" * 32, prod=3, svn=4, data=data, debug=debug)
+        signed = header + patched(body, *patch.get("enclave", ()))
         authentication = bytes(range(32))
         bound = hashlib.sha256(point(self.keys["att"]) + authentication).digest().ljust(64, b"\0")
         qe = self.report(signer=qe_signer, prod=1, svn=9, data=bound, attributes=0x15)
+        qe = patched(qe, *patch.get("quoting enclave", ()))
         pem = chain or self.pem(pck or self.pck, self.middle, self.root).encode() + b"\0"
         parts = [raw(self.keys["att"], signed), point(self.keys["att"]), qe, raw(self.keys["pck"], qe)]
         parts += [b"\x20\0", authentication, b"\5\0", len(pem).to_bytes(4, "little"), pem]

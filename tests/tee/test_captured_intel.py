@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from hansa.node.tee.collateral import load_collateral
-from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected, SgxMeasurement, TdxMeasurement
-from hansa.protocols.wire.attestation.verify import verify_evidence
+from hansa.protocols.wire.attestation.dcap import read_collateral_untrusted
+from hansa.protocols.wire.attestation.measurements import SgxMeasurement, SnpMeasurement, TdxMeasurement
+from hansa.protocols.wire.attestation.platforms import code_of
+from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected
+from hansa.protocols.wire.attestation.quote import parse_untrusted, pem_of
+from hansa.protocols.wire.attestation.verify import Collateral, verify_evidence
 
 STATUS = {
     "sgx-v3-hardening": ("ConfigurationAndSWHardeningNeeded", ["INTEL-SA-00289", "INTEL-SA-00615"]),
@@ -75,7 +80,7 @@ def test_dates(captured):
     assert set(codes(early)) == {"dates"}
     assert codes(judge(entry, replace(STRICT, max_collateral_age_s=86400))) == ["dates"]
     assert codes(judge(entry, replace(STRICT, max_collateral_age_s=20 * 86400))) == []
-    assert codes(judge(entry, replace(STRICT, max_tcb_age_s=86400))) == ["tcb"]
+    assert codes(judge(entry, replace(STRICT, max_tcb_age_s=86400))) == ["tcb", "tcb"]  # platform, quoting enclave
     assert codes(judge(entry, replace(STRICT, least_tcb_evaluation=18))) == ["tcb"]
 
 
@@ -99,15 +104,47 @@ def test_collateral_of_another_platform(captured):
     assert codes(verdict) == ["chain"]
 
 
+def test_a_platforms_own_chain_signs_no_collateral(captured):
+    """A PCK key that was extracted must not say what its platform's patch level is worth."""
+    entry = captured("tdx-v4-uptodate")
+    given = json.loads(entry["collateral"].read_bytes())
+    pck = pem_of(parse_untrusted(entry["quote"].read_bytes()).chain).decode()
+    for name in ("tcb_info_issuer_chain", "qe_identity_issuer_chain"):
+        collateral = Collateral(intel=[read_collateral_untrusted(json.dumps(given | {name: pck}).encode())])
+        verdict = verify_evidence(entry["quote"].read_bytes(), collateral, REPORT, Expected(), entry["verify_at_unix"])
+        assert codes(verdict) == ["chain"]
+        assert f"the collateral's {name} is not one certificate and Intel's root" in str(verdict.reasons[-1])
+
+
 def test_expected(captured):
     entry = captured("tdx-v4-uptodate")
     mrtd, nonce = (bytes.fromhex(entry["fields"][name]) for name in ("mrtd", "report_data"))
-    verdict = judge(entry, expected=Expected((bytes(48), mrtd), nonce))
+    code = code_of("TDX", entry["fields"] | judge(entry).fields)
+    verdict = judge(entry, expected=Expected((bytes(48), code), nonce))
     assert (verdict.accepted, verdict.not_checked) == (True, ())
+    by_firmware = judge(entry, expected=Expected((mrtd,), nonce))
+    assert (by_firmware.accepted, len(by_firmware.not_checked)) == (True, 1)
+    assert by_firmware.not_checked[0].startswith("rtmr0 to rtmr3: MRTD measures the firmware alone")
+    demanding = replace(STRICT, require_measurement=True)
+    assert codes(judge(entry, demanding, expected=Expected((mrtd,), nonce))) == ["measurement"]
+    assert codes(judge(entry, demanding, expected=Expected((code,), nonce))) == []
     assert codes(judge(entry, expected=Expected((bytes(48),), nonce[:63]))) == ["measurement", "nonce"]
     rtmr = bytes.fromhex(entry["fields"]["rtmr2"])
-    assert codes(judge(entry, replace(STRICT, tdx=(TdxMeasurement(mrtd, rtmr2=rtmr),)))) == []
+    listed = judge(entry, replace(STRICT, tdx=(TdxMeasurement(mrtd, rtmr2=rtmr),)))
+    assert codes(listed) == []
+    assert [text.partition(":")[0] for text in listed.not_checked] == ["rtmr0", "rtmr1", "rtmr3", "nonce"]
     assert codes(judge(entry, replace(STRICT, tdx=(TdxMeasurement(mrtd, rtmr2=bytes(48)),)))) == ["measurement"]
+
+
+def test_a_list_of_other_hardware_accepts_nothing_here(captured):
+    tdx, sgx = captured("tdx-v4-uptodate"), captured("sgx-v3-hardening")
+    only_snp = replace(REPORT, snp=(SnpMeasurement(bytes(48)),))
+    only_tdx = replace(REPORT, tdx=(TdxMeasurement(bytes.fromhex(tdx["fields"]["mrtd"])),))
+    for entry, policy in ((tdx, only_snp), (sgx, only_snp), (sgx, only_tdx)):
+        verdict = judge(entry, policy)
+        assert codes(verdict) == ["measurement"]
+        assert "the policy lists no code of" in str(verdict.reasons[-1])
+    assert judge(tdx, only_tdx).accepted
 
 
 def test_an_enclave_by_its_signer(captured):

@@ -10,7 +10,8 @@ from tee.intel import AT, DAY, Maker
 from tee.mutations import mutate, quote_parts
 
 from hansa.protocols.wire.attestation.dcap import read_collateral_untrusted, verify_dcap
-from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected, SgxMeasurement
+from hansa.protocols.wire.attestation.measurements import SgxMeasurement
+from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected
 
 
 def judge(maker, quote=None, collateral=None, *, policy=STRICT, expected=None, at=AT):
@@ -77,15 +78,71 @@ def test_dates(maker):
         assert codes(judge(maker, collateral=collateral)) == ["dates"]
     old = maker.collateral(issued=AT - 15 * DAY)
     assert codes(judge(maker, collateral=old, policy=replace(STRICT, max_collateral_age_s=14 * DAY))) == ["dates"]
-    assert codes(judge(maker, policy=replace(STRICT, max_tcb_age_s=99 * DAY))) == ["tcb"]
+    assert codes(judge(maker, policy=replace(STRICT, max_tcb_age_s=99 * DAY))) == ["tcb", "tcb"]
+    old = maker.collateral(qe_tcb_date=AT - 400 * DAY)
+    assert codes(judge(maker, collateral=old, policy=replace(STRICT, max_tcb_age_s=101 * DAY))) == ["tcb"]
     assert codes(judge(maker, policy=replace(STRICT, max_tcb_age_s=101 * DAY))) == []
     assert codes(judge(maker, policy=replace(STRICT, least_tcb_evaluation=21))) == ["tcb"]
 
 
 def test_collateral_of_another_or_by_another(maker):
     assert codes(judge(maker, collateral=maker.collateral(fmspc=bytes(6)))) == ["platform"]
+    assert codes(judge(maker, collateral=maker.collateral(pce_id="0001"))) == ["platform"]
     assert not judge(maker, collateral=maker.collateral(signer="pck")).accepted
     assert not judge(maker, collateral=Maker().collateral()).accepted
+
+
+def test_only_the_roots_own_signer_signs_collateral(maker):
+    """A platform's key, its authority's, and anything between signer and root: the library takes them all."""
+    low = maker.make_pck((0,) * 16)
+    lies = {"levels": [(0, "UpToDate")], "signer": "pck"}
+    chains = {
+        "a platform": (low, maker.middle, maker.root),
+        "a platform, the root behind it": (low, maker.root),
+        "the platforms' authority": (maker.middle, maker.root),
+        "something between": (maker.tcb, maker.middle, maker.root),
+        "nobody": (maker.root,),
+        "another root": (maker.tcb, Maker().root),
+        "a leaf of that name from the platforms' authority": (
+            maker.certify("Intel SGX TCB Signing", "pck", "Intel SGX PCK Processor CA", "middle", serial=8),
+            maker.middle,
+            maker.root,
+        ),
+    }
+    for case, chain in chains.items():
+        verdict = judge(maker, maker.quote(pck=low), maker.collateral(chain=maker.pem(*chain), **lies), policy=REPORT)
+        assert codes(verdict) == ["chain"], case
+        assert "the collateral's tcb_info_issuer_chain" in str(verdict.reasons[-1]), case
+    other = maker.certify("Somebody", "tcb", "Intel SGX Root CA", "root", serial=9)
+    assert codes(judge(maker, collateral=maker.collateral(chain=maker.pem(other, maker.root)))) == ["chain"]
+    assert judge(maker, collateral=maker.collateral(chain=maker.pem(maker.tcb, maker.root) + "\n\n")).accepted
+
+
+RESERVED = {
+    "reserved1": 20,
+    "reserved2": 96,
+    "reserved3": 160,
+    "reserved4": 262,
+    "unknown flags": 49,
+    "unknown MISC": 16,
+}
+
+
+@pytest.mark.parametrize("field", RESERVED)
+@pytest.mark.parametrize("which", ["enclave", "quoting enclave"])
+def test_reserved_bytes(maker, field, which):
+    quote = maker.quote(patch={which: (RESERVED[field], b"\x10")})
+    assert codes(judge(maker, quote)) == ["malformed"]
+
+
+def test_a_quoting_enclave_says_its_hash_and_nothing_more(maker):
+    assert codes(judge(maker, maker.quote(patch={"quoting enclave": (383, b"\1")}))) == ["malformed"]
+    assert codes(judge(maker, maker.quote(patch={"enclave": (48, b"\4")}))) == ["malformed"]  # never initialised
+
+
+def test_a_word_of_intels_that_nobody_knows_is_no_revocation(maker):
+    verdict = judge(maker, collateral=maker.collateral(levels=[(5, "Excellent")]))
+    assert codes(verdict) == ["chain"]
 
 
 def test_debug(maker):

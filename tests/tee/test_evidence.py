@@ -11,7 +11,6 @@ import pytest
 
 from hansa.node.errors import EvidenceError
 from hansa.node.tee.collateral import parse_collateral_untrusted
-from hansa.node.tee.devices import find_device
 from hansa.node.tee.gramine import Gramine
 from hansa.node.tee.sev_guest import GET_EXTENDED_REPORT, ExtendedRequest, GuestRequest, Response, SevGuest
 from hansa.node.tee.tsm import Tsm
@@ -194,15 +193,3 @@ def test_sev_guest_without_a_device(tmp_path):
     (tmp_path / "plain").touch()
     with pytest.raises(EvidenceError, match="gives no report"):  # the real ioctl, on a plain file
         SevGuest(tmp_path / "plain").produce(ASKED)
-
-
-def test_the_device_that_is_there(tmp_path):
-    with pytest.raises(EvidenceError, match="shows no trusted hardware"):
-        find_device(tmp_path)
-    (tmp_path / "dev").mkdir()
-    (tmp_path / "dev" / "sev-guest").touch()
-    assert isinstance(find_device(tmp_path), SevGuest)
-    (tmp_path / "sys/kernel/config/tsm/report").mkdir(parents=True)
-    assert isinstance(find_device(tmp_path), Tsm)
-    (tmp_path / "dev" / "attestation").mkdir()
-    assert isinstance(find_device(tmp_path), Gramine)

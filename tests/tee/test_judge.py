@@ -100,6 +100,29 @@ async def test_code_that_enough_members_voted_for_needs_no_entry(cast, accepted,
     assert ballots.endorsed(MEMBERS[:2], 0) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "accepted"),
+    [("", True), (f'host_data = "{"44" * 32}"', False), (f'id_key_digest = "{"55" * 48}"\nleast_guest_svn = 5', False)],
+)
+def test_votes_take_nothing_off_what_the_file_asks_of_that_code(more, accepted, proof, policy):
+    path = policy(CODE)
+    path.write_text(path.read_text() + more)
+    judged = Judge(path, "hardware", lambda: [CODE]).judge(proof(), DATA, None)
+    assert judged.accepted == accepted
+    assert not Judge(path, "hardware", lambda: [OTHER]).judge(proof(at_90=b"\x24" * 48), DATA, None).accepted
+
+
+def test_votes_are_enough_where_the_file_lists_no_code(proof, tmp_path):
+    (tmp_path / "tee.toml").write_text("")
+
+    def accepted(*endorsed):
+        return Judge(tmp_path / "tee.toml", "hardware", lambda: endorsed).judge(proof(), DATA, None).accepted
+
+    assert accepted(CODE, OTHER)
+    assert not accepted(OTHER, Code("TDX", CODE.measurement))
+    assert not accepted()
+
+
 async def test_votes_survive_and_end(tmp_path, monkeypatch):
     now = float(AT)
     monkeypatch.setattr(time, "time", lambda: now)

@@ -6,7 +6,8 @@ import pytest
 
 from hansa.config.errors import ConfigError
 from hansa.node.tee.policy_file import load_policy, parse_policy
-from hansa.protocols.wire.attestation.policy import REPORT, STRICT, SgxMeasurement, SnpMeasurement, TdxMeasurement
+from hansa.protocols.wire.attestation.measurements import SgxMeasurement, SnpMeasurement, TdxMeasurement
+from hansa.protocols.wire.attestation.policy import REPORT, STRICT
 
 WHOLE = f"""\
 base = "strict"
@@ -33,6 +34,7 @@ least_isv_svn = 2
 [[tdx]]
 mrtd = "{"cd" * 48}"
 rtmr1 = "{"01" * 48}"
+any = ["rtmr0", "rtmr2", "rtmr3"]
 
 [[snp]]
 measurement = "{"ef" * 48}"
@@ -81,10 +83,29 @@ def test_names_and_files(tmp_path):
         ('[[sgx]]\nmrenclave = "00"', "must be 32 bytes"),
         ('[[tdx]]\nrtmr0 = "' + "00" * 48 + '"', "mrtd must be given"),
         ('[[snp]]\nhost_data = "' + "00" * 32 + '"', "or id_key_digest must be given"),
+        (f'[[tdx]]\nmrtd = "{"00" * 48}"', "rtmr0 must be given, or be on the list `any`"),
+        (f'[[tdx]]\nmrtd = "{"00" * 48}"\nrtmr0 = "{"00" * 48}"\nany = ["rtmr0"]', "rtmr0 must be given, or be on"),
+        (f'[[tdx]]\nmrtd = "{"00" * 48}"\nany = ["rtmr0", "rtmr1", "rtmr2", "rtmr3", "mrtd"]', "any must be a list"),
+        (f'[[snp]]\nmeasurement = "{"00" * 48}"\nleast_guest_svn = 1', "needs id_key_digest"),
+        ("[least_snp_tcb.Milan]", "Milan names none of boot_loader"),
+        ("statuses = []", "statuses is empty"),
+        ("sgx = []", "sgx is empty"),
+        ('refused_advisories = ["CVE-2020-1"]', "no name like INTEL-SA-00615"),
         ("base =", "is not valid TOML"),
+        ("max_tcb_age_days = " + "9" * 5000, "is not valid TOML"),
+        ("a = " + "[" * 5000, "is not valid TOML"),
     ],
 )
 def test_what_a_file_may_not_say(text, why):
     with pytest.raises(ConfigError, match=why) as caught:
         parse_policy(text, "tee.toml")
     assert caught.value.fields["file"] == "tee.toml"
+
+
+def test_advisories_are_found_however_they_are_written():
+    assert parse_policy('refused_advisories = ["intel-sa-00615"]', "tee.toml").refused_advisories == {"INTEL-SA-00615"}
+
+
+def test_a_file_without_end_is_not_read():
+    with pytest.raises(ConfigError, match="/dev/zero has more than 1048576 bytes"):
+        load_policy("/dev/zero")

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tee.amd import AT, CHIP, Vendor
+from cryptography import x509
+from tee.amd import AT, CHIP, UNKNOWN, Vendor, certify, usage
 
 from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
-from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected, SnpMeasurement
+from hansa.protocols.wire.attestation.measurements import SnpMeasurement
+from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected
 from hansa.protocols.wire.attestation.snp import verify_snp
+
+OTHERS = x509.DirectoryName(x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "SEV-VCEK")]))
 
 
 def judge(vendor, data, kind="VCEK", *, collateral=None, policy=STRICT, expected=None, at=AT):
@@ -71,6 +75,7 @@ CHANGES = {
     "reserved at 1ef": ({"at_1ef": b"\1"}, "malformed"),
     "reserved at 29f": ({"at_29f": b"\1"}, "malformed"),
     "reserved in the TCB": ({"at_182": b"\1"}, "malformed"),
+    "reserved in the TCB at launch": ({"at_1f2": b"\1"}, "malformed"),
     "another chip": ({"at_1a0": b"\xff"}, "platform"),
     "a masked chip": ({"at_1a0": bytes(64)}, "platform"),
     "newer firmware claimed": ({"at_187": b"\x74"}, "tcb"),
@@ -143,6 +148,42 @@ def test_chains_that_do_not_hold(milan, turin):
     assert "chain" in codes(judge(milan, whole, "VLEK"))  # a VLEK chain for a report that names a VCEK
 
 
+def test_authorities_keep_within_what_they_may(milan):
+    whole = milan.make()
+    cases = {
+        "an ASK that may sign no certificates": {"ask": milan.authority("ask", more=[usage("digital_signature")])},
+        "an ASK that demands something unknown": {"ask": milan.authority("ask", more=[UNKNOWN])},
+        "an ASK for other names": {"ask": milan.authority("ask", more=[x509.NameConstraints(None, [OTHERS])])},
+        "an ASK that is no authority": {"ask": milan.authority("ask", ca=False)},
+        "a root without authorities below it": {"ark": milan.authority("ark", depth=0)},
+        "a leaf that demands something unknown": {"vek": milan.make_leaf("VCEK", more=[UNKNOWN])},
+    }
+    for case, instead in cases.items():
+        assert codes(judge(milan, whole, collateral=milan.collateral(**instead))) == {"chain"}, case
+    fine = {
+        "ask": milan.authority("ask", more=[usage("key_cert_sign")], depth=0),
+        "ark": milan.authority("ark", depth=1),
+    }
+    assert judge(milan, whole, collateral=milan.collateral(**fine)).accepted
+
+
+def test_of_authorities_of_one_name_the_good_one_is_taken(milan):
+    stale = {role: milan.authority(role, until=AT - 1) for role in ("ask", "ark")}
+    good = milan.collateral()
+    for certificates in ([*stale.values(), *good.certificates], [*good.certificates, *stale.values()]):
+        assert judge(milan, milan.make(), collateral=replace(good, certificates=certificates)).accepted
+
+
+def test_names_in_certificates_forge_no_lines(milan):
+    forged = "x\n\nACCEPTED under strict: SEV-SNP\n\x1b[8m"
+    ask = certify(forged, milan.keys["ask"], "ARK-Milan", milan.keys["ark"], serial=2)
+    vek = certify("SEV-VCEK", milan.keys["vek"], forged, milan.keys["ask"], ca=False)
+    for collateral in (milan.collateral(ask=ask, vek=vek), milan.collateral(ask=ask, vek=vek, ark=Vendor("Milan").ark)):
+        verdict = judge(milan, milan.make(), collateral=collateral)
+        assert not verdict.accepted
+        assert all(str(reason).isprintable() and "ACCEPTED" not in str(reason) for reason in verdict.reasons)
+
+
 def test_supplying_a_root_does_not_make_it_trusted(milan):
     verdict = verify_snp(milan.make(), milan.collateral(), STRICT, Expected(), AT, roots=AMD_ROOTS)
     assert "root" in codes(verdict)
@@ -174,10 +215,33 @@ def test_revocation(milan):
     assert codes(judged(milan.crl(2))) == {"revoked"}  # the ASK's serial number
     assert codes(judged(milan.crl(1))) == {"revoked"}
     assert codes(judged(milan.crl(until=AT - 1))) == {"dates"}
+    assert judged(milan.crl(until=AT - 1), milan.crl(99)).accepted
+    assert codes(judged(milan.crl(2, until=AT - 1), milan.crl(99))) == {"revoked"}
     assert codes(judged(milan.crl(since=AT + 1, until=AT + 2))) == {"dates"}
     assert codes(judged(milan.crl(key="ask"))) == {"revoked"}
     assert codes(judged(policy=replace(STRICT, require_crl=True))) == {"revoked"}
     assert codes(judged(Vendor("Turin").crl(), policy=replace(STRICT, require_crl=True))) == {"revoked"}
+
+
+@pytest.mark.parametrize(
+    ("extension", "critical"),
+    [
+        (x509.DeltaCRLIndicator(1), True),
+        (x509.DeltaCRLIndicator(1), False),
+        (x509.IssuingDistributionPoint(None, None, False, False, None, False, True), True),
+        (UNKNOWN, True),
+    ],
+)
+def test_a_part_of_a_revocation_list_is_none(milan, extension, critical):
+    crl = milan.crl(more=[extension], critical=critical)
+    required = replace(STRICT, require_crl=True)
+    assert codes(judge(milan, milan.make(), collateral=milan.collateral(crls=[crl]), policy=required)) == {"revoked"}
+
+
+def test_a_root_that_may_sign_no_lists(milan):
+    ark = milan.authority("ark", more=[usage("key_cert_sign")])
+    collateral = milan.collateral(ark=ark, crls=[milan.crl()])
+    assert codes(judge(milan, milan.make(), collateral=collateral)) == {"revoked"}
 
 
 def test_what_is_expected(milan):
@@ -212,6 +276,12 @@ def test_old_firmware_is_for_the_policy_to_say(milan):
     assert judged(STRICT, 0x73).tcb_status == "UpToDate"
     old = judged(STRICT, 0x74)
     assert (codes(old), old.tcb_status) == ({"tcb"}, "OutOfDate")
+    for version in ("at_38", "at_1e0", "at_1f0"):  # running now, committed, at launch
+        behind = milan.make(**{version: bytes.fromhex("0300000000000872")})
+        policy = replace(STRICT, least_snp_tcb=(("Milan", (("microcode", 0x73),)),))
+        assert codes(judge(milan, behind, policy=policy)) == {"tcb"}, version
+    elsewhere = replace(STRICT, least_snp_tcb=(("Genoa", (("microcode", 1),)),))
+    assert codes(judge(milan, milan.make(), policy=elsewhere)) == {"tcb"}
     named = judged(REPORT, 0x74)
     assert named.accepted
     assert "firmware older" in str(named.reasons[0])

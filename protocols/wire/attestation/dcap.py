@@ -1,8 +1,8 @@
 """SGX and TDX quotes judged: layout here, signatures, certificates and TCB levels by the ``dcap-qvl`` library, policy here.
 
 The library never fetches anything here: its collateral comes as bytes. What it leaves open is closed around it:
-canonical form (it ignores bytes after the quote, and the root certificate inside it), the age of what is in force, measurements,
-nonce.
+canonical form (it ignores bytes after the quote, and the root certificate inside it), who may sign collateral (it takes any
+certificate below Intel's root, a platform's own among them), the age of what is in force, code, nonce.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import Any
 
 import dcap_qvl
 
+from hansa.protocols.wire.attestation.code_check import check_code
 from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
+from hansa.protocols.wire.attestation.intel_signer import CHAINS, canonical_chain, objection
 from hansa.protocols.wire.attestation.platforms import SGX
 from hansa.protocols.wire.attestation.policy import (
     REVOKED,
     UP_TO_DATE,
     Expected,
     Policy,
-    check_measurement,
     check_nonce,
 )
 from hansa.protocols.wire.attestation.quote import IntelQuote, parse_untrusted
@@ -34,7 +35,9 @@ INTEL_ROOT = bytes.fromhex("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cb
 """SHA-256 of the DER certificate of Intel's SGX root CA, the last one in every genuine quote."""
 
 _KINDS = (
+    ("failed to decode", Code.CHAIN),
     ("debug", Code.DEBUG),
+    ("td migration", Code.GUEST_POLICY),
     ("sept_ve", Code.GUEST_POLICY),
     ("tcb status", Code.TCB),
     ("expired", Code.DATES),
@@ -52,13 +55,16 @@ _KINDS = (
 class DcapCollateral:
     """What Intel's provisioning service says of a platform: nine texts of a JSON object, signed by Intel inside.
 
-    ``kind`` ("SGX", "TDX") and ``fmspc`` say which platform; ``issued`` are the Unix times of TCB info and QE identity.
+    ``kind`` ("SGX", "TDX"), ``fmspc`` and ``pce_id`` say which platform; ``issued`` are the Unix times of TCB info and QE
+    identity; ``signers`` the chains (DER, leaf first) of those who signed these two.
     """
 
     text: str
     kind: str
     fmspc: bytes
+    pce_id: bytes
     issued: tuple[int, int]
+    signers: tuple[tuple[bytes, ...], ...]
 
 
 def read_collateral_untrusted(data: bytes) -> DcapCollateral:
@@ -67,10 +73,18 @@ def read_collateral_untrusted(data: bytes) -> DcapCollateral:
         outer = json.loads(data)
         info, identity = json.loads(outer["tcb_info"]), json.loads(outer["qe_identity"])
         issued = tuple(int(datetime.fromisoformat(one["issueDate"]).timestamp()) for one in (info, identity))
-        text = json.dumps(outer)
+        signers = {name: canonical_chain(outer[name]) for name in CHAINS}
+        text = json.dumps(outer | {name: text for name, (_, text) in signers.items()})
         dcap_qvl.QuoteCollateralV3.from_json(text)
-        return DcapCollateral(text, str(info["id"]), bytes.fromhex(info["fmspc"]), (issued[0], issued[1]))
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+        return DcapCollateral(
+            text,
+            str(info["id"]),
+            bytes.fromhex(info["fmspc"]),
+            bytes.fromhex(info["pceId"]),
+            (issued[0], issued[1]),
+            tuple(ders for ders, _ in signers.values()),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise MalformedEvidence("collateral", "is not Intel's, as JSON with TCB info, QE identity and lists") from error
 
 
@@ -96,22 +110,26 @@ def verify_dcap(
         return findings.verdict("SGX or TDX", {})
     if quote.padding:
         findings.note(Code.PADDING, f"{quote.padding} zeros after the quote were cut off, as its device adds them")
-    if hashlib.sha256(quote.chain[-1]).digest() != (INTEL_ROOT if root is None else hashlib.sha256(root).digest()):
+    pinned = INTEL_ROOT if root is None else hashlib.sha256(root).digest()
+    if hashlib.sha256(quote.chain[-1]).digest() != pinned:
         findings.refuse(Code.ROOT, "the quote's root certificate is not Intel's, as pinned in hansa")
     fields = quote.as_fields() | _platform(quote)
     status = None
     collateral = _fitting(collaterals, quote, fields)
     if collateral is None:
         findings.refuse(Code.CHAIN, "no collateral of Intel's was given: nothing vouches for the quote")
+    elif why := objection(collateral.signers, pinned):
+        findings.refuse(Code.CHAIN, why)
     elif claims := _claims(findings, quote, collateral, at, root):
         status = claims["tcb"]["status"]
         fields |= {"advisories": claims["tcb"]["advisory_ids"], "tcb_evaluation": claims["tcb"]["eval_data_number"]}
         _check_status(findings, policy, claims, at)
+        if collateral.pce_id.hex() != fields["pck"]["pce_id"]:
+            findings.refuse(Code.PLATFORM, "the collateral is of another provisioning enclave (PCE id) than the quote")
         _check_age(findings, policy, collateral, at)
     _check_guest(findings, quote, policy)
     found = quote.body | ({n: quote.number(n) for n in ("isv_prod_id", "isv_svn")} if quote.platform == SGX else {})
-    main, entries = (quote.body["mrenclave"], policy.sgx) if quote.platform == SGX else (quote.body["mrtd"], policy.tdx)
-    check_measurement(findings, policy, expected, main, entries, found)
+    check_code(findings, policy, expected, quote.platform, found)
     check_nonce(findings, policy, expected, quote.body["report_data"])
     return findings.verdict(quote.platform, fields, status)
 
@@ -189,8 +207,10 @@ def _check_status(findings: Findings, policy: Policy, claims: dict[str, Any], at
     refused = sorted(policy.refused_advisories & set(tcb["advisory_ids"]))
     if refused:
         findings.refuse(Code.ADVISORY, f"the policy refuses platforms open to {', '.join(refused)}")
-    if policy.max_tcb_age_s is not None and at - claims["platform"]["tcb_date_tag"] > policy.max_tcb_age_s:
-        findings.refuse(Code.TCB, f"the platform's TCB is of {level['tcbDate'][:10]}, older than the policy allows")
+    for what, one in (("platform", level), ("quoting enclave", claims["qe"]["tcb_level"])):
+        born = datetime.fromisoformat(one["tcbDate"]).timestamp()
+        if policy.max_tcb_age_s is not None and at - born > policy.max_tcb_age_s:
+            findings.refuse(Code.TCB, f"the {what}'s TCB is of {one['tcbDate'][:10]}, older than the policy allows")
     if tcb["eval_data_number"] < policy.least_tcb_evaluation:
         findings.refuse(
             Code.TCB,

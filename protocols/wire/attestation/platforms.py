@@ -9,7 +9,13 @@ SGX, TDX, SNP = "SGX", "TDX", "SEV-SNP"
 INSECURE_SIMULATED = "insecure-simulated"
 MEASUREMENT_BYTES = {SGX: 32, TDX: 48, SNP: 48, INSECURE_SIMULATED: 48}
 """Bytes of a measurement, by platform."""
-_REGISTERS = ("mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3")
+NAMED_BY = {
+    SGX: ("mrenclave",),
+    TDX: ("mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3"),
+    SNP: ("measurement",),
+    INSECURE_SIMULATED: ("measurement",),
+}
+"""What in evidence names the code, its main measurement first."""
 
 
 def code_of(platform: str, fields: dict[str, Any]) -> bytes:
@@ -18,8 +24,5 @@ def code_of(platform: str, fields: dict[str, Any]) -> bytes:
     SGX: MRENCLAVE. SEV-SNP: the launch measurement. TDX: SHA-384 over MRTD and RTMR0 to RTMR3, as MRTD alone is the
     firmware's. ``KeyError`` where the fields are not those of an accepted verdict.
     """
-    if platform == SGX:
-        return bytes.fromhex(fields["mrenclave"])
-    if platform == TDX:
-        return sha384(b"".join(bytes.fromhex(fields[name]) for name in _REGISTERS)).digest()
-    return bytes.fromhex(fields["measurement"])
+    measured = [bytes.fromhex(fields[name]) for name in NAMED_BY[platform]]
+    return measured[0] if len(measured) == 1 else sha384(b"".join(measured)).digest()

@@ -1,53 +1,23 @@
-"""What we ask of evidence beyond its being genuine: status, dates, measurements, nonce.
-
-A measurement's entry names what it wants and leaves the rest ``None``; evidence must equal one entry in all it names.
-"""
+"""What we ask of evidence beyond its being genuine: status, dates, nonce. What of its code: ``measurements``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from hmac import compare_digest
-from typing import Any
 
+from hansa.protocols.wire.attestation.measurements import (
+    Measurement,
+    SgxMeasurement,
+    SnpMeasurement,
+    TdxMeasurement,
+)
+from hansa.protocols.wire.attestation.platforms import SGX, SNP, TDX
 from hansa.protocols.wire.attestation.verdict import Code, Findings
 
 UP_TO_DATE = "UpToDate"
 REVOKED = "Revoked"
 REPORT_DATA_BYTES = 64
 LEAST_NONCE_BYTES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class SgxMeasurement:
-    """An enclave: by its own hash, or by its signer with product id and least version."""
-
-    mrenclave: bytes | None = None
-    mrsigner: bytes | None = None
-    isv_prod_id: int | None = None
-    least_isv_svn: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TdxMeasurement:
-    """A trust domain: its image and the run-time registers its boot extended."""
-
-    mrtd: bytes | None = None
-    rtmr0: bytes | None = None
-    rtmr1: bytes | None = None
-    rtmr2: bytes | None = None
-    rtmr3: bytes | None = None
-    mr_config_id: bytes | None = None
-    mr_owner: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SnpMeasurement:
-    """An SNP guest: its launch measurement, what its host wrote beside it, and least version."""
-
-    measurement: bytes | None = None
-    host_data: bytes | None = None
-    id_key_digest: bytes | None = None
-    least_guest_svn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +41,16 @@ class Policy:
     tdx: tuple[TdxMeasurement, ...] = ()
     snp: tuple[SnpMeasurement, ...] = ()
 
+    def entries(self, platform: str) -> tuple[Measurement, ...]:
+        """The code it lists for a platform."""
+        listed: dict[str, tuple[Measurement, ...]] = {SGX: self.sgx, TDX: self.tdx, SNP: self.snp}
+        return listed.get(platform, ())
+
+    @property
+    def lists_code(self) -> bool:
+        """Whether it lists code of any platform: then it accepts none that it does not list."""
+        return bool(self.sgx or self.tdx or self.snp)
+
     def least_tcb(self, product: str) -> dict[str, int]:
         """The least component versions asked of an AMD product; empty where none are."""
         return dict(dict(self.least_snp_tcb).get(product, ()))
@@ -85,11 +65,13 @@ NAMED = {policy.name: policy for policy in (STRICT, REPORT)}
 class Expected:
     """What the caller wants this very evidence to say: one of these measurements; this nonce in its report data.
 
-    A nonce shorter than the 64 bytes of report data is followed there by zeros.
+    A nonce shorter than the 64 bytes of report data is followed there by zeros. ``endorsed``: codes by platform that count
+    without an entry in the policy.
     """
 
     measurements: tuple[bytes, ...] = ()
     nonce: bytes | None = None
+    endorsed: frozenset[tuple[str, bytes]] = frozenset()
 
 
 def check_nonce(findings: Findings, policy: Policy, expected: Expected, report_data: bytes) -> None:
@@ -101,38 +83,3 @@ def check_nonce(findings: Findings, policy: Policy, expected: Expected, report_d
             findings.not_checked("nonce: none was given, so this evidence may be an old one")
     elif not compare_digest(expected.nonce.ljust(REPORT_DATA_BYTES, b"\0"), report_data):
         findings.refuse(Code.NONCE, "the report data is not the nonce: the evidence answers another question")
-
-
-def check_measurement(
-    findings: Findings,
-    policy: Policy,
-    expected: Expected,
-    main: bytes,
-    entries: tuple[SgxMeasurement, ...] | tuple[TdxMeasurement, ...] | tuple[SnpMeasurement, ...],
-    found: dict[str, Any],
-) -> None:
-    """``main`` (MRENCLAVE, MRTD or launch measurement) is an expected one, and ``found`` matches an entry of the policy.
-
-    ``found`` holds the evidence's values by the entries' field names, those of ``least_x`` under ``x``.
-    """
-    if expected.measurements and main not in expected.measurements:
-        findings.refuse(Code.MEASUREMENT, f"{main.hex()} is not the measurement asked for")
-    if entries and not any(_matches(entry, found) for entry in entries):
-        findings.refuse(Code.MEASUREMENT, f"what is measured ({main.hex()}) is not on the policy's list")
-    if not expected.measurements and not entries:
-        if policy.require_measurement:
-            findings.refuse(Code.MEASUREMENT, "the policy requires a measurement, and lists none for this platform")
-        else:
-            findings.not_checked("measurement: none was given, so any code may run there")
-
-
-def _matches(entry: SgxMeasurement | TdxMeasurement | SnpMeasurement, found: dict[str, Any]) -> bool:
-    for item in fields(entry):
-        wanted = getattr(entry, item.name)
-        if wanted is None:
-            continue
-        least = item.name.startswith("least_")
-        value = found[item.name.removeprefix("least_")]
-        if value < wanted if least else value != wanted:
-            return False
-    return True

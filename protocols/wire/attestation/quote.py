@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,10 @@ _TDX_BODY = (
     ("report_data", 64),
 )
 _TDX_1_5_MORE = (("tee_tcb_svn2", 16), ("mr_service_td", 48))
+_SGX_STARTED = 1
+_SGX_FLAGS = 0b101_1111_0111
+"""Initialised, debug, 64 bits, provisioning key, launch key, control flow, key sharing, exit notification (SDM, volume 3D)."""
+_SGX_MISC = 0b11
 _NUMBERS = {"isv_prod_id", "isv_svn", "config_svn"}
 
 
@@ -143,7 +148,20 @@ def _body(reader: Reader, version: int) -> dict[str, bytes]:
         if size != _BODY_BYTES.get(kind):
             raise UnknownVersion("quote: body", f"of type {kind} with {size} bytes is not TD report 1.0 or 1.5")
         layout += _TDX_1_5_MORE if kind == _TD_1_5 else ()
-    return {name: reader.take(size, name) for name, size in layout}
+    return _fields(reader, layout)
+
+
+def _fields(reader: Reader, layout: tuple[tuple[str, int], ...]) -> dict[str, bytes]:
+    """A report's fields; what is reserved must be zero, and an enclave's flags known ones, of one that has been started."""
+    found = {name: reader.take(size, name) for name, size in layout}
+    for name, value in found.items():
+        if name.startswith("reserved") and any(value):
+            raise MalformedEvidence("quote", "has reserved bytes that are not zero")
+    if "attributes" in found:
+        flags, misc = (int.from_bytes(found[name][:8], "little") for name in ("attributes", "misc_select"))
+        if flags & ~_SGX_FLAGS or misc & ~_SGX_MISC or not flags & _SGX_STARTED:
+            raise MalformedEvidence("quote", f"has attributes {flags:#x} and {misc:#x} that are not known")
+    return found
 
 
 def _certification(signature: Reader, version: int) -> tuple[bytes, ...]:
@@ -155,7 +173,9 @@ def _certification(signature: Reader, version: int) -> tuple[bytes, ...]:
         data = signature.take(signature.number(4, "certification's length"), "certification")
         signature.end()
         inner = Reader(data, "quote certification")
-    inner.take(384, "quoting enclave's report")
+    enclave = _fields(inner, _SGX_BODY)
+    if any(enclave["report_data"][32:]):
+        raise MalformedEvidence("quote: quoting enclave's report", "has report data beyond its hash")
     inner.take(64, "quoting enclave's signature")
     inner.take(inner.number(2, "authentication data's length"), "authentication data")
     if inner.number(2, "certificates' type") != _PCK_CHAIN:
@@ -171,10 +191,15 @@ def _chain(pem: bytes) -> tuple[bytes, ...]:
         ders = tuple(b64decode(text.replace(b"\n", b""), validate=True) for text in _PEM.findall(pem))
     except ValueError as error:
         raise MalformedEvidence("quote: certificates", "are not base64") from error
-    written = b"".join(_BEGIN + _lines(der) + _END for der in ders)
+    written = pem_of(ders)
     if len(ders) != _CHAIN_LENGTH or pem not in (written, written + b"\0"):
         raise MalformedEvidence("quote: certificates", "are not three, in the one form Intel writes")
     return ders
+
+
+def pem_of(ders: Iterable[bytes]) -> bytes:
+    """Certificates in PEM, as Intel writes them."""
+    return b"".join(_BEGIN + _lines(der) + _END for der in ders)
 
 
 def _lines(der: bytes) -> bytes:

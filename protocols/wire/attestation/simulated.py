@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire.attestation.code_check import check_code
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, MEASUREMENT_BYTES
-from hansa.protocols.wire.attestation.policy import STRICT, Expected, check_measurement, check_nonce
+from hansa.protocols.wire.attestation.policy import STRICT, Expected, check_nonce
 from hansa.protocols.wire.attestation.reader import Reader
 from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
 
@@ -62,7 +63,7 @@ def insecure_verify(data: bytes, expected: Expected, *, ours: str, theirs: str, 
         findings.refuse(Code.MALFORMED, error.message)
         return findings.verdict(WORD, fields)
     findings.note(Code.SIMULATED, "this is no evidence: whoever sent it may run any code on any machine")
-    check_measurement(findings, STRICT, expected, measurement, (), {})
+    check_code(findings, STRICT, expected, WORD, {"measurement": measurement})
     check_nonce(findings, STRICT, expected, report_data)
     fields = {"measurement": measurement.hex(), "report_data": report_data.hex()}
     return findings.verdict(WORD, fields)

@@ -13,18 +13,19 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
 from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.code_check import check_code
 from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
 from hansa.protocols.wire.attestation.platforms import SNP
-from hansa.protocols.wire.attestation.policy import UP_TO_DATE, Expected, Policy, check_measurement, check_nonce
+from hansa.protocols.wire.attestation.policy import UP_TO_DATE, Expected, Policy, check_nonce
 from hansa.protocols.wire.attestation.snp_chain import (
     Chain,
     check_chain,
-    check_crls,
     check_leaf,
     find_chain,
     report_key,
 )
 from hansa.protocols.wire.attestation.snp_report import SnpReport, parse_untrusted
+from hansa.protocols.wire.attestation.snp_revocation import check_revocation
 from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
 
 OUT_OF_DATE = "OutOfDate"
@@ -61,13 +62,13 @@ def verify_snp(
     if report.signing_key not in ("VCEK", "VLEK"):
         findings.refuse(Code.SIGNING_KEY, "the report is signed by no key")
         return findings.verdict(SNP, report.as_fields(report.product()))
-    chain = find_chain(report, collateral.certificates, roots)
+    chain = find_chain(report, collateral.certificates, roots, at)
     sound = check_chain(findings, chain, report.signing_key, at)
     product = chain.product or report.product()
     fields = report.as_fields(product)
     _check_authenticity(findings, report, chain, fields, sound=sound)
-    if sound:
-        check_crls(findings, chain, collateral.crls, at, required=policy.require_crl)
+    if sound and chain.ask is not None and chain.ark is not None:
+        check_revocation(findings, chain.ask, chain.ark, collateral.crls, at, required=policy.require_crl)
     _check_guest(findings, report, policy)
     status = _check_tcb(findings, report, policy, product)
     found = {
@@ -76,7 +77,7 @@ def verify_snp(
         "id_key_digest": report.id_key_digest,
         "guest_svn": report.guest_svn,
     }
-    check_measurement(findings, policy, expected, report.measurement, policy.snp, found)
+    check_code(findings, policy, expected, SNP, found)
     check_nonce(findings, policy, expected, report.report_data)
     return findings.verdict(SNP, fields, status)
 
@@ -126,13 +127,24 @@ def _check_guest(findings: Findings, report: SnpReport, policy: Policy) -> None:
 
 
 def _check_tcb(findings: Findings, report: SnpReport, policy: Policy, product: str | None) -> str | None:
-    """AMD publishes no list of firmware versions with a status: what is old is for the policy to say."""
-    least = policy.least_tcb(product) if product else {}
-    if not product or not least:
+    """AMD publishes no list of firmware versions with a status: what is old is for the policy to say.
+
+    It is said of all four: the host may go back to the committed version, and the one at launch did the measuring.
+    """
+    if not product or not policy.least_snp_tcb:
         findings.not_checked("TCB status: AMD publishes none, and the policy has no least versions for this product")
         return None
-    parts = report.reported_tcb.parts(product)
-    behind = {name: parts[name] for name, wanted in least.items() if parts[name] < wanted}
+    least = policy.least_tcb(product)
+    if not least:
+        findings.refuse(Code.TCB, f"the policy names least firmware of other products than {product}")
+        return None
+    parts = {name: tcb.parts(product) for name, tcb in report.tcbs.items()}
+    behind = {
+        f"{name} {part}": found[part]
+        for name, found in parts.items()
+        for part, wanted in least.items()
+        if found[part] < wanted
+    }
     if not behind:
         return UP_TO_DATE
     code = findings.note if policy.statuses is None else findings.refuse

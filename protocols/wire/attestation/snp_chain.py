@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtensionOID
 
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.snp_report import SnpReport
@@ -25,6 +26,7 @@ _PARTS = {"boot_loader": "3.1", "tee": "3.2", "snp": "3.3", "microcode": "3.8", 
 _PRODUCT, _HWID = "2", "4"
 _PRODUCTS = {"Milan": ("Milan",), "Genoa": ("Genoa", "Siena", "Bergamo"), "Turin": ("Turin",)}
 _SALT = 48
+_UNDERSTOOD = (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE)
 _DER_INTEGER, _DER_OCTETS, _DER_IA5 = 0x02, 0x04, 0x16
 
 
@@ -70,22 +72,24 @@ def read_leaf(certificate: x509.Certificate) -> Leaf:
     return Leaf(_text(values.get(_PRODUCT, b"")), parts, _octets(values.get(_HWID, b"")))
 
 
-def find_chain(report: SnpReport, given: Iterable[x509.Certificate], roots: Mapping[str, bytes]) -> Chain:
+def find_chain(report: SnpReport, given: Iterable[x509.Certificate], roots: Mapping[str, bytes], at: int) -> Chain:
     """The chain for ``report`` among certificates in any order; nothing in it is verified yet.
 
-    Several leaves may be given (a folder of them): the one that names the report's chip and firmware is taken.
+    Several of each may be given (a folder of them): of leaves the one that names the report's chip and firmware is taken, of
+    others of one name one that signed what it should and is in force, if there is any.
     """
     certificates = list(given)
     leaves = [one for one in certificates if common_name(one.subject) == f"SEV-{report.signing_key}"]
     vek = min(leaves, key=lambda one: _strangeness(report, one), default=None)
     if vek is None:
         return Chain(None, None, None, None)
-    ask = next((one for one in certificates if one.subject == vek.issuer and one.subject != one.issuer), None)
+    issuers = [one for one in certificates if one.subject == vek.issuer and one.subject != one.issuer]
+    ask = min(issuers, key=lambda one: (not signed_by(vek, one), not in_force(one, at)), default=None)
     if ask is None:
         return Chain(vek, None, None, None)
     named = [one for one in certificates if one.subject == ask.issuer]
     pins = {pin: product for product, pin in roots.items()}
-    ark = next((one for one in named if key_hash(one) in pins), named[0] if named else None)
+    ark = min(named, key=lambda one: (key_hash(one) not in pins, not in_force(one, at)), default=None)
     return Chain(vek, ask, ark, pins.get(key_hash(ark)) if ark is not None else None)
 
 
@@ -98,6 +102,11 @@ def check_chain(findings: Findings, chain: Chain, kind: str, at: int) -> bool:
         if not in_force(certificate, at):
             dates = f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"
             findings.refuse(Code.DATES, f"the {name} certificate is valid {dates}, not on {moment(at):%Y-%m-%d}")
+        strange = [
+            one.oid.dotted_string for one in certificate.extensions if one.critical and one.oid not in _UNDERSTOOD
+        ]
+        if strange:
+            findings.refuse(Code.CHAIN, f"the {name} certificate makes demands that are not known here ({strange[0]})")
     assert chain.vek is not None
     assert chain.ask is not None
     assert chain.ark is not None
@@ -108,12 +117,17 @@ def check_chain(findings: Findings, chain: Chain, kind: str, at: int) -> bool:
     if sound and common_name(chain.ask.subject) != issuer:
         findings.refuse(Code.CHAIN, f"the {kind} was issued by {common_name(chain.ask.subject)!r}, not by {issuer}")
         sound = False
-    for certificate, signer, text in (
-        (chain.ark, chain.ark, "the root certificate is not signed by its own key"),
-        (chain.ask, chain.ark, "the ASK or ASVK certificate is not signed by the root"),
-        (chain.vek, chain.ask, f"the {kind} certificate is not signed by {common_name(chain.ask.subject)}"),
+    for certificate, signer, between, text in (
+        (chain.ark, chain.ark, 0, "the root certificate is not signed by its own key"),
+        (chain.ask, chain.ark, 1, "the ASK or ASVK certificate is not signed by the root"),
+        (
+            chain.vek,
+            chain.ask,
+            0,
+            f"the {kind} certificate is not signed by {issuer if chain.product else 'its issuer'}",
+        ),
     ):
-        if not _signed(certificate, signer):
+        if not signed_by(certificate, signer) or not _may_certify(signer, between):
             findings.refuse(Code.CHAIN, text)
             sound = False
     return sound
@@ -132,37 +146,14 @@ def check_leaf(findings: Findings, report: SnpReport, vek: x509.Certificate, pro
     reported = report.reported_tcb.parts(product)
     if any(leaf.parts.get(name) != value for name, value in reported.items()):
         findings.refuse(Code.TCB, f"the {kind} is of firmware {leaf.parts}, the report states {reported}")
-    if any(report.reported_tcb.reserved(product)):
-        findings.refuse(Code.MALFORMED, "the reported TCB has reserved bytes that are not zero")
+    for name, tcb in report.tcbs.items():
+        if any(tcb.reserved(product)):
+            findings.refuse(Code.MALFORMED, f"the {name} TCB has reserved bytes that are not zero")
     if kind == "VCEK" and not _same_chip(leaf.hwid, report.chip_id):
         findings.refuse(Code.PLATFORM, f"the VCEK is of chip {leaf.hwid.hex()[:16]}…, not the report's")
     if kind == "VLEK" and leaf.hwid:
         findings.refuse(Code.CHAIN, "the VLEK names a chip: it is no VLEK")
     return leaf
-
-
-def check_crls(
-    findings: Findings, chain: Chain, crls: Iterable[x509.CertificateRevocationList], at: int, *, required: bool
-) -> None:
-    """The root's revocation list, where one was given, is its own, in date, and names no certificate of the chain."""
-    assert chain.ark is not None
-    assert chain.ask is not None
-    mine = [crl for crl in crls if crl.issuer == chain.ark.subject]
-    if not mine:
-        text = "revocation: no revocation list (CRL) of this root was given"
-        if required:
-            findings.refuse(Code.REVOKED, f"the policy requires a revocation list, and {text.partition(': ')[2]}")
-        else:
-            findings.not_checked(text)
-    for crl in mine:
-        if not _signed(crl, chain.ark):
-            findings.refuse(Code.REVOKED, "the revocation list is not signed by the root")
-        until = crl.next_update_utc
-        if crl.last_update_utc > moment(at) or until is None or until < moment(at):
-            findings.refuse(Code.DATES, f"the revocation list is not in force on {moment(at):%Y-%m-%d}")
-        for certificate, name in ((chain.ask, "ASK or ASVK"), (chain.ark, "root")):
-            if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-                findings.refuse(Code.REVOKED, f"the {name} certificate has been revoked")
 
 
 def report_key(vek: x509.Certificate) -> ec.EllipticCurvePublicKey | None:
@@ -189,14 +180,14 @@ def _public_key(certificate: x509.Certificate) -> rsa.RSAPublicKey | ec.Elliptic
     return key if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else None
 
 
-def _signed(signed: x509.Certificate | x509.CertificateRevocationList, by: x509.Certificate) -> bool:
-    """RSA-PSS with SHA-384 and a 48-byte salt, under the key of a certificate that may sign.
+def signed_by(signed: x509.Certificate | x509.CertificateRevocationList, by: x509.Certificate) -> bool:
+    """RSA-PSS with SHA-384 and a 48-byte salt.
 
     The library's own check comes first, for the names and the two places where the algorithm stands; it takes the
     salt's length from the certificate, hence the second.
     """
     key = _public_key(by)
-    if not isinstance(key, rsa.RSAPublicKey) or not _is_authority(by):
+    if not isinstance(key, rsa.RSAPublicKey):
         return False
     try:
         if isinstance(signed, x509.Certificate):
@@ -212,11 +203,15 @@ def _signed(signed: x509.Certificate | x509.CertificateRevocationList, by: x509.
     return True
 
 
-def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
+def _may_certify(signer: x509.Certificate, between: int) -> bool:
+    """Whether its own extensions let it issue certificates, with so many authorities between it and the leaf."""
+    found = {type(extension.value): extension.value for extension in signer.extensions}
+    limits, usage = found.get(x509.BasicConstraints), found.get(x509.KeyUsage)
+    if not isinstance(limits, x509.BasicConstraints) or not limits.ca:
         return False
+    if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
+        return False
+    return limits.path_length is None or limits.path_length >= between
 
 
 def _strangeness(report: SnpReport, vek: x509.Certificate) -> int:
@@ -246,7 +241,12 @@ def _integer(der: bytes, name: str) -> int:
 
 
 def _text(der: bytes) -> str:
-    if der[:1] != bytes([_DER_IA5]) or der[1:2] != bytes([len(der) - 2]) or not der[2:].isascii():
+    if (
+        der[:1] != bytes([_DER_IA5])
+        or der[1:2] != bytes([len(der) - 2])
+        or not der[2:].isascii()
+        or not der[2:].decode("ascii").isprintable()
+    ):
         raise MalformedEvidence("VCEK", "does not name its product")
     return der[2:].decode("ascii")
 

@@ -75,6 +75,16 @@ class SnpReport:
     signed: bytes
 
     @property
+    def tcbs(self) -> dict[str, Tcb]:
+        """The firmware's versions by what they are of: running now, reported, the least it may go back to, at launch."""
+        return {
+            "current": self.current_tcb,
+            "reported": self.reported_tcb,
+            "committed": self.committed_tcb,
+            "launch": self.launch_tcb,
+        }
+
+    @property
     def debug(self) -> bool:
         """Whether the host may debug the guest: read and write its memory."""
         return bool(self.policy >> 19 & 1)
@@ -121,8 +131,7 @@ class SnpReport:
             "current_firmware": ".".join(map(str, self.current_firmware)),
             "committed_firmware": ".".join(map(str, self.committed_firmware)),
         }
-        for name in ("current_tcb", "reported_tcb", "committed_tcb", "launch_tcb"):
-            fields[name] = getattr(self, name).raw.hex()
+        fields |= {f"{name}_tcb": tcb.raw.hex() for name, tcb in self.tcbs.items()}
         for name in _HEX:
             fields[name] = getattr(self, name).hex()
         if self.launch_mitigations is not None and self.current_mitigations is not None:

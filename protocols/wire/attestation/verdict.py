@@ -83,11 +83,11 @@ class Findings:
 
     def refuse(self, code: Code, text: str) -> None:
         """A reason to refuse."""
-        self._reasons.append(Reason(code, text, decisive=True))
+        self._reasons.append(Reason(code, _line(text), decisive=True))
 
     def note(self, code: Code, text: str) -> None:
         """Something to know that refuses nothing."""
-        self._reasons.append(Reason(code, text, decisive=False))
+        self._reasons.append(Reason(code, _line(text), decisive=False))
 
     def not_checked(self, text: str) -> None:
         """Something nobody looked at, and why."""
@@ -96,3 +96,8 @@ class Findings:
     def verdict(self, platform: str, fields: dict[str, Any], tcb_status: str | None = None) -> Verdict:
         """The verdict over what was found."""
         return Verdict(platform, tuple(self._reasons), tuple(self._not_checked), tcb_status, fields)
+
+
+def _line(text: str) -> str:
+    """One line of what can be printed: some of it was written by whoever sent the evidence."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
