@@ -24,7 +24,7 @@ def declare(s: Session, kind: str, terms: Terms, rows: int, test_rows: int, mode
         leakage.TRAINING_METRIC: int(terms.params.get("n_estimators") or 0),
         leakage.WEIGHTS: sum(terms.columns) + 1,
         leakage.COEFFICIENTS: sum(terms.columns),
-        statement.MODEL_SIZE: model_bytes,
+        statement.MODEL_SIZE: int(model_bytes > 0),
     }
     for rank, columns in enumerate(terms.columns):
         elements[leakage.weights_of(rank)] = columns + (rank == terms.label_rank)

@@ -12,6 +12,7 @@ from algorithms.enclave.members import GBDT, LR, Quiet, allowed, run, tables, te
 from hansa.algorithms import by_xgboost, leakage
 from hansa.algorithms.enclave import owner, statement
 from hansa.algorithms.enclave.model import EnclaveModel
+from hansa.algorithms.enclave.pooled import _padded
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.params import Params
 from hansa.algorithms.metrics import TASKS, evaluate_as
@@ -154,6 +155,41 @@ def of_released(plain: dict[str, Any], x: np.ndarray) -> np.ndarray:
     booster = by_xgboost.loaded(json.dumps(plain["xgboost"]).encode())
     names = plain["xgboost"]["learner"]["feature_names"]
     return by_xgboost.predictions(booster, x.astype(np.float32), [False] * x.shape[1], names)
+
+
+async def test_a_release_has_nothing_of_how_the_training_went(box):
+    """XGBoost writes down the best held out score in full where training stops early: enough to find the labels by trying."""
+    t = terms(params={**GBDT, "n_estimators": 60, "early_stopping_rounds": 3, "validation_fraction": 0.2})
+    outcomes = await train(t, tables(t), box)
+    released = await run(t, "release", lambda s: owner.release(s, t, outcomes[s.rank].model, Quiet()), box=box)
+    plain = released[0].to_json()["xgboost"]
+    learner, model = plain["learner"], plain["learner"]["gradient_booster"]["model"]
+    parts = {"attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param", "objective"}
+    assert (set(plain), set(learner)) == ({"learner", "version"}, parts)
+    assert set(model) <= {"cats", "gbtree_model_param", "iteration_indptr", "tree_info", "trees"}
+    assert learner["attributes"] == {}
+    assert len(model["trees"]) < 60  # it did stop early
+
+
+async def test_models_of_a_like_size_are_closed_in_one_length(box):
+    """What their categories are called is nobody's business: the length of names must not show."""
+    lengths = set()
+    for levels in (("no", "yes"), ("HIV negative", "HIV positive"), ("a", "b", "c")):
+        t = terms(categorical=(("bank_1",), ()))
+        data = tables(t)
+        features = data[0].features.copy()
+        features[:, 1] = np.arange(len(features)) % len(levels)
+        data[0] = replace(data[0], features=features, levels={"bank_1": levels})
+        lengths.add(len((await train(t, data, box))[0].model.closed))
+    assert len(lengths) == 1
+
+
+@pytest.mark.parametrize("size", [1, 4092, 4093, 100_000, 5_000_000])
+def test_padding_costs_an_eighth_at_most(size):
+    padded = _padded(b"[" * size)
+    assert len(padded) % 4096 == 0
+    assert len(padded) <= max(8192, 1.125 * (size + 4))
+    assert padded[4 : 4 + size] == b"[" * size
 
 
 class Sealed:
