@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,7 @@ def _judged(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from hansa.node.tee.collateral import load_collateral, missing_library, read_bounded  # noqa: PLC0415
     from hansa.node.tee.policy_file import load_policy  # noqa: PLC0415
     from hansa.protocols.wire.attestation.errors import MalformedEvidence  # noqa: PLC0415
+    from hansa.protocols.wire.attestation.platforms import MEASUREMENT_BYTES, code_of  # noqa: PLC0415
     from hansa.protocols.wire.attestation.policy import LEAST_NONCE_BYTES, REPORT_DATA_BYTES, Expected  # noqa: PLC0415
     from hansa.protocols.wire.attestation.verify import verify_evidence  # noqa: PLC0415
     from hansa.protocols.wire.limits import ATTESTATION_MAX_QUOTE  # noqa: PLC0415
@@ -143,7 +145,7 @@ def _judged(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if not 0 <= at < _LATEST:
         raise UsageError(f"--at {at} is no time", remedy="give seconds since 1970, or leave --at out for now")
     nonce = None if args.nonce is None else _hex("--nonce", args.nonce, range(LEAST_NONCE_BYTES, REPORT_DATA_BYTES + 1))
-    expected = Expected(tuple(_hex("--measurement", text, (32, 48)) for text in args.measurement), nonce)
+    expected = Expected(tuple(_measurement(text, MEASUREMENT_BYTES) for text in args.measurement), nonce)
     policy = load_policy(args.policy)
     collateral = load_collateral(args.collateral)
     try:
@@ -156,7 +158,16 @@ def _judged(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         ) from error
     except ModuleNotFoundError as error:
         raise missing_library() from error
-    return verdict.as_dict(), policy.name
+    told = verdict.as_dict()
+    if verdict.accepted:
+        told["fields"] |= {"code": f"{verdict.platform}:{code_of(verdict.platform, verdict.fields).hex()}"}
+    return told, policy.name
+
+
+def _measurement(text: str, sizes: Mapping[str, int]) -> bytes:
+    """A measurement, or a code as `hansa tee status` writes it: PLATFORM:HEX."""
+    platform, colon, digits = text.rpartition(":")
+    return _hex("--measurement", digits, (sizes[platform],) if colon and platform in sizes else (32, 48))
 
 
 def _hex(option: str, text: str, sizes: range | tuple[int, ...]) -> bytes:

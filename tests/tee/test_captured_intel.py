@@ -22,7 +22,7 @@ STATUS = {
     "tdx-v5-relaunch": ("TDRelaunchAdvised", ["INTEL-SA-01036", "INTEL-SA-01099"]),
 }
 REFUSED = {
-    "sgx-v3-debug": ["debug", "debug"],
+    "sgx-v3-debug": ["debug"],
     "tdx-v4-no-tcb-level": ["tcb"],
     "tdx-v4-azure-sept-ve": ["guest-policy"],
     "tdx-v4-bad-report-data": ["signature"],

@@ -152,6 +152,17 @@ def test_captured(hansa, captured, case):
         assert {"verdict", "reasons", "not_checked", "platform", "tcb_status", "fields"} == set(verdict)
 
 
+def test_a_code_as_it_is_shown_is_a_code_to_ask_for(hansa, captured):
+    entry = captured("tdx-v4-uptodate")
+    words = [entry["quote"], "--collateral", entry["collateral"], "--at", entry["verify_at_unix"], "--json"]
+    code = json.loads(hansa("tee", "verify", *words)[1])["fields"]["code"]
+    assert code.startswith("TDX:")
+    assert hansa("tee", "verify", *words, "--measurement", code)[0] == 0
+    assert hansa("tee", "verify", *words, "--measurement", code[:-2] + "00")[0] == 1
+    found, out, _ = hansa("tee", "verify", *words, "--measurement", "SGX:" + code[4:])
+    assert (found, "must be 32 bytes" in out) == (2, True)
+
+
 def test_without_the_library(hansa, captured, monkeypatch, files):
     entry = captured("tdx-v4-uptodate")
     monkeypatch.setitem(sys.modules, "dcap_qvl", None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -174,12 +175,24 @@ def _claims(
         )
     except ValueError as error:
         said = _cause(quote, given, at, root) or str(error)
-        said = " ".join(said.removeprefix("Verification failed: ").split())[:300]
+        said = _in_words(said.removeprefix("Verification failed: "))
         code = next((code for words, code in _KINDS if words in said.lower()), Code.CHAIN)
-        findings.refuse(code, said)
+        if code is Code.DATES:
+            said = (
+                f"a certificate, a revocation list or the collateral is not in force on {moment(at):%Y-%m-%d}: {said}"
+            )
+        if code is not Code.DEBUG or not quote.debug:  # else it is said below
+            findings.refuse(code, said)
+        findings.not_checked("TCB status and advisories: not reached, for what is refused above")
         return None
     found: dict[str, Any] = json.loads(claims.to_json())
     return found
+
+
+def _in_words(said: str) -> str:
+    """A message of the library in one line, its times as dates."""
+    dated = re.sub(r"UnixTime\((\d{1,10})\)", lambda found: f"{moment(int(found[1])):%Y-%m-%d}", said)
+    return " ".join(dated.split())[:300]
 
 
 def _cause(quote: IntelQuote, given: dcap_qvl.QuoteCollateralV3, at: int, root: bytes | None) -> str:
@@ -210,7 +223,11 @@ def _check_status(findings: Findings, policy: Policy, claims: dict[str, Any], at
     for what, one in (("platform", level), ("quoting enclave", claims["qe"]["tcb_level"])):
         born = datetime.fromisoformat(one["tcbDate"]).timestamp()
         if policy.max_tcb_age_s is not None and at - born > policy.max_tcb_age_s:
-            findings.refuse(Code.TCB, f"the {what}'s TCB is of {one['tcbDate'][:10]}, older than the policy allows")
+            findings.refuse(
+                Code.TCB,
+                f"the {what}'s TCB level is of {one['tcbDate'][:10]}, which is {_days(at - born)} days ago: "
+                f"the policy allows {_days(policy.max_tcb_age_s)} (max_tcb_age_days)",
+            )
     if tcb["eval_data_number"] < policy.least_tcb_evaluation:
         findings.refuse(
             Code.TCB,
@@ -223,7 +240,15 @@ def _check_age(findings: Findings, policy: Policy, collateral: DcapCollateral, a
     """That the collateral is in force at ``at`` the library has seen to; the policy may want it younger."""
     oldest = min(collateral.issued)
     if policy.max_collateral_age_s is not None and at - oldest > policy.max_collateral_age_s:
-        findings.refuse(Code.DATES, f"the collateral is of {moment(oldest):%Y-%m-%d}, older than the policy allows")
+        findings.refuse(
+            Code.DATES,
+            f"the collateral is of {moment(oldest):%Y-%m-%d}, which is {_days(at - oldest)} days ago: "
+            f"the policy allows {_days(policy.max_collateral_age_s)} (max_collateral_age_days)",
+        )
+
+
+def _days(seconds: float) -> int:
+    return round(seconds / 86_400)
 
 
 def _check_guest(findings: Findings, quote: IntelQuote, policy: Policy) -> None:

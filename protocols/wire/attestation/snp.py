@@ -22,6 +22,7 @@ from hansa.protocols.wire.attestation.snp_chain import (
     check_chain,
     check_leaf,
     find_chain,
+    listed,
     report_key,
 )
 from hansa.protocols.wire.attestation.snp_report import SnpReport, parse_untrusted
@@ -69,6 +70,8 @@ def verify_snp(
     _check_authenticity(findings, report, chain, fields, sound=sound)
     if sound and chain.ask is not None and chain.ark is not None:
         check_revocation(findings, chain.ask, chain.ark, collateral.crls, at, required=policy.require_crl)
+    else:
+        findings.not_checked("revocation: not reached, as the chain does not hold")
     _check_guest(findings, report, policy)
     status = _check_tcb(findings, report, policy, product)
     found = {
@@ -148,5 +151,5 @@ def _check_tcb(findings: Findings, report: SnpReport, policy: Policy, product: s
     if not behind:
         return UP_TO_DATE
     code = findings.note if policy.statuses is None else findings.refuse
-    code(Code.TCB, f"firmware older than the policy's least ({least}): {behind}")
+    code(Code.TCB, f"firmware older than the policy's least ({listed(least)}): {listed(behind)}")
     return OUT_OF_DATE

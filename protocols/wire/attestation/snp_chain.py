@@ -145,7 +145,9 @@ def check_leaf(findings: Findings, report: SnpReport, vek: x509.Certificate, pro
         findings.refuse(Code.PLATFORM, f"the {kind} is for {leaf.product!r}, its root for {product}")
     reported = report.reported_tcb.parts(product)
     if any(leaf.parts.get(name) != value for name, value in reported.items()):
-        findings.refuse(Code.TCB, f"the {kind} is of firmware {leaf.parts}, the report states {reported}")
+        findings.refuse(
+            Code.TCB, f"the {kind} is of firmware {listed(leaf.parts)}, the report states {listed(reported)}"
+        )
     for name, tcb in report.tcbs.items():
         if any(tcb.reserved(product)):
             findings.refuse(Code.MALFORMED, f"the {name} TCB has reserved bytes that are not zero")
@@ -154,6 +156,11 @@ def check_leaf(findings: Findings, report: SnpReport, vek: x509.Certificate, pro
     if kind == "VLEK" and leaf.hwid:
         findings.refuse(Code.CHAIN, "the VLEK names a chip: it is no VLEK")
     return leaf
+
+
+def listed(parts: Mapping[str, int]) -> str:
+    """Versions by name, in words."""
+    return ", ".join(f"{name} {version}" for name, version in parts.items())
 
 
 def report_key(vek: x509.Certificate) -> ec.EllipticCurvePublicKey | None:
