@@ -237,7 +237,14 @@ def _helper(document: Table, key: str) -> tuple[str | None, bool]:
     """The peer that a key names, and whether it must be attested."""
     if not document.has(key):
         return None, False
-    text = document.text(key, pattern=rf"(?:{ATTESTED})?[^:]{{1,64}}")
+    text = document.text(key)
+    if not re.fullmatch(rf"(?:{ATTESTED})?[^:]{{1,64}}", text):
+        forms = (
+            f'write "{ATTESTED}PEER"'
+            if key == ENCLAVE
+            else f'write "PEER", or "{ATTESTED}PEER" for one that proves its code'
+        )
+        raise document.wrong(key, f"cannot be {text!r}: {forms}")
     return text.removeprefix(ATTESTED), text.startswith(ATTESTED)
 
 
@@ -247,6 +254,8 @@ def _check_engine(job: JobFile, document: Table) -> None:
         raise document.wrong(
             "enclave", f'goes with engine = "{ENCLAVE}", which needs it: write enclave = "{ATTESTED}PEER"'
         )
+    if job.enclave_votes and job.engine != ENCLAVE:
+        raise document.wrong("enclave_votes", f"goes with the engine {ENCLAVE} only, not with {job.engine}")
     if job.enclave_votes > len(names):
         raise document.wrong("enclave_votes", f"is {job.enclave_votes}, and the job has {len(names)} parties to vote")
     if job.enclave in names:

@@ -214,8 +214,7 @@ def parse_settings(text: str, file: str) -> Settings:
             tee.text("policy", Tee().policy),
             tee.choice("accept", ("hardware", BACKENDS[-1]), Tee().accept),
             tee.integer("reattest_s", 10, 86_400, Tee().reattest_s),
-            tee.texts("voters", ()),
-            tee.integer("votes", 0, MOST_PARTIES, 0),
+            *_votes(tee),
             tee.text("simulated_code", Tee().simulated_code),
         ),
         log=Log(log.choice("level", LEVELS, Log().level)),
@@ -277,6 +276,13 @@ def _suites(channel: Table) -> tuple[str, ...]:
     if not suites or len(set(suites)) != len(suites):
         raise channel.wrong("suites", "must name at least one suite, each once")
     return suites
+
+
+def _votes(tee: Table) -> tuple[tuple[str, ...], int]:
+    voters, votes = tee.texts("voters", Tee().voters), tee.integer("votes", 0, MOST_PARTIES, Tee().votes)
+    if votes > len(set(voters)):
+        raise tee.wrong("votes", f"is {votes}, and there are {len(set(voters))} voters: so much code is never accepted")
+    return voters, votes
 
 
 def _peer(table: Table) -> PeerEntry:

@@ -54,7 +54,8 @@ class Table:
         if value not in choices:
             near = difflib.get_close_matches(str(value), choices, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise self.wrong(key, f"must be one of {', '.join(choices)}, not {value!r}{hint}")
+            known = ", ".join(each or '""' for each in choices)
+            raise self.wrong(key, f"must be one of {known}, not {value!r}{hint}")
         return str(value)
 
     def integer(self, key: str, least: int, most: int, default: int | None = None) -> int:

@@ -125,8 +125,9 @@ def run(
                 tell(f"{nodes[0].name} submitted {file}, {what}; every party's policy checks and signs the contract")
                 final = _follow(nodes[0], submitted, watch)
                 ended.append((final, {node.name: _finished(node, submitted)["result"] for node in nodes}))
-            files = [table.path.resolve() for table in tables.tables]
-            specs = [_spec(node, path, final) for node, path in zip(nodes, files, strict=True)]
+            files = {node.name: table.path.resolve() for node, table in zip(nodes, tables.tables, strict=True)}
+            ranks = {party["name"]: party["rank"] for party in final["contract"]["parties"]}
+            specs = [_spec(node, files[node.name], final) for node in sorted(nodes, key=lambda node: ranks[node.name])]
         regression, trees = (
             Trained(final, costs, reference(job, specs, bytes.fromhex(final["contract"]["seed"])))
             for job, (final, costs) in zip(jobs, ended, strict=True)

@@ -41,18 +41,19 @@ class Reference:
 
 
 def reference(job: JobFile, specs: list[dict[str, Any]], seed: bytes) -> Reference:
-    """``specs`` describe each party's table as its worker reads it, the label's owner first; ``seed`` is the job's."""
+    """``specs`` describe each party's table as its worker reads it, by rank: of splits of one gain the first column's counts.
+
+    ``seed`` is the job's.
+    """
     loaded = [load_table(spec) for spec in specs]
     places = [{key: row for row, key in enumerate(table.keys)} for table in loaded]
     common = [key for key in loaded[0].keys if all(key in place for place in places)]
     keys = [common[i] for i in in_common_order(common, seed)]
     parts = [table.features[[place[key] for key in keys]] for table, place in zip(loaded, places, strict=True)]
-    label = loaded[0].label
-    if label is None:
-        raise ValueError("the first table has no label")
-    y = label[[places[0][key] for key in keys]]
+    owner, label = next((rank, table.label) for rank, table in enumerate(loaded) if table.label is not None)
+    y = label[[places[owner][key] for key in keys]]
     by, train = _trainer(job.algorithm)
-    return Reference(train(parts[0], y, job, seed), train(np.hstack(parts), y, job, seed), len(keys), by)
+    return Reference(train(parts[owner], y, job, seed), train(np.hstack(parts), y, job, seed), len(keys), by)
 
 
 def _trainer(algorithm: str) -> tuple[str, Callable[[Matrix, Matrix, JobFile, bytes], dict[str, float]]]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hansa.config.vocabulary import ENGINES
+from hansa.config.vocabulary import ENCLAVE, ENGINES
 from hansa.node.cli.output import emit, say, style
 from hansa.node.cli.parser import command
 from hansa.node.cli.table import table
@@ -97,6 +97,7 @@ def _json(result: Any) -> dict[str, Any]:
         "total_seconds": round(result.total_seconds, 2),
         "learnt": list(result.learnt),
         "engine": contract["engine"],
+        "trust": list(result.regression.job["trust"]),
     }
 
 
@@ -114,7 +115,7 @@ def _facts(model: Any) -> dict[str, Any]:
         "ks_pooled": reference.pooled["ks"],
         "rows": ended["rows"],
         "test_rows": ended["test_rows"],
-        "train_seconds": model.train_seconds,
+        "train_seconds": model.train_seconds or None,
         "job_seconds": {party: cost["seconds"] for party, cost in model.costs.items()},
         "rounds": {party: cost["rounds"] for party, cost in model.costs.items()},
         "bytes_sent": {party: cost["bytes_sent"] for party, cost in model.costs.items()},
@@ -137,6 +138,7 @@ def _lines(result: Any) -> list[str]:
             spent = duration(cost["seconds"]), count(cost["rounds"]), size(cost["bytes_sent"])
             costs.append(("" if number else name, party, *spent))
     train = job["result"]["rows"] - job["result"]["test_rows"]
+    inside = job["contract"]["engine"] == ENCLAVE
     return [
         "",
         f"{count(job['result']['rows'])} rows in common: {count(train)} to train, "
@@ -144,7 +146,8 @@ def _lines(result: Any) -> list[str]:
         "",
         *table(("model", "who trains", "AUC", "KS", "accuracy", "log-loss"), rows, right=_RIGHT),
         "",
-        style("* the same training on all tables in one place, which only this demo can do: it owns them all", "dim"),
+        style("* on all tables in one place, which only this demo can do: it owns them all", "dim"),
+        *_other_training(inside),
         *_without_xgboost(result.trees.reference.by),
         "",
         *table(("model", "party", "time", "rounds", "sent"), costs, right=["time", "rounds", "sent"]),
@@ -155,11 +158,18 @@ def _lines(result: Any) -> list[str]:
         f"Whom it took trust in (engine {job['contract']['engine']}):",
         *(f"  • {text}" for text in job["trust"]),
         "",
-        style("next: hansa net up -n 3   (the same by hand)", "dim"),
+        style(f"next: hansa net up -n 3{' --insecure-simulated-tee 1' if inside else ''}   (the same by hand)", "dim"),
     ]
 
 
 _RIGHT = ("AUC", "KS", "accuracy", "log-loss")
+
+
+def _other_training(inside: bool) -> list[str]:
+    if not inside:
+        return []
+    words = "of logistic regression the enclave's is another training: scikit-learn's, to the optimum (docs/job.md, engines)"
+    return [style(f"  {words}", "dim")]
 
 
 def _without_xgboost(by: str) -> list[str]:

@@ -39,7 +39,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "model": "list, show, use and release trained models",
         "correlations": "make and list random numbers ahead of jobs",
         "audit": "show and verify the log of everything agreed to and opened",
-        "tee": "trusted hardware: judge its evidence",
+        "tee": "trusted hardware: what peers prove, votes for code, judging evidence",
     },
     "try it on this machine": {
         "demo": "three institutions train a model on real data",

@@ -106,7 +106,7 @@ def _lines(state: dict[str, Any], args: argparse.Namespace, *, fresh: bool) -> l
     ]
     relay = state["relay"]
     shape = f"latency {relay['latency'] or 'none'}, bandwidth {relay['bandwidth'] or 'unlimited'}"
-    where = f" --dir {args.dir}" if args.dir else ""
+    where = _where(args)
     first = state["nodes"][0]["home"]
     lines = [
         *table(("node", "state", "peers online", "pid", "port", "look at it"), rows, right=["peers online"]),
@@ -119,11 +119,16 @@ def _lines(state: dict[str, Any], args: argparse.Namespace, *, fresh: bool) -> l
             "Now, for instance:",
             f"  hansa data add FILE.csv --key ID --home {first}     (at each node, its own file)",
             f"  hansa job submit JOB.toml --watch --home {first}",
+            "  hansa job approve JOB --home HOME     (at each other member, which asks by its policy.toml; a TEE node too)",
             f"  hansa net kill {state['nodes'][1]['name']}{where}   (and `hansa net up{where}` to bring it back)",
             f"  hansa net slow --latency 50ms --bandwidth 100mbit{where}",
             f"  hansa net down{where}",
         ]
     return lines
+
+
+def _where(args: argparse.Namespace) -> str:
+    return f" --dir {args.dir}" if args.dir else ""
 
 
 def _logs(args: argparse.Namespace) -> int:
@@ -139,7 +144,7 @@ def _kill(args: argparse.Namespace) -> int:
         {"killed": args.node, "pid": pid},
         lambda: [
             f"Killed the daemon of {args.node} (pid {pid}).",
-            style("next: hansa net up   (starts it again)", "dim"),
+            style(f"next: hansa net up{_where(args)}   (starts it again)", "dim"),
         ],
     )
     return 0
