@@ -43,6 +43,7 @@ from hansa.node.tee.ballots import Ballots
 from hansa.node.tee.cluster import Cluster
 from hansa.node.tee.epochs import SeenEpochs
 from hansa.node.tee.job_keys import JobKeys
+from hansa.node.tee.settings_check import check_tee
 from hansa.node.tee_methods import TeeMethods
 from hansa.protocols.wire.contract import Code
 from hansa.protocols.wire.messages import AuditHead, Hello
@@ -224,9 +225,10 @@ def _differs_unmet(known: PeerRecord, typed: PeerRecord) -> bool:
     return known.sequence == 0 and known.encode() != typed.encode()
 
 
-def main(home: Path, *, ready: Callable[[int], None]) -> None:
-    """``hansa run``: the foreground daemon of a home, until SIGTERM or SIGINT. ``ready`` gets the port."""
+def main(home: Path, *, ready: Callable[[int, str], None]) -> None:
+    """``hansa run``: the foreground daemon of a home, until SIGTERM or SIGINT. ``ready`` gets the port and the node's key."""
     settings = load_settings(home)
+    check_tee(home, settings.tee)
     _log(settings.log.level)
     home.chmod(0o700)  # keys, data descriptions and the admin socket are this user's alone
     with _only_one(home):
@@ -234,11 +236,11 @@ def main(home: Path, *, ready: Callable[[int], None]) -> None:
         trio.run(_serve, Daemon(home, settings, identity), ready)
 
 
-async def _serve(daemon: Daemon, ready: Callable[[int], None]) -> None:
+async def _serve(daemon: Daemon, ready: Callable[[int, str], None]) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         try:
             async with trio.open_nursery() as nursery:
-                ready(await nursery.start(daemon.run))
+                ready(await nursery.start(daemon.run), daemon.identity.key_text)
                 nursery.start_soon(_stop_on, signals, daemon)
                 await daemon.stopping.wait()
                 nursery.cancel_scope.cancel()

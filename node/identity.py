@@ -6,6 +6,7 @@ XSalsa20-Poly1305).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -26,6 +27,7 @@ from hansa.protocols.wire.record import PeerRecord
 from hansa.protocols.wire.signing import fingerprint
 
 FILE = "identity.key"
+_NO_LINKS = (errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP)
 PASSPHRASE_VARIABLE = "HANSA_PASSPHRASE"
 _NAMES = ("ed25519", "x25519", "sealing")
 
@@ -118,7 +120,7 @@ def _write_once(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.link(unfinished, path)  # fails where there is one: no key is ever overwritten
+        _place(unfinished, path)
     except FileExistsError as error:
         raise ConfigError(
             f"{path} exists: this home has an identity already",
@@ -132,6 +134,18 @@ def _write_once(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _place(unfinished: Path, path: Path) -> None:
+    """Under its name, unless that is taken: no key is ever overwritten."""
+    try:
+        os.link(unfinished, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():  # file systems of enclaves have no links: there, nobody else writes either
+            raise FileExistsError(path) from error
+        unfinished.rename(path)
 
 
 def _seal(secret: bytes, passphrase: str) -> dict[str, str]:

@@ -195,9 +195,7 @@ def league_of(tmp_path, tables):
     return make
 
 
-RUN = (
-    "import sys, pathlib; from hansa.node.daemon import main; main(pathlib.Path(sys.argv[1]), ready=lambda port: None)"
-)
+RUN = "import sys, pathlib; from hansa.node.daemon import main; main(pathlib.Path(sys.argv[1]), ready=lambda *_: None)"
 
 
 class Processes:

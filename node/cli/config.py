@@ -11,6 +11,7 @@ from hansa.config.policy import load_policy
 from hansa.config.settings import SECTIONS, Settings, load_settings, toml_value
 from hansa.node.cli.output import emit, hint, style
 from hansa.node.cli.parser import command, group
+from hansa.node.tee.settings_check import check_tee
 
 
 def register(subparsers: Any) -> None:
@@ -28,7 +29,7 @@ def register(subparsers: Any) -> None:
         sub,
         "check",
         _check,
-        "read hansa.toml and policy.toml, and say where something is wrong",
+        "read hansa.toml, policy.toml and tee.toml, and say where something is wrong",
         about="The exit code is 3 if one cannot be used. A running node reads its settings anew at its next start.",
         examples=["hansa config check"],
         then="hansa run",
@@ -63,15 +64,18 @@ def _check(args: argparse.Namespace) -> int:
     path = args.home / settings.policy.file
     policy = load_policy(path)
     present = path.exists()
+    evidence = check_tee(args.home, settings.tee)
     found = {
         "ok": True,
         "settings": str(settings_file(args.home)),
         "policy": str(path) if present else None,
         "rules": len(policy.rules),
         "default": policy.default,
+        "tee_policy": evidence,
     }
     rules = (
         f"{len(policy.rules)} rules, else {policy.default}" if present else "missing: this node asks about every job"
     )
-    emit(args, found, lambda: [f"{found['settings']}: good", f"{path}: {rules}", hint(args, "run")])
+    judged = [f"{evidence}: good"] if evidence else []
+    emit(args, found, lambda: [f"{found['settings']}: good", f"{path}: {rules}", *judged, hint(args, "run")])
     return 0

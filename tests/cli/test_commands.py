@@ -8,6 +8,7 @@ import tomllib
 import pytest
 
 from hansa.config.settings import load_settings
+from hansa.node.identity import load_identity
 from hansa.protocols.errors import PeerLost
 
 
@@ -66,11 +67,30 @@ def test_run_needs_a_home(hansa, home):
 
 def test_run_reports_when_it_is_ready(hansa, home, monkeypatch):
     hansa("init", "--name", "bank")
-    monkeypatch.setattr("hansa.node.daemon.main", lambda folder, *, ready: ready(7400))
+    monkeypatch.setattr("hansa.node.daemon.main", lambda folder, *, ready: ready(7400, "the-key"))
     code, out, _ = hansa("run")
     assert code == 0
     assert out.startswith("The node 'bank' is up and listens at 127.0.0.1:7400.")
-    assert json.loads(hansa("run", "--json")[1])["port"] == 7400
+    assert "the-key" not in out
+    told = json.loads(hansa("run", "--json")[1])
+    assert (told["port"], told["key"]) == (7400, "the-key")
+
+
+def test_run_makes_the_keys_of_a_home_that_only_the_node_can_write(hansa, home, monkeypatch):
+    monkeypatch.setattr("hansa.node.daemon.main", lambda folder, *, ready: ready(7400, load_identity(home).key_text))
+    home.mkdir(mode=0o700, exist_ok=True)
+    (home / "hansa.toml").write_text('[node]\nname = "enclave"\n')
+    code, out, _ = hansa("run", "--make-identity")
+    key = load_identity(home).key_text
+    assert (code, f"elsewhere: {key}" in out) == (0, True)
+    assert f"elsewhere: {key}" in hansa("run", "--make-identity")[1]  # made once
+
+
+@pytest.mark.parametrize("setting", ["backend", "accept"])
+def test_run_says_that_hardware_is_only_simulated(hansa, home, monkeypatch, setting):
+    monkeypatch.setattr("hansa.node.daemon.main", lambda folder, *, ready: ready(7400, ""))
+    hansa("init", "--name", "bank", "--set", f'tee.{setting}="insecure-simulated"')
+    assert "INSECURE: it " in hansa("run")[1]
 
 
 def test_config_show_and_check(hansa, home):
@@ -261,3 +281,34 @@ def test_status_shows_who_waits_for_whom(hansa, daemon, samples):
 def test_a_busy_daemon_that_dies_is_one_sentence(hansa, daemon):
     daemon.answers["node.status"] = PeerLost("gone", remedy="hansa doctor")
     assert hansa("status")[2] == "error: gone\n  next: hansa doctor\n"
+
+
+TEE = {
+    "a typo in tee.toml": ('[tee]\nbackend = ""\n', 'basse = "strict"', "tee.toml, line 1: basse is not a key"),
+    "bytes": ("[tee]\n", b"\xff\xfe", "it is not UTF-8"),
+    "a policy that is not there": ('[tee]\npolicy = "other.toml"\n', None, "other.toml is missing, and"),
+    "votes without a policy": ('[tee]\nvoters = ["a"]\nvotes = 1\n', None, "tee.toml is missing, and"),
+    "collateral that is not there": ('[tee]\ncollateral = ["nowhere"]\n', None, "nowhere is missing, and"),
+    "more votes than voters": ('[tee]\nvoters = ["a", "a"]\nvotes = 2\n', None, "votes is 2, and there are 1 voters"),
+    "no such backend": ('[tee]\nbackend = "sgx"\n', None, 'must be one of "", gramine'),
+}
+
+
+@pytest.mark.parametrize("case", TEE)
+def test_what_tee_names_is_read_before_the_node_starts(hansa, home, case):
+    settings, policy, why = TEE[case]
+    hansa("init", "--name", "bank")
+    (home / "hansa.toml").write_text(settings)
+    if policy is not None:
+        (home / "tee.toml").write_bytes(policy if isinstance(policy, bytes) else policy.encode())
+    for command in (("config", "check"), ("run",)):
+        code, _, err = hansa(*command)
+        assert code == 3
+        assert why in err
+
+
+def test_a_good_tee_policy_is_named(hansa, home):
+    hansa("init", "--name", "bank")
+    (home / "tee.toml").write_text("")
+    assert f"{home / 'tee.toml'}: good" in hansa("config", "check")[1]
+    assert json.loads(hansa("config", "check", "--json")[1])["tee_policy"] == str(home / "tee.toml")

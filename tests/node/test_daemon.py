@@ -26,7 +26,7 @@ from pathlib import Path
 from hansa.config.errors import HansaError
 from hansa.node.daemon import main
 try:
-    main(Path(sys.argv[1]), ready=lambda port: print(port, flush=True))
+    main(Path(sys.argv[1]), ready=lambda port, _: print(port, flush=True))
 except HansaError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 from pathlib import Path
@@ -131,3 +132,16 @@ def test_the_record_certifies_the_static_key(tmp_path: Path) -> None:
     record = made.record("bank", ("bank.example:7400",), 7)
     assert PeerRecord.decode_untrusted(record.encode()) == record
     assert (record.identity, record.static_key) == (made.public, made.static.public)
+
+
+def test_where_there_are_no_links_keys_are_still_written_once(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOSYS, "no links here")
+
+    monkeypatch.setattr(identity_module.os, "link", none)
+    made = create_identity(tmp_path)
+    assert load_identity(tmp_path).public == made.public
+    with pytest.raises(ConfigError, match="has an identity already"):
+        create_identity(tmp_path)
+    assert load_identity(tmp_path).public == made.public
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
