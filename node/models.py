@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hansa.config.vocabulary import BACKENDS
 from hansa.node.admin.server import Handler, text_param
 from hansa.node.catalog import Catalog
 from hansa.node.errors import UsageError
@@ -187,6 +188,9 @@ def _summary(record: JobRecord) -> Json:
         "model": record.short,
         "name": record.contract.name,
         "algorithm": record.contract.algorithm,
+        "engine": record.contract.engine,
+        "enclave": enclave.name if (enclave := record.contract.enclave) is not None else None,
+        "insecure_simulated": any(code.platform == BACKENDS[-1] for code in record.contract.codes),
         "created": record.finished,
         "parties": [party.name for party in record.contract.parties],
         "rows": result.get("rows", 0),

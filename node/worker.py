@@ -63,8 +63,10 @@ class Attempt:
             return self._broke(error)
         except Exception as error:  # the border of the job: what is not ours is told without its text
             ours = sole_error(error)
+            if isinstance(ours, HansaError):
+                return self._broke(ours)
             traceback.print_exception(error)
-            return self._broke(ours if isinstance(ours, HansaError) else self._unknown())
+            return self._broke(self._unknown())
 
     async def _work(self) -> Finished:
         terms, peers = self._terms()

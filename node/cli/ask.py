@@ -25,6 +25,8 @@ def job_file(path: str) -> dict[str, str]:
             data = file.read(MAX_JOB_FILE + 1)
         if len(data) > MAX_JOB_FILE:
             raise ValueError(f"it is longer than {MAX_JOB_FILE >> 20} MiB")
+        if not data.strip():
+            raise ValueError("it is empty")
         return {"file_text": data.decode(), "file_name": path}
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

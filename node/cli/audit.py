@@ -61,7 +61,8 @@ def _lines(args: argparse.Namespace, entries: list[dict[str, Any]]) -> list[str]
 
 
 def _body(body: dict[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in body.items() if value is not None)
+    shown = {key: value for key, value in body.items() if value is not None and (key == "to" or value not in ("", []))}
+    return ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in shown.items())
 
 
 def _value(value: Any) -> str:

@@ -238,7 +238,10 @@ def _before(result: dict[str, Any]) -> str:
 
 
 def _trains(contract: dict[str, Any]) -> str | None:
-    params = ", ".join(f"{key} {_param(value)}" for key, value in (contract.get("params") or {}).items())
+    shown = contract.get("params") or {}
+    if contract.get("algorithm") == "lr" and contract.get("enclave"):  # of its parameters an enclave heeds this one
+        return f"lr (l2 {_param(shown.get('l2'))}, to convergence by scikit-learn)"
+    params = ", ".join(f"{key} {_param(value)}" for key, value in shown.items())
     return f"{contract.get('algorithm')} ({params})" if params else contract.get("algorithm")
 
 

@@ -7,6 +7,7 @@ which adds parsers with ``run`` set to a function of the arguments that returns 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import json
 import os
@@ -71,13 +72,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return BROKEN_PIPE
-    except Exception as error:  # the border to the user: no traceback, but a log of it
-        if os.environ.get("HANSA_DEBUG") == "1":
-            raise
-        _tell(_unexpected(error, words), as_json="--json" in words)
+    except Exception as error:  # the border to the user
+        return _unexpected_end(error, words)
+
+
+def _drop_output() -> None:
+    """What is left to be written would fail again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unexpected_end(error: Exception, words: list[str]) -> int:
+    """No traceback, but a log of it; a full disk is no bug."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _drop_output()
+        print(f"error: nothing more can be written: {error.strerror}\n  next: make room", file=sys.stderr)
         return 1
+    if os.environ.get("HANSA_DEBUG") == "1":
+        raise error
+    _tell(_unexpected(error, words), as_json="--json" in words)
+    return 1
 
 
 def build_parser(names: Sequence[str]) -> argparse.ArgumentParser:

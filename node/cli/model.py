@@ -103,6 +103,7 @@ def _list_lines(args: argparse.Namespace, models: list[dict[str, Any]]) -> list[
             model["model"],
             shorten(model["name"], 28),
             model["algorithm"],
+            _engine(model),
             ", ".join(model["parties"]),
             count(model.get("rows")),
             _auc(model.get("metrics")),
@@ -111,9 +112,17 @@ def _list_lines(args: argparse.Namespace, models: list[dict[str, Any]]) -> list[
         for model in models
     ]
     lines = table(
-        ("model", "name", "kind", "parties", "rows", METRICS["auc"], "trained"), rows, right=["rows", METRICS["auc"]]
+        ("model", "name", "kind", "engine", "parties", "rows", METRICS["auc"], "trained"),
+        rows,
+        right=["rows", METRICS["auc"]],
     )
     return [*lines, "", hint(args, "model show MODEL")]
+
+
+def _engine(model: dict[str, Any]) -> str:
+    """Where it was trained, and if the hardware behind it was only simulated."""
+    where = f" ({model['enclave']})" if model["enclave"] else ""
+    return f"{model['engine']}{where}" + (style(", INSECURE: simulated", "red") if model["insecure_simulated"] else "")
 
 
 def _auc(metrics: dict[str, Any] | None) -> str:
@@ -134,6 +143,7 @@ def _model_lines(args: argparse.Namespace, model: dict[str, Any]) -> list[str]:
         *facts(
             [
                 ("kind", model["algorithm"]),
+                ("engine", _engine(model)),
                 ("purpose", model.get("purpose")),
                 ("parties", ", ".join(model["parties"])),
                 ("rows", count(model.get("rows"))),

@@ -56,6 +56,9 @@ def load_collateral(paths: Sequence[Path]) -> Collateral:
         for inside in _inside(path):
             found += _read(inside, or_nothing=inside is not path)
             _few_enough(found, "give only those of this platform")
+    if paths and not found:
+        named = ", ".join(map(str, paths))
+        raise UsageError(f"there is no collateral in {named}", remedy="check the path", file=str(paths[0]))
     return _sorted(found)
 
 

@@ -192,6 +192,9 @@ def test_decisions(hansa, daemon):
 MODEL = {
     "model": JOB,
     "name": "credit-default",
+    "engine": "additive",
+    "enclave": None,
+    "insecure_simulated": False,
     "algorithm": "lr",
     "created": 1_790_000_000,
     "parties": ["bank", "lab"],
@@ -211,7 +214,12 @@ MODEL = {
 
 def test_models(hansa, daemon):
     daemon.answers |= {"model.list": [MODEL], "model.show": MODEL, "model.release": {"job": "77" * 8}}
-    assert re.search(r"credit-default +lr +bank, lab +24,811 +0\.7251", hansa("model", "list")[1])
+    assert re.search(r"credit-default +lr +additive +bank, lab +24,811 +0\.7251", hansa("model", "list")[1])
+    inside = MODEL | {"engine": "enclave", "enclave": "vault", "insecure_simulated": True}
+    daemon.answers |= {"model.list": [inside], "model.show": inside}
+    for words in (["list"], ["show", JOB]):
+        assert "enclave (vault), INSECURE: simulated" in hansa("model", *words)[1]
+    daemon.answers |= {"model.show": MODEL}
     out = hansa("model", "show", JOB)[1]
     assert "Opened to this node (of standardised columns):" in out
     assert re.search(r"^a +\+0\.5000$", out, re.MULTILINE)
@@ -219,6 +227,21 @@ def test_models(hansa, daemon):
     assert "next: hansa job watch 7777" in hansa("model", "release", JOB)[1]
     daemon.answers["model.list"] = []
     assert "No models yet." in hansa("model", "list")[1]
+
+
+def test_of_logistic_regression_an_enclave_heeds_one_parameter(hansa, daemon, tmp_path):
+    (tmp_path / "job.toml").write_text("name = 1")
+    contract = PLAN["contract"] | {"enclave": "vault", "params": {"epochs": 10, "l2": 0.5}}
+    daemon.answers["job.plan"] = PLAN | {"contract": contract}
+    out = hansa("job", "plan", str(tmp_path / "job.toml"))[1]
+    assert "lr (l2 0.5, to convergence by scikit-learn)" in out
+    assert "epochs" not in out
+
+
+def test_an_empty_job_file_is_named(hansa, tmp_path):
+    (tmp_path / "job.toml").write_text(" \n")
+    code, _, err = hansa("job", "plan", str(tmp_path / "job.toml"))
+    assert (code, "job.toml cannot be read: it is empty" in err) == (3, True)
 
 
 @pytest.fixture

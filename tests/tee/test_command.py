@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 
 import pytest
@@ -106,6 +107,21 @@ def test_unreadable(hansa, files, words, why):
     assert (code, out) == (2, "")
     assert why in err
     assert "\n  next: " in err
+
+
+def test_a_folder_without_collateral(hansa, files, tmp_path):
+    (tmp_path / "empty-folder").mkdir()
+    code, _, err = hansa("tee", "verify", files / "report.bin", "--collateral", tmp_path / "empty-folder")
+    assert (code, "there is no collateral in" in err) == (2, True)
+
+
+def test_a_full_disk_is_said_in_one_line(files):
+    words = [sys.executable, "-m", "hansa.node.cli", "tee", "verify", str(files / "report.bin"), "--json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: nothing more can be written: No space left on device")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_policy_nobody_has(hansa, files):

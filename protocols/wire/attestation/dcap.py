@@ -118,7 +118,7 @@ def verify_dcap(
     status = None
     collateral = _fitting(collaterals, quote, fields)
     if collateral is None:
-        findings.refuse(Code.CHAIN, "no collateral of Intel's was given: nothing vouches for the quote")
+        findings.refuse(Code.CHAIN, "no collateral of Intel's (its JSON) was given: nothing vouches for the quote")
     elif why := objection(collateral.signers, pinned):
         findings.refuse(Code.CHAIN, why)
     elif claims := _claims(findings, quote, collateral, at, root):
