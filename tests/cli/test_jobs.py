@@ -229,11 +229,10 @@ def test_models(hansa, daemon):
     assert "No models yet." in hansa("model", "list")[1]
 
 
-def test_of_logistic_regression_an_enclave_heeds_one_parameter(hansa, daemon, tmp_path):
-    (tmp_path / "job.toml").write_text("name = 1")
-    contract = PLAN["contract"] | {"enclave": "vault", "params": {"epochs": 10, "l2": 0.5}}
+def test_of_logistic_regression_an_enclave_heeds_one_parameter(hansa, daemon, job_file):
+    contract = PLAN["contract"] | {"enclave": "vault", "enclave_votes": 2, "params": {"epochs": 10, "l2": 0.5}}
     daemon.answers["job.plan"] = PLAN | {"contract": contract}
-    out = hansa("job", "plan", str(tmp_path / "job.toml"))[1]
+    out = hansa("job", "plan", str(job_file))[1]
     assert "lr (l2 0.5, to convergence by scikit-learn)" in out
     assert "epochs" not in out
 
