@@ -17,7 +17,7 @@ from hansa.node.making import CorrelationMethods
 from hansa.node.models import DataMethods, ModelMethods
 from hansa.node.proposals import Proposals
 from hansa.node.software import software_version
-from hansa.node.tee.attestations import worker_settings
+from hansa.node.tee.tee_settings import worker_settings
 from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
 
 if TYPE_CHECKING:
