@@ -78,6 +78,7 @@ def add_jobs(daemon: Daemon) -> Jobs:
     mesh.handle(Failed, jobs.on_failed)
     mesh.handle(JobDone, jobs.on_done)
     daemon.attestations.on_judged(jobs.hardware_judged)
+    daemon.attestations.relied_on = jobs.relied_on
     mesh.on_up(jobs.peer_up)
     mesh.on_down(jobs.peer_down)
     proposals = Proposals(context, catalog, mesh, settings.node.name, jobs.relying_on)
