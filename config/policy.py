@@ -12,7 +12,7 @@ from pathlib import Path
 from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.toml_reader import Table
-from hansa.config.vocabulary import ENGINES, IMPORTANCE, KINDS, ROLES, SCORES, TRAINING_METRIC, WEIGHTS
+from hansa.config.vocabulary import ENGINES, IMPORTANCE, KINDS, MOST_PARTIES, ROLES, SCORES, TRAINING_METRIC, WEIGHTS
 
 ACTIONS = ("approve", "ask", "refuse")
 
@@ -35,8 +35,9 @@ default = "ask"
 # training_metric = ["none"]        # of trees: who may receive the metric while training
 # max_rows = 1000000
 # engines = ["additive"]            # additive, replicated, enclave
-# dealers = ["exchange"]            # who may deal random numbers; without this line only one of `peers`
+# dealers = ["tee:exchange"]        # who may deal random numbers, "tee:" if only by proven code; without this line one of `peers`
 # enclaves = ["vault"]              # whose trusted hardware may read this node's data; without this line only one of `peers`
+# enclave_votes = "all"             # how many parties' votes at least must let a model's key go to other code: "all", or a number
 # roles = ["party"]                 # what this node would be: party, dealer, enclave
 # max_mb = 500                      # megabytes that correlations made ahead may take here
 """
@@ -47,6 +48,7 @@ class Rule:
     """One rule: lists of patterns (shell style); an empty list and ``None`` match everything.
 
     Dealers and enclaves are apart (node.policy_check): an approving rule must name them, and ``roles`` is ("party",) unless said.
+    ``enclave_votes`` is the least number of votes that an approved contract asks for; None: all parties'.
     """
 
     action: str
@@ -63,6 +65,7 @@ class Rule:
     engines: tuple[str, ...] = ()
     dealers: tuple[str, ...] = ()
     enclaves: tuple[str, ...] = ()
+    enclave_votes: int | None = None
     roles: tuple[str, ...] = ("party",)
     max_mb: int | None = None
 
@@ -90,8 +93,9 @@ def load_policy(path: Path) -> Policy:
 
 
 def _rule(table: Table) -> Rule:
+    action = table.choice("action", ACTIONS)
     rule = Rule(
-        action=table.choice("action", ACTIONS),
+        action=action,
         peers=table.texts("peers", ()),
         datasets=table.texts("datasets", ()),
         kinds=_among(table, "kinds", KINDS),
@@ -105,11 +109,18 @@ def _rule(table: Table) -> Rule:
         engines=_among(table, "engines", ENGINES),
         dealers=table.texts("dealers", ()),
         enclaves=table.texts("enclaves", ()),
+        enclave_votes=_votes(table, action),
         roles=_among(table, "roles", ROLES) or ("party",),
         max_mb=table.integer("max_mb", 1, 1_000_000_000) if table.has("max_mb") else None,
     )
     table.end()
     return rule
+
+
+def _votes(table: Table, action: str) -> int | None:
+    if action != "approve" and table.has("enclave_votes"):
+        raise table.wrong("enclave_votes", "is for rules that approve: others match however few votes it takes")
+    return table.integer_or("all", "enclave_votes", 1, MOST_PARTIES)
 
 
 def _among(table: Table, key: str, known: tuple[str, ...]) -> tuple[str, ...]:

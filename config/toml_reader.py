@@ -65,6 +65,15 @@ class Table:
             raise self.wrong(key, f"must be an integer from {least} to {most}")
         return value
 
+    def integer_or(self, word: str, key: str, least: int, most: int) -> int | None:
+        """An integer in [least, most], or None for ``word`` and where it is missing."""
+        value = self._take(key, word)
+        if value == word:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise self.wrong(key, f"must be {word!r} or an integer from {least} to {most}")
+        return value
+
     def real(self, key: str, least: float, most: float, default: float | None = None) -> float:
         """A number in [least, most]."""
         value = self._take(key, default)

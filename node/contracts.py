@@ -163,7 +163,7 @@ def trust_of(contract: Contract) -> tuple[str, ...]:
     names = [party.name for party in contract.parties]
     simulated = any(code.platform == INSECURE_SIMULATED for code in contract.codes)
     if contract.enclave is not None:
-        return statement.trust(contract.enclave.name, names, simulated=simulated)
+        return statement.trust(contract.enclave.name, names, contract.enclave.votes, simulated=simulated)
     dealer = contract.dealer.name if contract.dealer is not None else None
     proven = leakage.of_attested_dealer(dealer, simulated=simulated) if dealer and contract.codes else ()
     return *leakage.trust(contract.engine, names, contract.computing, dealer), *proven

@@ -38,12 +38,13 @@ from hansa.node.node_methods import NodeMethods
 from hansa.node.peers import Peer, PeerBook
 from hansa.node.software import software_version
 from hansa.node.store import Store
-from hansa.node.tee.attestations import Attestations, judge_of, prover_of
+from hansa.node.tee.attestations import Attestations
 from hansa.node.tee.ballots import Ballots
 from hansa.node.tee.cluster import Cluster
 from hansa.node.tee.epochs import SeenEpochs
 from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee.settings_check import check_tee
+from hansa.node.tee.tee_settings import judge_of, prover_of
 from hansa.node.tee_methods import TeeMethods
 from hansa.protocols.wire.contract import Code
 from hansa.protocols.wire.messages import AuditHead, Hello

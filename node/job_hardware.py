@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import ENCLAVE
+from hansa.protocols.errors import PeerError, SecurityError
 from hansa.protocols.wire.attestation.binding import Role
 from hansa.protocols.wire.contract import Code, Contract
+
+log = logging.getLogger(__name__)
+
+AT_FAULT = "this node can neither judge hardware nor prove its own now: its log says why"
+"""What other members read where the fault is here."""
 
 
 class Judged(Protocol):
@@ -57,19 +64,40 @@ def role_of(contract: Contract) -> Role:
     return Role.SCORER if contract.kind == "predict" else Role.ENCLAVE
 
 
-async def objection(contract: Contract, hardware: Hardware, me: bytes) -> str | None:
-    """Why this node cannot rely on the contract's hardware, or be it; None where it can, or there is none."""
-    helper = contract.helper
+async def check(contract: Contract, hardware: Hardware, me: bytes) -> None:
+    """Raise ``HansaError`` where this node cannot rely on the contract's hardware, or be it: in full, for its own people."""
+    helper, role = contract.helper, role_of(contract)
     if helper is None or not contract.codes:
-        return None
+        return
+    if helper.identity == me:
+        why = _own(contract, await hardware.own_code())
+        why = why or (hardware.key_objection(contract) if contract.engine == ENCLAVE else None)
+    else:
+        judged = await hardware.ask(helper.identity, role, contract.codes)
+        why = None if judged.accepted else f"{helper.name} is refused as {role}: {judged.why}"
+    if why is not None:
+        raise SecurityError(why, remedy="see `hansa tee status`")
+
+
+async def problem(contract: Contract, hardware: Hardware, me: bytes) -> str | None:
+    """Why ``check`` raises, for this node's people; None where it does not."""
     try:
-        if helper.identity == me:
-            without_key = contract.engine == ENCLAVE and hardware.key_objection(contract)
-            return _own(contract, await hardware.own_code()) or without_key or None
-        judged = await hardware.ask(helper.identity, role_of(contract), contract.codes)
+        await check(contract, hardware, me)
     except HansaError as error:
         return error.message
-    return None if judged.accepted else f"{helper.name} is refused as {role_of(contract)}: {judged.why}"
+    return None
+
+
+async def objection(contract: Contract, hardware: Hardware, me: bytes) -> str | None:
+    """The same for all members: what is wrong with this node's own files and devices they do not read."""
+    try:
+        await check(contract, hardware, me)
+    except (PeerError, SecurityError) as error:
+        return error.message
+    except HansaError as error:
+        log.warning("a contract is refused: %s", error.message)
+        return AT_FAULT
+    return None
 
 
 def lost(contract: Contract, identity: bytes, judged: Judged) -> str | None:

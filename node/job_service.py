@@ -17,7 +17,7 @@ from hansa.node.making import CorrelationMethods
 from hansa.node.models import DataMethods, ModelMethods
 from hansa.node.proposals import Proposals
 from hansa.node.software import software_version
-from hansa.node.tee.attestations import worker_settings
+from hansa.node.tee.tee_settings import worker_settings
 from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def add_jobs(daemon: Daemon) -> Jobs:
     mesh.handle(Failed, jobs.on_failed)
     mesh.handle(JobDone, jobs.on_done)
     daemon.attestations.on_judged(jobs.hardware_judged)
+    daemon.attestations.relied_on = jobs.relied_on
     mesh.on_up(jobs.peer_up)
     mesh.on_down(jobs.peer_down)
     proposals = Proposals(context, catalog, mesh, settings.node.name, jobs.relying_on)

@@ -10,15 +10,15 @@ import logging
 
 import trio
 
-from hansa.config.errors import HansaError
 from hansa.config.vocabulary import MAKING
-from hansa.node import failure, job_hardware, job_pruning, job_review, policy_check
+from hansa.node import failure, job_hardware, job_pruning
 from hansa.node.allowance import Allowance
 from hansa.node.contracts import trust_of
 from hansa.node.errors import UsageError
 from hansa.node.job import Job
 from hansa.node.job_context import JobContext
-from hansa.node.job_pruning import KEPT_BYTES, long_expired
+from hansa.node.job_decision import Decisions
+from hansa.node.job_pruning import long_expired
 from hansa.node.job_record import JobRecord
 from hansa.node.job_run import progress_facts
 from hansa.protocols.wire.consent import Consent
@@ -30,8 +30,6 @@ RETOLD_S = 7 * 24 * 3600  # how long an ended job is still told to a party that 
 MIN_PREFIX = 4
 NEW_AT_ONCE, NEW_PER_S = 256.0, 0.2
 """Unknown contracts taken from one peer: each costs an entry of the audit log, which is never shortened."""
-MAX_WAITING = 64
-"""Proposals that may wait for the operator; further ones are refused."""
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +40,7 @@ class Jobs:
     def __init__(self, context: JobContext) -> None:
         self.context = context
         self._jobs: dict[bytes, Job] = {}
+        self._decisions = Decisions(context, self._jobs)
         self._allowances: dict[bytes, Allowance] = {}
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -66,8 +65,8 @@ class Jobs:
     async def submit(self, contract: Contract) -> Job:
         """Propose a contract to its parties, signed by this node. Raises UsageError when this node cannot."""
         context = self.context
-        problem = job_review.objection(contract, context, self._record, self.active) or self._makes(contract)
-        problem = problem or await job_hardware.objection(contract, context.hardware, context.me)
+        problem = self._decisions.objection(contract)
+        problem = problem or await job_hardware.problem(contract, context.hardware, context.me)
         if problem is not None:
             made = contract.kind == MAKING
             remedy = "see `hansa correlations list` and `hansa job list`" if made else "see `hansa job plan FILE.toml`"
@@ -100,7 +99,12 @@ class Jobs:
     @property
     def active(self) -> int:
         """How many jobs this node has signed and not seen end."""
-        return sum(not job.record.state.final and job.consent.signed for job in self._jobs.values())
+        return self._decisions.active
+
+    def relied_on(self) -> set[bytes]:
+        """Peers whose hardware running jobs rely on."""
+        contracts = (job.record.contract for job in self._jobs.values() if job.run is not None)
+        return {each.helper.identity for each in contracts if each.helper is not None and each.codes}
 
     def relying_on(self, identity: bytes) -> int:
         """How many jobs under way have this peer as their dealer or enclave."""
@@ -117,7 +121,7 @@ class Jobs:
 
     async def refuse_unproven(self, job: Job) -> None:
         """Raise UsageError where the job relies on hardware that does not prove now what the contract accepts."""
-        problem = await job_hardware.objection(job.record.contract, self.context.hardware, self.context.me)
+        problem = await job_hardware.problem(job.record.contract, self.context.hardware, self.context.me)
         if problem is not None:
             raise UsageError(
                 problem, remedy="see `hansa tee status`; `hansa job refuse` says no to all", job=job.record.short
@@ -139,12 +143,7 @@ class Jobs:
         await job.apply(effects)
         if fresh and not job.record.state.final:
             self._audit_contract(job.record)
-            if contract.codes:  # whose hardware is asked over the very connection that this message came on
-                job.record.awaits_operator = True
-                job.save()
-                self.context.nursery.start_soon(self._consider_hardware, job)
-            else:
-                await self._consider(job, None)
+            await self._decisions.consider(job)
 
     def _proposed_untrusted(self, sender: bytes, contract: Contract, offer: Offer) -> bool:
         """Whether an unknown contract is a proposal to this node; ``SecurityError`` if its signatures are not its own."""
@@ -227,64 +226,6 @@ class Jobs:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    async def _consider_hardware(self, job: Job) -> None:
-        problem = await job_hardware.objection(job.record.contract, self.context.hardware, self.context.me)
-        if not job.record.state.final and not job.consent.signed:
-            try:
-                await self._consider(job, problem)
-            except HansaError as error:
-                log.warning("a proposal was not considered: %s", error.message)
-
-    async def _consider(self, job: Job, problem_of_hardware: str | None) -> None:
-        """Check a proposal, then let the policy decide: sign, ask the operator, or refuse."""
-        context, record = self.context, job.record
-        contract = record.contract
-        record.awaits_operator = False
-        problem = (
-            problem_of_hardware
-            or self._rival(contract)
-            or job_review.objection(contract, context, self._record, self.active)
-            or self._makes(contract)
-            or self._too_many_wait(record)
-        )
-        if problem is not None:
-            record.decision = f"refused: {problem}"
-            await job.refuse(problem)
-            return
-        decision = policy_check.decide(context.policy(), contract, context.me, context.peer_names())
-        record.decision = f"{decision.action} by policy: {decision.reason}"
-        if decision.action == "refuse":
-            await job.refuse(f"by policy: {decision.reason}")
-        elif decision.action == "approve":
-            await job.approve()
-        else:
-            record.awaits_operator = True
-            job.save()
-            job.publish("state", text="waits for this node's approval")
-
-    def _rival(self, contract: Contract) -> str | None:
-        """Signing a second contract over one nonce would be evidence against this node: whoever asks for it is refused."""
-        if any(
-            job.record.contract.nonce == contract.nonce and job.record.job_id != contract.job_id
-            for job in self._jobs.values()
-        ):
-            return "its nonce is that of another contract known here"
-        return None
-
-    def _makes(self, contract: Contract) -> str | None:
-        """One job at a time makes correlations: so that they keep within the room that this node gives them."""
-        others = (job for job in self._jobs.values() if job.consent.signed and not job.record.state.final)
-        if contract.kind == MAKING and any(job.record.contract.kind == MAKING for job in others):
-            return "this node makes correlations in another job already"
-        return None
-
-    def _too_many_wait(self, newest: JobRecord) -> str | None:
-        """What is not signed here waits for the operator, and must not fill the memory meanwhile."""
-        waiting = [r for job in self._jobs.values() if (r := job.record).awaits_operator or r is newest]
-        if len(waiting) > MAX_WAITING or sum(len(record.contract_bytes) for record in waiting) > KEPT_BYTES:
-            return f"{len(waiting) - 1} proposals wait for this node's operator already"
-        return None
-
     async def _rivals_untrusted(self, contract: Contract, offer: Offer) -> None:
         for job in list(self._jobs.values()):
             if job.record.contract.nonce == contract.nonce and job.record.job_id != contract.job_id:
@@ -320,10 +261,6 @@ class Jobs:
             "trust": list(trust_of(contract)),
         }
         self.context.audit.append("contract", body)
-
-    def _record(self, job_id: bytes) -> JobRecord | None:
-        job = self._jobs.get(job_id)
-        return job.record if job is not None else None
 
     def _party_job(self, identity: bytes, job_id: bytes) -> Job | None:
         job = self._jobs.get(job_id)

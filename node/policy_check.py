@@ -3,7 +3,9 @@
 Nobody becomes a dealer or an enclave unasked: a rule is about the role of a party unless its ``roles`` say otherwise. Nor
 does anybody trust one unasked: a rule that approves matches a contract with a dealer (an enclave) only if it names it, in
 ``dealers`` (``enclaves``) or, without that line, in ``peers``. A default of "approve" asks about either.
-Rules that ask or refuse match with whatever dealer, so that naming one is no way around them.
+A dealer that must prove its code is "tee:NAME" to an approving rule's ``dealers``, and one that need not is NAME: trust in
+code is none in whoever runs the machine. And it says how many votes at least it takes to move an enclave's keys to other code.
+Rules that ask or refuse match with whatever dealer, so that naming one, or having it prove its code, is no way around them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from hansa.config.policy import Policy, Rule
-from hansa.config.vocabulary import MAKING
+from hansa.config.vocabulary import ATTESTED, MAKING
 from hansa.protocols.mpc.additive.wares import weight
 from hansa.protocols.wire.contract import Contract, Dealer, Enclave
 
@@ -44,8 +46,9 @@ def _matches(rule: Rule, contract: Contract, me: bytes, names: Mapping[bytes, st
     return (
         all(name is not None and _any(name, rule.peers) for name in others)
         and _role(contract, me) in rule.roles
-        and (mine is None or _helper_fits(rule, contract.dealer, rule.dealers, names))
-        and (mine is None or _helper_fits(rule, contract.enclave, rule.enclaves, names))
+        and (mine is None or _helper_fits(rule, contract.dealer, rule.dealers, names, proven=bool(contract.codes)))
+        and (mine is None or _helper_fits(rule, contract.enclave, rule.enclaves, names, proven=True))
+        and (mine is None or _votes_suffice(rule, contract))
         and (mine is None or contract.kind in {"release", MAKING} or _any(mine.dataset, rule.datasets))
         and _any(contract.engine, rule.engines)
         and _any(contract.kind, rule.kinds)
@@ -67,14 +70,25 @@ def _role(contract: Contract, me: bytes) -> str:
 
 
 def _helper_fits(
-    rule: Rule, helper: Dealer | Enclave | None, named: tuple[str, ...], names: Mapping[bytes, str]
+    rule: Rule, helper: Dealer | Enclave | None, named: tuple[str, ...], names: Mapping[bytes, str], *, proven: bool
 ) -> bool:
     if helper is None:
         return not named or rule.action == "approve"
     name = names.get(helper.identity, "")
+    called = (name, ATTESTED + name) if proven else (name,)
     if rule.action != "approve":
-        return _any(name, named)
-    return name != "" and any(fnmatchcase(name, pattern) for pattern in named or rule.peers)
+        return any(_any(each, named) for each in called)
+    if not named:
+        return name != "" and bool(rule.peers) and _any(name, rule.peers)
+    if isinstance(helper, Dealer):
+        called = called[-1:]
+    return name != "" and any(_any(each, named) for each in called)
+
+
+def _votes_suffice(rule: Rule, contract: Contract) -> bool:
+    if contract.enclave is None or rule.action != "approve":
+        return True
+    return contract.enclave.votes >= (rule.enclave_votes or len(contract.parties))
 
 
 def _kept(contract: Contract) -> int:

@@ -27,7 +27,7 @@ class Start:
     for node.data.table (empty for a release); ``scores_file`` is where scores go if this party receives some;
     ``model`` is the sealed model of the training job (predict and release). ``shelf`` is where correlations made ahead by
     these parties lie, ``shelf_key`` what they are sealed with; both empty where the engine takes none. ``tee`` is what a worker
-    proves and judges hardware by (node.tee.attestations.worker_settings); ``release_policy`` is what this owner signed for an
+    proves and judges hardware by (node.tee.tee_settings.worker_settings); ``release_policy`` is what this owner signed for an
     enclave, empty where there is none.
     """
 

@@ -43,17 +43,25 @@ def openings(
     return tuple(found)
 
 
-def trust(enclave: str, names: Sequence[str], *, simulated: bool) -> tuple[str, ...]:
-    """Who would have to break what to read what a job does not open."""
+def trust(enclave: str, names: Sequence[str], votes: int, *, simulated: bool) -> tuple[str, ...]:
+    """Who would have to break what to read what a job does not open; ``votes`` of the parties move the model's key."""
     everyone = f"{', '.join(names[:-1])} and {names[-1]}"
+    moved = (
+        f"the model's key goes to an enclave that runs other code once all {votes} parties vote for that code"
+        if votes == len(names)
+        else f"the model's key goes to an enclave that runs other code once any {votes} of the {len(names)} parties "
+        f"{'votes' if votes == 1 else 'vote'} for that code, whatever the others say"
+    )
     if simulated:
         return (
             f"INSECURE: {enclave} only pretends to be in trusted hardware: whoever runs it reads all inputs of {everyone}",
+            moved,
         )
     return (
         f"{enclave} gets the inputs of {everyone}, encrypted for the code that it proved to run in trusted hardware, and "
         "computes with them in plain in there",
         "whoever breaks that hardware, its maker among them, or finds a fault in that code could read all inputs; no party "
         "needs to trust another, and nothing is assumed of how many collude",
+        moved,
         f"{enclave}'s operator sees when and how much is sent, and can stop it; side channels are described in docs/tee.md",
     )

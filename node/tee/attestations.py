@@ -1,48 +1,48 @@
-"""Attestation between daemons: this node's proof to whoever asks, and what it makes of the proofs of others.
+"""What this node makes of its peers' hardware: verdicts on what each is, kept up to date, and on what jobs ask of them.
 
-    verifier  --nonce, role-->  attested node            (one round on the control channel)
-    verifier  <--evidence over (identity, this channel, nonce, role), collateral--
-
-A peer in hardware is asked when its connection stands, and again every ``reattest_s``: whoever listens (``on_judged``)
-hears each time. For a job it is asked anew, for its role there. A nonce is asked once and forgotten.
+A peer in hardware is asked when its connection stands, and again every ``reattest_s``; so is whoever has proven itself
+before, and whoever's hardware a running job relies on, whatever it now says of itself. Who listens (``on_judged``) hears each
+time. For a job it is asked anew, for its role there; that verdict is the job's alone.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.config.settings import Tee
 from hansa.node.allowance import Allowance
-from hansa.node.control_link import ControlLink
-from hansa.node.errors import EvidenceError
 from hansa.node.mesh import Mesh
+from hansa.node.tee.answering import Answering
 from hansa.node.tee.epochs import SeenEpochs
 from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee.judge import Judge, Judged
-from hansa.node.tee.prover import Prover, prover_from
-from hansa.protocols.errors import PeerLost, PeerTimeout, SecurityError
-from hansa.protocols.wire.attestation.binding import NONCE_BYTES, Role, report_data
+from hansa.node.tee.prover import Prover
+from hansa.node.tee.questions import Answer, Questions
+from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, SecurityError
+from hansa.protocols.wire.attestation.binding import Role, report_data
 from hansa.protocols.wire.attestation.proof import Proof
 from hansa.protocols.wire.attestation.verdict import Code as Reason
 from hansa.protocols.wire.contract import Code, Contract
-from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S
-from hansa.protocols.wire.messages import AttestReply, AttestRequest, Sealed
+from hansa.protocols.wire.messages import Sealed
 
 log = logging.getLogger(__name__)
 
-ASKED_AT_ONCE, ASKED_PER_S = 32.0, 0.5
-"""Proofs made for one peer: each costs a device's time."""
 TRIES = 3
+"""Connections in a row on which one question is asked, where each is replaced before the proof is judged."""
+AGAIN_S = (1.0, 5.0, 15.0)
+"""When a peer that gave no answer is asked again; after these tries in a row it counts as one that proves nothing."""
+LOOKS_AT_ONCE, LOOKS_PER_S = 16.0, 0.2
+"""At one peer: each may cost an entry of the audit log, and a peer may connect as often as it likes."""
+CANNOT_JUDGE = "this node could not judge its proof"
+"""What others read where the fault is here; what it is stands in the log."""
 
 OnJudged = Callable[[bytes, Judged], Awaitable[None]]
 
@@ -56,10 +56,19 @@ class AuditLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What was last made of a peer, when (unix seconds), and on which channel: its handshake hash."""
+    """What was last made of a peer as it is, when (unix seconds), and on which channel: its handshake hash."""
 
     judged: Judged
     at: float
+    channel: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What was made of a proof, the mark of sealed state that came with it, and the channel that it is about."""
+
+    judged: Judged
+    mark: bytes
     channel: bytes
 
 
@@ -79,17 +88,19 @@ class Attestations:
         name_of: Callable[[bytes], str],
         reattest_s: float,
     ) -> None:
-        self._mesh, self._audit, self._me, self._judge, self.name_of = mesh, audit, me, judge, name_of
+        self._mesh, self._audit, self._judge, self.name_of = mesh, audit, judge, name_of
         self.prover, self.job_keys, self._epochs = prover, job_keys, epochs
         self.standing: dict[bytes, Standing] = {}
+        self.relied_on: Callable[[], Collection[bytes]] = tuple
+        """Peers whose hardware a running job relies on."""
         self._reattest_s = reattest_s
-        self._allowances: dict[bytes, Allowance] = {}
-        self._waiting: dict[tuple[bytes, int], Callable[[AttestReply], None]] = {}
-        self._request = 0
+        self._questions = Questions(mesh, name_of)
+        self._answering = Answering(mesh, me=me, prover=prover, job_keys=job_keys)
+        self._looking: dict[bytes, trio.Event] = {}
+        self._paces: dict[bytes, Allowance] = {}
+        self._unanswered = Counter[bytes]()
         self._listeners: list[OnJudged] = []
         self._nursery: trio.Nursery | None = None
-        mesh.handle(AttestRequest, self._asked)
-        mesh.handle(AttestReply, self._told)
         mesh.handle(Sealed, self._sealed)
         mesh.on_up(self._up)
 
@@ -98,51 +109,42 @@ class Attestations:
         self._listeners.append(listener)
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Ask the peers in hardware again and again, until cancelled."""
+        """Answer peers, and ask those in hardware again and again, until cancelled."""
         async with trio.open_nursery() as self._nursery:
+            await self._nursery.start(self._answering.serve)
             task_status.started()
             while True:
                 await trio.sleep(self._reattest_s)
-                for identity in list(self.standing):
-                    if self._in_hardware(identity):
-                        self._nursery.start_soon(self._look, identity)
+                for identity in {*self.standing, *self.relied_on()}:
+                    await self._up(identity)
 
     async def ask(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> Judged:
         """Have a peer prove itself now, for a role; ``codes`` are those that a contract accepts.
 
-        Raises as ``proven``.
+        Only the verdict on the peer as it is (``Role.PEER``) becomes its standing. Raises as ``proven``.
         """
-        judged, mark = await self.proven(identity, role, codes)
-        if judged.accepted and mark:
+        shown = await self._shown(identity, role, codes)
+        judged = shown.judged
+        if judged.accepted and shown.mark:
             try:
-                self._epochs.note(identity, mark)
+                self._epochs.note(identity, shown.mark)
             except SecurityError as error:
                 judged = Judged.without_proof(error.message, Reason.ROLLBACK)
-        self._note(identity, role, judged)
+        if role is Role.PEER:
+            self._note(identity, judged, shown.channel)
+        else:
+            self._write_down(identity, role, judged)
         return judged
 
     async def proven(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> tuple[Judged, bytes]:
-        """What a peer proves to run now, whatever became of its sealed state, and the mark of that state's epoch.
+        """What a peer proves to run on the connection that stands now, whatever became of its sealed state, and the mark of that
+        state's epoch.
 
-        Raises ``PeerLost`` or ``PeerTimeout`` where it does not answer, ``EvidenceError`` where it has no evidence.
+        Raises ``SecurityError`` where it says that it has no hardware, ``PeerMisbehaved`` where what it sends is no proof,
+        another ``PeerError`` where it gives no answer now, ``ConfigError`` where this node's own policy cannot be read.
         """
-        for _ in range(TRIES):
-            link = self._link(identity)
-            nonce = os.urandom(NONCE_BYTES)
-            reply = await self._exchange(identity, nonce, role)
-            if self._mesh.link(identity) is link:
-                break  # evidence for a connection that was replaced meanwhile answers nothing
-        else:
-            raise PeerLost(f"the connection to {self.name_of(identity)} does not last", remedy="see `hansa doctor`")
-        if reply.problem:
-            raise EvidenceError(
-                f"{self.name_of(identity)} cannot prove its code: {reply.problem}",
-                remedy="look at its log, and at [tee] in its hansa.toml",
-                device=self.name_of(identity),
-            )
-        wanted = report_data(identity=identity, handshake_hash=link.conn.handshake_hash, nonce=nonce, role=role)
-        proof = Proof.decode_untrusted(reply.proof)
-        return await trio.to_thread.run_sync(self._judge.judge, proof, wanted, codes), reply.mark
+        shown = await self._shown(identity, role, codes)
+        return shown.judged, shown.mark
 
     def accepted(self, identity: bytes) -> Judged | None:
         """What a peer has proven on the connection that stands now; None where that is nothing, or refused.
@@ -167,136 +169,127 @@ class Attestations:
         return self.job_keys.objection(contract)
 
     async def own_code(self) -> Code | None:
-        """What this node itself runs, by its own evidence; None without hardware. Raises ``EvidenceError``."""
-        prover = self.prover
-        return None if prover is None else Code(*await trio.to_thread.run_sync(prover.own_code))
+        """See ``answering.Answering``."""
+        return await self._answering.own_code()
 
-    # --- as the verifier -----------------------------------------------------------------------------------------
+    # --- inside --------------------------------------------------------------------------------------------------
 
-    async def _exchange(self, identity: bytes, nonce: bytes, role: Role) -> AttestReply:
-        self._request += 1
-        request = self._request
-        told: list[AttestReply] = []
-        done = trio.Event()
+    async def _shown(self, identity: bytes, role: Role, codes: Sequence[Code] | None) -> _Shown:
+        """A proof judged while its connection stands: one that was replaced meanwhile, by whoever has the peer's key, is no proof
+        of what is at the end of the new one."""
+        for _ in range(TRIES):
+            try:
+                answer = await self._questions.put(identity, role, self._epochs.seen(identity))
+            except PeerLost:
+                if self._mesh.link(identity) is None:
+                    raise
+                continue
+            judged = await self._verdict(identity, role, codes, answer)
+            if self._mesh.link(identity) is answer.link:
+                return _Shown(judged, answer.reply.mark, answer.link.conn.handshake_hash)
+        raise PeerLost(f"the connection to {self.name_of(identity)} does not last", remedy="see `hansa doctor`")
 
-        def take(reply: AttestReply) -> None:
-            told.append(reply)
-            done.set()
-
-        self._waiting[identity, request] = take
+    async def _verdict(self, identity: bytes, role: Role, codes: Sequence[Code] | None, answer: Answer) -> Judged:
+        channel = answer.link.conn.handshake_hash
+        wanted = report_data(identity=identity, handshake_hash=channel, nonce=answer.nonce, role=role)
+        proof = Proof.decode_untrusted(answer.reply.proof)
         try:
-            await self._mesh.send(identity, AttestRequest(request, nonce, role, self._epochs.seen(identity)))
-            with trio.move_on_after(ATTESTATION_DEADLINE_S):
-                await done.wait()
-        finally:
-            del self._waiting[identity, request]
-        if not told:
-            raise PeerTimeout(
-                f"{self.name_of(identity)} did not prove its code within {ATTESTATION_DEADLINE_S:g} s",
-                remedy="look at its log, and at [tee] in its hansa.toml",
-            )
-        return told[0]
-
-    async def _told(self, sender: bytes, reply: AttestReply) -> None:
-        waiting = self._waiting.get((sender, reply.request))
-        if waiting is not None:
-            waiting(reply)
+            return await trio.to_thread.run_sync(self._judge.judge, proof, wanted, codes)
+        except HansaError:
+            raise
+        except Exception:  # whatever a peer's bytes did to a parser is a refusal, and the daemon goes on
+            log.exception("judging a proof of %s", self.name_of(identity))
+            return Judged.without_proof(CANNOT_JUDGE)
 
     async def _sealed(self, sender: bytes, told: Sealed) -> None:
-        """Of an enclave that has proven itself on this connection or before; an older epoch is found when it is next asked."""
+        """Of an enclave that has proven itself on this connection; an older epoch is found when it is next asked."""
         if told.mark and self.accepted(sender) is not None:
             with suppress(SecurityError):
                 self._epochs.note(sender, told.mark)
 
     async def _up(self, identity: bytes) -> None:
-        if self._nursery is not None and self._in_hardware(identity):
+        if self._nursery is not None and self._concerns(identity):
             self._nursery.start_soon(self._look, identity)
 
+    def _concerns(self, identity: bytes) -> bool:
+        """Whether a peer that is online is to prove itself: its own word does not let go who has, or should have."""
+        link = self._mesh.link(identity)
+        if link is None:
+            return False
+        known = identity in self.standing or identity in self.relied_on()
+        return known or (link.hello.hardware != "" and self._judge.accepts_any)
+
     async def _look(self, identity: bytes) -> None:
-        """A peer as it is now: what cannot be judged is a refusal too."""
-        try:
-            judged = await self.ask(identity, Role.PEER)
-        except PeerLost:
-            return  # its connection is gone: it is asked when it is back
-        except HansaError as error:
-            judged = Judged.without_proof(error.message)
-            self._note(identity, Role.PEER, judged)
-        except Exception:  # whatever a peer sent, the daemon goes on
-            log.exception("judging a peer's hardware")
+        """Judge a peer as it is now, and tell. One look at a time a peer: whoever wants another has this one look once more."""
+        if identity in self._looking:
+            self._looking[identity].set()
             return
+        try:
+            wanted = True
+            while wanted:
+                self._looking[identity] = trio.Event()
+                pace = self._paces.setdefault(identity, Allowance(LOOKS_AT_ONCE, LOOKS_PER_S))
+                await trio.sleep(pace.take(1.0))
+                judged = await self._as_it_is(identity)
+                if judged is not None:
+                    await self._tell(identity, judged)
+                wanted = self._looking[identity].is_set()
+        finally:
+            del self._looking[identity]
+
+    async def _tell(self, identity: bytes, judged: Judged) -> None:
         for listener in self._listeners:
             try:
                 await listener(identity, judged)
             except Exception:  # one listener's fault must end neither the daemon nor the others' hearing
                 log.exception("telling of a verdict")
 
-    def _in_hardware(self, identity: bytes) -> bool:
-        link = self._mesh.link(identity)
-        return link is not None and link.hello.hardware != "" and self._judge.accepts_any
+    async def _as_it_is(self, identity: bytes) -> Judged | None:
+        """A verdict, noted; None for a peer that went offline, which is asked when it is back.
+
+        What cannot be judged is a refusal. What is not known is asked again, a few times in all.
+        """
+        while True:
+            try:
+                judged = await self.ask(identity, Role.PEER)
+                del self._unanswered[identity]
+                return judged
+            except (SecurityError, PeerMisbehaved) as error:
+                why = error.message
+            except PeerError as error:
+                why = error.message
+                self._unanswered[identity] += 1
+                tries = self._unanswered[identity]
+                if tries <= len(AGAIN_S):
+                    if self._mesh.link(identity) is None:
+                        return None
+                    await self._wait(identity, AGAIN_S[tries - 1])
+                    continue
+            except Exception:  # our own files, most likely: whatever it is, nothing was proven
+                log.exception("judging the hardware of %s", self.name_of(identity))
+                why = CANNOT_JUDGE
+            del self._unanswered[identity]
+            judged = Judged.without_proof(why)
+            self._note(identity, judged, b"")
+            return judged
+
+    async def _wait(self, identity: bytes, seconds: float) -> None:
+        """Until then, or until somebody wants a look: as when its connection is another."""
+        self._looking[identity] = wanted = trio.Event()
+        with trio.move_on_after(seconds):
+            await wanted.wait()
+        self._looking[identity] = trio.Event()
 
     def _channel(self, identity: bytes) -> bytes:
         link = self._mesh.link(identity)
         return b"" if link is None else link.conn.handshake_hash
 
-    def _link(self, identity: bytes) -> ControlLink:
-        link = self._mesh.link(identity)
-        if link is None:
-            raise PeerLost(f"{self.name_of(identity)} is offline", remedy="see which leg fails with `hansa doctor`")
-        return link
-
-    def _note(self, identity: bytes, role: Role, judged: Judged) -> None:
-        """On record: every verdict for a job, and of the regular ones what is new."""
+    def _note(self, identity: bytes, judged: Judged, channel: bytes) -> None:
+        """A peer's standing; in the audit log where it is new."""
         before = self.standing.get(identity)
-        self.standing[identity] = Standing(judged, time.time(), self._channel(identity))
-        if role is not Role.PEER or before is None or before.judged.as_dict() != judged.as_dict():
-            self._audit.append("attestation", {"peer": self.name_of(identity), "role": str(role), **judged.as_dict()})
+        self.standing[identity] = Standing(judged, time.time(), channel)
+        if before is None or before.judged.as_dict() != judged.as_dict():
+            self._write_down(identity, Role.PEER, judged)
 
-    # --- as the attested node ------------------------------------------------------------------------------------
-
-    async def _asked(self, sender: bytes, asked: AttestRequest) -> None:
-        allowance = self._allowances.setdefault(sender, Allowance(ASKED_AT_ONCE, ASKED_PER_S))
-        link = self._mesh.link(sender)
-        if self._nursery is None or link is None:
-            return
-        if self.prover is None:
-            await self._mesh.send(sender, AttestReply(asked.request, b"", "it runs in no trusted hardware", b""))
-        elif not allowance.take_if_there():
-            await self._mesh.send(sender, AttestReply(asked.request, b"", "it was asked too often; wait a while", b""))
-        else:
-            self.job_keys.seen(asked.mark)
-            self._nursery.start_soon(self._answer, sender, asked, link.conn.handshake_hash)
-
-    async def _answer(self, sender: bytes, asked: AttestRequest, handshake_hash: bytes) -> None:
-        prover = self.prover
-        if prover is None:
-            return
-        data = report_data(identity=self._me, handshake_hash=handshake_hash, nonce=asked.nonce, role=Role(asked.role))
-        try:
-            proof = await trio.to_thread.run_sync(prover.prove, data)
-            reply = AttestReply(asked.request, proof.encode(), "", self.job_keys.mark())
-        except Exception as error:  # a device, or a file of collateral: whatever it is, the daemon goes on
-            log.warning("no evidence for a peer: %s", error)
-            reply = AttestReply(asked.request, b"", "its hardware gives no evidence", b"")
-        with suppress(PeerLost):  # it asks again when it is back
-            await self._mesh.send(sender, reply)
-
-
-def prover_of(home: Path, tee: Tee, version: str) -> Prover | None:
-    """What proves this node's code, by its settings; None where nothing does."""
-    return prover_from(worker_settings(home, tee, version))
-
-
-def judge_of(home: Path, tee: Tee, endorsed: Callable[[], Collection[Code]]) -> Judge:
-    """What judges the proofs of others, by the settings; ``endorsed``: the codes that enough members voted for."""
-    return Judge(home / tee.policy, tee.accept, endorsed)
-
-
-def worker_settings(home: Path, tee: Tee, version: str) -> dict[str, Any]:
-    """The same for a worker, which reads no settings: plain data for ``prover_from`` and ``judge_from``."""
-    return {
-        "backend": tee.backend,
-        "collateral": [str(home / path) for path in tee.collateral],
-        "code": tee.simulated_code or f"hansa {version}",
-        "policy": str(home / tee.policy),
-        "accept": tee.accept,
-    }
+    def _write_down(self, identity: bytes, role: Role, judged: Judged) -> None:
+        self._audit.append("attestation", {"peer": self.name_of(identity), "role": str(role), **judged.as_dict()})

@@ -6,13 +6,15 @@ Blocking (a device takes milliseconds to seconds): call it in a thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hansa.node.errors import EvidenceError
 from hansa.node.tee.devices import device_of
+from hansa.node.tee.evidence import Evidence
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation import quote, snp_report
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, SNP, code_of
@@ -32,8 +34,7 @@ class Prover:
 
     def prove(self, report_data: bytes) -> Proof:
         """Evidence over 64 bytes. Raises ``EvidenceError`` naming the device or the file."""
-        with self._one_by_one:
-            evidence = device_of(self.backend, self.code).produce(report_data)
+        evidence = self._produced(report_data)
         files = [file for path in self.collateral for file in _files(path)]
         pieces = (*((evidence.certificates,) if evidence.certificates else ()), *map(_read, files))
         proof = Proof(self.backend, evidence.data, pieces)
@@ -48,31 +49,43 @@ class Prover:
 
     def own_code(self) -> tuple[str, bytes]:
         """Platform and measurement of the code this node runs, by its own unverified evidence."""
-        evidence = device_of(self.backend, self.code).produce(bytes(REPORT_DATA_BYTES))
+        evidence = self._produced(bytes(REPORT_DATA_BYTES))
         if evidence.platform == SNP:
             return SNP, code_of(SNP, snp_report.parse_untrusted(evidence.data).as_fields(None))
         if evidence.platform == INSECURE_SIMULATED:
             return INSECURE_SIMULATED, insecure_measured(evidence.data)[0]
         return evidence.platform, code_of(evidence.platform, quote.parse_untrusted(evidence.data).as_fields())
 
+    def _produced(self, report_data: bytes) -> Evidence:
+        """One by one: a device that is written to and then read would give one caller what another asked for."""
+        with self._one_by_one:
+            return device_of(self.backend, self.code).produce(report_data)
+
 
 def _files(path: Path) -> list[Path]:
-    return sorted(inside for inside in path.iterdir() if inside.is_file()) if path.is_dir() else [path]
+    with _readable(path):
+        return sorted(inside for inside in path.iterdir() if inside.is_file()) if path.is_dir() else [path]
 
 
 def _read(path: Path) -> bytes:
-    try:
+    with _readable(path):
         return path.read_bytes()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise EvidenceError(
             f"the collateral {path} cannot be read: {error.strerror}",
             remedy="correct tee.collateral in hansa.toml",
-            device=str(path),
+            file=str(path),
         ) from error
 
 
 def prover_from(settings: Mapping[str, Any]) -> Prover | None:
-    """Of ``attestations.worker_settings``; None without hardware."""
+    """Of ``tee_settings.worker_settings``; None without hardware."""
     if not settings["backend"]:
         return None
     return Prover(settings["backend"], [Path(path) for path in settings["collateral"]], settings["code"])

@@ -32,13 +32,19 @@ def test_its_commented_example_is_good(tmp_path):
     assert policy.rules[0].action == "approve"
     assert policy.rules[0].max_rows == 1_000_000
     assert policy.rules[0].roles == ("party",)
-    assert policy.rules[0].dealers == ("exchange",)
+    assert policy.rules[0].dealers == ("tee:exchange",)
+    assert policy.rules[0].enclave_votes is None
 
 
 def test_a_rule_is_about_a_party_unless_it_says_otherwise(tmp_path):
     rules = load(tmp_path, '[[rule]]\naction = "ask"\n[[rule]]\naction = "ask"\nroles = ["dealer"]\n').rules
     assert [rule.roles for rule in rules] == [("party",), ("dealer",)]
     assert load(tmp_path, '[[rule]]\naction = "approve"\nroles = []\n').rules[0].roles == ("party",)
+
+
+@pytest.mark.parametrize(("said", "votes"), [("", None), ('enclave_votes = "all"', None), ("enclave_votes = 2", 2)])
+def test_the_votes_that_an_approved_contract_must_ask_for(said, votes, tmp_path):
+    assert load(tmp_path, f'[[rule]]\naction = "approve"\n{said}\n').rules[0].enclave_votes == votes
 
 
 def test_rules_keep_their_order(tmp_path):
@@ -59,6 +65,11 @@ def test_rules_keep_their_order(tmp_path):
         ('[[rule]]\naction = "ask"\ntraining_metric = ["owner"]\n', 3, "holds 'owner'; known: none, label-owner, all"),
         ('[[rule]]\naction = "ask"\nengines = ["auto"]\n', 3, "holds 'auto'; known: additive, replicated"),
         ('[[rule]]\naction = "ask"\nroles = ["guest"]\n', 3, "holds 'guest'; known: party, dealer"),
+        ('[[rule]]\naction = "approve"\nenclave_votes = 0\n', 3, "must be 'all' or an integer from 1 to 16"),
+        ('[[rule]]\naction = "approve"\nenclave_votes = 17\n', 3, "must be 'all' or an integer from 1 to 16"),
+        ('[[rule]]\naction = "approve"\nenclave_votes = "most"\n', 3, "must be 'all' or an integer from 1 to 16"),
+        ('[[rule]]\naction = "approve"\nenclave_votes = true\n', 3, "must be 'all' or an integer from 1 to 16"),
+        ('[[rule]]\naction = "refuse"\nenclave_votes = "all"\n', 3, "enclave_votes is for rules that approve"),
         ('[[rule]]\naction = "ask"\npeers = "a"\n', 3, r"rule\.peers must be a list of strings"),
         ('[[rule]]\naction = "ask"\nmax_rows = 0\n', 3, r"rule\.max_rows must be an integer from 1"),
         ('[rule]\naction = "ask"\n', 1, r"must be written as \[\[rule\]\] sections"),

@@ -21,7 +21,7 @@ action = "approve"
 enclaves = ["telecom", "{"insecure-tee"}", "insecure-tee-2"]
 [[rule]]
 action = "approve"
-dealers = ["telecom"]
+dealers = ["tee:telecom"]
 [[rule]]
 action = "approve"
 roles = ["enclave", "dealer"]

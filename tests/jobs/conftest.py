@@ -91,14 +91,17 @@ class Mesh:
 
 
 class Hardware:
-    """What one node makes of the proofs of others: accepted, unless the league says otherwise."""
+    """What one node makes of the proofs of others: what the league says (a verdict, an error, or how one comes to it)."""
 
     def __init__(self, league, rank):
         self.league, self.rank = league, rank
 
     async def ask(self, identity, role, codes=None):
         self.league.asked.append((self.rank, self.league.rank_of(identity), str(role), tuple(codes)))
-        return self.league.verdicts[self.rank]
+        verdict = self.league.verdicts[self.rank]
+        if isinstance(verdict, Exception):
+            raise verdict
+        return await verdict() if callable(verdict) else verdict
 
     def enclaves(self):
         return []

@@ -14,7 +14,7 @@ from hansa.node.contracts import (
     why_engine,
 )
 from hansa.node.errors import UsageError
-from hansa.protocols.wire.contract import Contract, Dealer, Outputs
+from hansa.protocols.wire.contract import Code, Contract, Dealer, Enclave, Outputs
 from hansa.protocols.wire.messages import DatasetInfo
 
 NOW = 1_800_000_000
@@ -286,6 +286,23 @@ def test_a_key_weighs_nothing():
     known["bank"] = Offer("bank", b"a" * 32, (keyed,))
     with pytest.raises(UsageError, match="the weight 'id' of bank is a key"):
         build(TREES.replace('label = "default"', 'label = "y"\nweight = "id"'), known)
+
+
+@pytest.mark.parametrize(
+    ("votes", "said"),
+    [
+        (3, "once all 3 parties vote for that code"),
+        (2, "once any 2 of the 3 parties vote for that code, whatever the others say"),
+        (1, "once any 1 of the 3 parties votes for that code, whatever the others say"),
+    ],
+)
+@pytest.mark.parametrize("platform", ["SGX", "insecure-simulated"])
+def test_trust_says_how_many_votes_move_the_models_key(platform, votes, said):
+    contract = build(TEXT.replace('algorithm = "lr"', 'algorithm = "lr"\nengine = "additive"'))
+    code = Code(platform, bytes(32))
+    inside = dataclasses.replace(contract, engine="enclave", enclave=Enclave(b"e" * 32, "vault", votes), codes=(code,))
+    inside.check()
+    assert any(said in sentence for sentence in trust_of(inside))
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,22 @@
 """A job that relies on a member in trusted hardware: who signs, and what ends when the proof does."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
 import trio
 
+from hansa.config.errors import ConfigError
 from hansa.config.policy import Policy, Rule
 from hansa.node.contracts import openings_of
-from hansa.node.errors import UsageError
+from hansa.node.errors import EvidenceError, UsageError
+from hansa.node.job_decision import MAX_WAITING
+from hansa.node.job_hardware import AT_FAULT
 from hansa.node.worker_messages import Attested, Finished
+from hansa.protocols.errors import PeerTimeout
+from hansa.protocols.wire.consent import Consent
 from hansa.protocols.wire.contract import VERSION, Code, Dealer, Outputs
+from hansa.protocols.wire.messages import Offer
 
 CODE = Code("SGX", b"c" * 32)
 POLICY = Policy("refuse", (Rule("approve", peers=("bank", "bureau", "telecom")), Rule("approve", roles=("dealer",))))
@@ -88,6 +95,130 @@ async def test_an_operator_cannot_approve_what_is_not_proven(autojump_clock, lea
             await league.jobs[1].refuse_unproven(there)
         league.verdicts[1] = judged()
         await league.jobs[1].refuse_unproven(there)
+
+
+def proposal(league, **changes):
+    """The bank proposes; nothing of it is checked at the bank itself."""
+    contract = dealt(league, **({"nonce": os.urandom(16)} | changes))
+    consent = Consent(contract, me=league.identities[0], seed=league.seeds[0])
+    consent.approve(os.urandom(32), league.now())
+    return contract, Offer(contract.encode(), consent.signatures)
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "decision"),
+    [
+        (Policy("refuse"), {}, "refuse by policy"),
+        (Policy("ask"), {}, "ask by policy"),
+        (Policy("ask", (Rule("approve", purposes=("other",), dealers=("*",)),)), {}, "ask by policy"),
+        (POLICY, {"openings": ()}, "refused: its statement of what is opened"),
+    ],
+)
+async def test_nobody_is_asked_for_proofs_before_checks_and_policy_agree(
+    policy, changes, decision, autojump_clock, league_in_hardware
+):
+    """Else any member could have this node ask a third one, as often as it likes."""
+    async with league_in_hardware(policies=[POLICY, policy, POLICY]) as league:
+        contract, offer = proposal(league, **changes)
+        await league.jobs[1].on_offer(league.identities[0], offer)
+        await trio.sleep(5)
+        assert league.record(1, contract.job_id).decision.startswith(decision)
+        assert [rank for rank, *_ in league.asked if rank == 1] == []
+
+
+async def test_what_waits_for_proofs_is_bounded_and_holds_up_nothing(autojump_clock, league_in_hardware):
+    proven = trio.Event()
+
+    async def slowly():
+        await proven.wait()
+        return judged()
+
+    async with league_in_hardware(verdicts={1: slowly}, max_jobs=MAX_WAITING + 9) as league:
+        jobs = []
+        for number in range(MAX_WAITING + 2):
+            contract, offer = proposal(league, name=f"{number}")
+            await league.jobs[1].on_offer(league.identities[0], offer)
+            jobs.append(contract.job_id)
+        await trio.sleep(1)
+        records = [league.record(1, job) for job in jobs]
+        assert [record.awaits_operator for record in records] == [True] * MAX_WAITING + [False] * 2
+        assert records[-1].decision == f"refused: {MAX_WAITING} proposals wait for this node's operator already"
+        assert len([rank for rank, *_ in league.asked if rank == 1]) == MAX_WAITING
+        await league.jobs[1].get(jobs[0]).refuse("not today")
+        proven.set()
+        await trio.sleep(1)
+        assert records[0].state == "refused"
+        assert all(league.jobs[1].get(job).consent.signed for job in jobs[1:MAX_WAITING])
+
+
+@pytest.mark.parametrize("change", ["policy", "rival"])
+async def test_what_changed_while_a_proof_was_made_counts(change, autojump_clock, league_in_hardware):
+    async def slowly():
+        await trio.sleep(5)
+        return judged()
+
+    async with league_in_hardware(verdicts={1: slowly}) as league:
+        contract, offer = proposal(league)
+        await league.jobs[1].on_offer(league.identities[0], offer)
+        if change == "policy":
+            league.policies[1] = Policy("refuse")
+        else:
+            _, rival = proposal(league, nonce=contract.nonce, name="rival")
+            await league.jobs[1].on_offer(league.identities[0], rival)
+        await trio.sleep(6)
+        assert not league.jobs[1].get(contract.job_id).consent.signed
+        assert league.record(1, contract.job_id).state == "refused"
+
+
+async def test_a_peer_that_gives_no_proof_is_named_to_all(autojump_clock, league_in_hardware):
+    silent = PeerTimeout("telecom did not prove its code within 30 s", remedy="look at its log")
+    async with league_in_hardware(verdicts={1: silent}) as league:
+        job = (await league.jobs[0].submit(dealt(league))).record.job_id
+        await league.settled(job, "refused")
+        assert "telecom did not prove its code within 30 s" in league.errors(job)[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("/home/alice/tee.toml, line 1: base must be one of strict, report", remedy="edit it"),
+        EvidenceError("the collateral /home/alice/vcek.der cannot be read", remedy="correct it"),
+    ],
+)
+async def test_what_is_wrong_with_own_files_is_told_to_own_people_only(
+    error, autojump_clock, league_in_hardware, caplog
+):
+    async with league_in_hardware(verdicts={1: error}) as league:
+        job = (await league.jobs[0].submit(dealt(league))).record.job_id
+        await league.settled(job, "refused")
+        assert AT_FAULT in league.errors(job)[0]["message"]
+        assert "alice" not in str(league.errors(job)) + league.record(1, job).decision
+        assert error.message in caplog.text
+        with pytest.raises(UsageError, match="alice"):
+            await league.jobs[1].submit(dealt(league, nonce=b"n" * 16))
+
+
+async def test_a_fault_of_the_judge_ends_no_daemon(autojump_clock, league_in_hardware):
+    async with league_in_hardware(verdicts={1: ValueError("a parser")}) as league:
+        contract, offer = proposal(league)
+        await league.jobs[1].on_offer(league.identities[0], offer)
+        await trio.sleep(5)
+        assert league.record(1, contract.job_id).awaits_operator
+        league.verdicts[1] = judged()
+        await league.jobs[1].refuse_unproven(league.jobs[1].get(contract.job_id))
+
+
+async def test_hardware_is_relied_on_while_its_job_runs(autojump_clock, league_in_hardware):
+    async with league_in_hardware() as league:
+        assert league.jobs[0].relied_on() == set()
+        plain = (await league.jobs[0].submit(dealt(league, codes=(), nonce=b"o" * 16))).record.job_id
+        await league.until(lambda: league.jobs[0].get(plain).run is not None)
+        assert league.jobs[0].relied_on() == set()
+        job = (await league.jobs[0].submit(dealt(league))).record.job_id
+        await league.until(lambda: league.jobs[0].get(job).run is not None)
+        assert league.jobs[0].relied_on() == {league.identities[2]}
+        await league.settled(job, "done")
+        assert league.jobs[0].relied_on() == set()
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import trio
 from hansa.config.policy import Policy
 from hansa.node.contracts import openings_of
 from hansa.node.errors import UsageError
+from hansa.node.job_decision import MAX_WAITING
 from hansa.node.job_pruning import KEPT_PROPOSALS, KEPT_S, forgettable
 from hansa.node.job_record import JobRecord, State
-from hansa.node.jobs import MAX_WAITING, NEW_AT_ONCE
+from hansa.node.jobs import NEW_AT_ONCE
 from hansa.protocols.wire.certificate import Signature
 from hansa.protocols.wire.contract import Outputs
 from hansa.protocols.wire.messages import Offer

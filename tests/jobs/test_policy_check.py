@@ -5,7 +5,7 @@ import pytest
 from hansa.config.policy import Policy, Rule
 from hansa.node.contracts import openings_of
 from hansa.node.policy_check import decide
-from hansa.protocols.wire.contract import Align, Contract, Dealer, Limits, Outputs, Party
+from hansa.protocols.wire.contract import Align, Code, Contract, Dealer, Enclave, Limits, Outputs, Party
 
 ME, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 NAMES = {B: "bureau", C: "telecom"}
@@ -162,3 +162,80 @@ def test_what_trees_open_can_be_allowed_as_scores_can():
     assert action(Rule("approve", importance=("all",), training_metric=("label-owner",)), contract) == "approve"
     assert action(Rule("approve", importance=("owner", "none")), contract) == "ask"
     assert action(Rule("refuse", training_metric=("label-owner", "all")), contract) == "refuse"
+
+
+PROVEN = dataclasses.replace(DEALT, version=4, codes=(Code("SGX", bytes(32)),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "proven", "unproven"),
+    [
+        ({"dealers": ("tee:exchange",)}, True, False),
+        ({"dealers": ("tee:*",)}, True, False),
+        ({"dealers": ("exchange",)}, False, True),
+        ({"dealers": ("exch*",)}, False, True),
+        ({"dealers": ("exchange", "tee:exchange")}, True, True),
+        ({"dealers": ("*",)}, True, True),
+        ({"dealers": ("tee:market",)}, False, False),
+        ({"peers": ("bureau", "telecom", "exchange")}, True, True),
+        ({"peers": ("bureau", "telecom", "tee:exchange")}, False, False),
+        ({"dealers": ("tee:exchange",), "peers": ("*",)}, True, False),
+    ],
+)
+def test_a_rule_for_a_proven_dealer_approves_none_that_proves_nothing(fields, proven, unproven):
+    rule = Rule("approve", **fields)
+    assert action(rule, PROVEN, WITH_DEALER) == ("approve" if proven else "ask")
+    assert action(rule, DEALT, WITH_DEALER) == ("approve" if unproven else "ask")
+
+
+@pytest.mark.parametrize(("named", "unproven"), [("exchange", True), ("tee:exchange", False)])
+def test_proving_its_code_is_no_way_around_a_refusal(named, unproven):
+    rule = Rule("refuse", dealers=(named,))
+    assert action(rule, PROVEN, WITH_DEALER) == "refuse"
+    assert action(rule, DEALT, WITH_DEALER) == ("refuse" if unproven else "ask")
+
+
+def inside(votes):
+    return dataclasses.replace(PROVEN, engine="enclave", dealer=None, enclave=Enclave(D, "called-d", votes))
+
+
+@pytest.mark.parametrize(
+    ("fields", "matches"),
+    [
+        ({"enclaves": ("exchange",)}, True),
+        ({"enclaves": ("tee:exchange",)}, True),  # as job files name it: an enclave always proves its code
+        ({"peers": ("*",)}, True),
+        ({"enclaves": ("market",)}, False),
+        ({"dealers": ("exchange",)}, False),
+        ({}, False),
+    ],
+)
+def test_an_approval_must_name_the_enclave(fields, matches):
+    assert action(Rule("approve", **fields), inside(3), WITH_DEALER) == ("approve" if matches else "ask")
+
+
+@pytest.mark.parametrize(
+    ("least", "votes", "matches"),
+    [
+        (None, 3, True),
+        (None, 2, False),
+        (None, 1, False),
+        (2, 2, True),
+        (2, 3, True),
+        (2, 1, False),
+        (1, 1, True),
+        (4, 3, False),
+    ],
+)
+def test_a_proposer_alone_does_not_set_how_few_votes_move_the_keys(least, votes, matches):
+    rule = Rule("approve", enclaves=("exchange",), enclave_votes=least)
+    assert action(rule, inside(votes), WITH_DEALER) == ("approve" if matches else "ask")
+    assert action(Rule("approve", roles=("enclave",)), inside(votes), WITH_DEALER) == "ask"
+    names = {ME: "bank", **NAMES}
+    assert decide(Policy("ask", (Rule("approve", roles=("enclave",)),)), inside(votes), D, names).action == "approve"
+
+
+@pytest.mark.parametrize("votes", [1, 3])
+def test_asking_for_few_votes_is_no_way_around_a_refusal(votes):
+    assert action(Rule("refuse", scores=("label-owner",)), inside(votes), WITH_DEALER) == "refuse"
+    assert decide(Policy("approve"), inside(votes), ME, WITH_DEALER).action == "ask"

@@ -1,0 +1,92 @@
+"""This node's proofs to whoever asks: evidence over the asker's nonce and channel, from a device that makes one at a time.
+
+Each asker has at most one proof in the making; whoever asks more waits behind itself, and askers take turns at the device.
+What goes wrong here is in this node's log; peers read one of three texts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from contextlib import suppress
+
+import trio
+
+from hansa.node.allowance import Allowance
+from hansa.node.control_link import ControlLink
+from hansa.node.mesh import Mesh
+from hansa.node.tee.job_keys import JobKeys
+from hansa.node.tee.prover import Prover
+from hansa.protocols.errors import PeerLost
+from hansa.protocols.wire.attestation.binding import Role, report_data
+from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.messages import AttestReply, AttestRequest
+
+log = logging.getLogger(__name__)
+
+ASKED_AT_ONCE, ASKED_PER_S = 32.0, 0.5
+"""Proofs made for one peer, of what it is and of its roles in jobs apart: so that jobs use up nothing of the former."""
+MOST_WAITING = 4
+"""Questions of one peer that wait for the device."""
+NO_HARDWARE = "it runs in no trusted hardware"
+TOO_OFTEN = "it was asked too often; wait a while"
+NO_EVIDENCE = "its hardware gives no evidence"
+
+
+class Answering:
+    """``me`` is this node's identity, ``prover`` None where it has no hardware."""
+
+    def __init__(self, mesh: Mesh, *, me: bytes, prover: Prover | None, job_keys: JobKeys) -> None:
+        self._mesh, self._me, self._prover, self._job_keys = mesh, me, prover, job_keys
+        self._allowances: dict[tuple[bytes, bool], Allowance] = {}
+        self._turns: dict[bytes, trio.Lock] = {}
+        self._waiting = Counter[bytes]()
+        self._device = trio.CapacityLimiter(1)
+        self._nursery: trio.Nursery | None = None
+        mesh.handle(AttestRequest, self._asked)
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Answer, until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    async def own_code(self) -> Code | None:
+        """What this node itself runs, by its own evidence; None without hardware. Raises ``EvidenceError``."""
+        prover = self._prover
+        return None if prover is None else Code(*await trio.to_thread.run_sync(prover.own_code, limiter=self._device))
+
+    async def _asked(self, sender: bytes, asked: AttestRequest) -> None:
+        link = self._mesh.link(sender)
+        if self._nursery is None or link is None:
+            return
+        of_jobs = asked.role != Role.PEER
+        allowance = self._allowances.setdefault((sender, of_jobs), Allowance(ASKED_AT_ONCE, ASKED_PER_S))
+        if self._prover is None:
+            await self._mesh.send(sender, AttestReply(asked.request, b"", NO_HARDWARE, b""))
+        elif self._waiting[sender] >= MOST_WAITING or not allowance.take_if_there():
+            await self._mesh.send(sender, AttestReply(asked.request, b"", TOO_OFTEN, b""))
+        else:
+            self._job_keys.seen(asked.mark)
+            self._waiting[sender] += 1
+            self._nursery.start_soon(self._answer, self._prover, sender, asked, link)
+
+    async def _answer(self, prover: Prover, sender: bytes, asked: AttestRequest, link: ControlLink) -> None:
+        try:
+            async with self._turns.setdefault(sender, trio.Lock()):
+                if self._mesh.link(sender) is not link:
+                    return  # evidence for a connection that is gone answers nothing
+                reply = await self._reply(prover, asked, link.conn.handshake_hash)
+            with suppress(PeerLost):  # it asks again when it is back
+                await self._mesh.send(sender, reply)
+        finally:
+            self._waiting[sender] -= 1
+
+    async def _reply(self, prover: Prover, asked: AttestRequest, handshake_hash: bytes) -> AttestReply:
+        data = report_data(identity=self._me, handshake_hash=handshake_hash, nonce=asked.nonce, role=Role(asked.role))
+        try:
+            proof = await trio.to_thread.run_sync(prover.prove, data, limiter=self._device)
+            return AttestReply(asked.request, proof.encode(), "", self._job_keys.mark())
+        except Exception as error:  # a device, or a file of collateral: whatever it is, the daemon goes on
+            log.warning("no evidence for a peer: %s", error)
+            return AttestReply(asked.request, b"", NO_EVIDENCE, b"")

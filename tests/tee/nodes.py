@@ -1,0 +1,113 @@
+"""Two nodes that attest to each other over a connection in memory: the bank, who asks, and the enclave's node."""
+
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import trio
+
+from hansa.node.tee.attestations import Attestations
+from hansa.node.tee.epochs import SeenEpochs
+from hansa.node.tee.job_keys import JobKeys
+from hansa.node.tee.judge import Judge
+from hansa.node.tee.prover import Prover
+from hansa.protocols.wire import messages
+
+WORD = "insecure-simulated"
+BANK, TEE = b"b" * 32, b"t" * 32
+
+
+class Mesh:
+    """Both ends of one connection; everything crosses as bytes. ``change`` may replace what this node sends."""
+
+    def __init__(self, me):
+        self.me, self.handlers, self.ups, self.downs = me, {}, [], []
+        self.sent = []
+        self.change = lambda message: message
+        self.connect(b"h" * 32)
+
+    def connect(self, channel, hardware=WORD):
+        """Another connection takes the place of the one before; ``hardware`` is what the peer says of itself on it."""
+        self.now = SimpleNamespace(
+            conn=SimpleNamespace(handshake_hash=channel), hello=SimpleNamespace(hardware=hardware)
+        )
+
+    async def up(self, identity):
+        for callback in self.ups:
+            await callback(identity)
+
+    def handle(self, kind, handler):
+        self.handlers[kind] = handler
+
+    def on_up(self, callback):
+        self.ups.append(callback)
+
+    def on_down(self, callback):
+        self.downs.append(callback)
+
+    def link(self, identity):
+        return self.now
+
+    async def send(self, identity, message):
+        message = self.change(message)
+        if message is not None:
+            self.sent.append(message)
+            await self.hear(identity, message)
+
+    async def hear(self, identity, message):
+        await self.other.handlers[type(message)](self.me, messages.decode_untrusted(messages.encode(message)))
+
+
+class Log:
+    def __init__(self):
+        self.entries = []
+
+    def append(self, kind, body):
+        self.entries.append((kind, body))
+
+
+class Heard:
+    """Verdicts on the enclave's node, as a listener gets them."""
+
+    def __init__(self, node):
+        self._send, self._receive = trio.open_memory_channel(1000)
+        node.on_judged(self._listen)
+
+    async def _listen(self, identity, judged):
+        assert identity == TEE
+        self._send.send_nowait(judged)
+
+    async def next(self):
+        with trio.fail_after(100):
+            return await self._receive.receive()
+
+    def so_far(self):
+        count = self._receive.statistics().current_buffer_used
+        return [self._receive.receive_nowait() for _ in range(count)]
+
+
+@asynccontextmanager
+async def two_nodes(folder, accept=WORD, backend=WORD, reattest_s=600):
+    """Both, started; ``backend`` is the enclave's, ``accept`` and ``reattest_s`` are of both."""
+    nodes = []
+    async with trio.open_nursery() as nursery:
+        for me, own in ((BANK, ""), (TEE, backend)):
+            home = folder / me.hex()[:2]
+            home.mkdir()
+            prover = Prover(own, (), "code") if own else None
+            mesh, log = Mesh(me), Log()
+            node = Attestations(
+                mesh,
+                log,
+                me=me,
+                prover=prover,
+                job_keys=JobKeys(home, prover),
+                epochs=SeenEpochs(home / "epochs"),
+                judge=Judge(home / "tee.toml", accept),
+                name_of=lambda identity: {BANK: "bank", TEE: "enclave"}[identity],
+                reattest_s=reattest_s,
+            )
+            nodes.append(SimpleNamespace(node=node, mesh=mesh, audit=log, home=home))
+            await nursery.start(node.serve)
+        nodes[0].mesh.other, nodes[1].mesh.other = nodes[1].mesh, nodes[0].mesh
+        yield nodes
+        nursery.cancel_scope.cancel()
