@@ -26,7 +26,6 @@ from hansa.node.tee.vault import JobKey, decode_keys_untrusted, encode_keys
 from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.binding import Role
-from hansa.protocols.wire.attestation.votes import Vote
 from hansa.protocols.wire.contract import Code
 from hansa.protocols.wire.messages import JobKeys, KeysRequest, Sealed
 
@@ -74,7 +73,7 @@ class Cluster:
             with suppress(PeerLost):  # it is asked again when it is back
                 await self._mesh.send(identity, KeysRequest(self._requests))
 
-    def _voted(self, vote: Vote) -> None:
+    def _voted(self) -> None:
         """The members let keys go to other code: ours may be it."""
         if self._nursery is not None:
             self._nursery.start_soon(self._ask_all)

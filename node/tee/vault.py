@@ -21,7 +21,7 @@ from typing import Any
 from hansa.node.sealing import seal, unseal, write_whole
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.attestation.votes import Vote, approved
+from hansa.protocols.wire.attestation.votes import Vote, approving
 from hansa.protocols.wire.contract import Code, Contract
 from hansa.protocols.wire.contract_parts import code_map, code_untrusted
 from hansa.protocols.wire.fields import Fields
@@ -231,7 +231,6 @@ def _voted(
     keys: Mapping[bytes, JobKey], code_from: Code, code_to: Code, votes: Iterable[Vote], now: int
 ) -> dict[bytes, JobKey]:
     """Those whose parties let them go from one code to the other."""
-    cast = list(votes)
-    asked = {(key.voters, key.needed) for key in keys.values()}
-    may = {each: approved(cast, code_from, code_to, *each, now) for each in asked}
-    return {job_id: key for job_id, key in keys.items() if may[key.voters, key.needed]}
+    voters = frozenset[bytes]().union(*(key.voters for key in keys.values()))
+    willing = approving(votes, code_from, code_to, voters, now)
+    return {job_id: key for job_id, key in keys.items() if len(willing & set(key.voters)) >= key.needed}

@@ -89,7 +89,13 @@ ATTESTATION_DEADLINE_S = 30.0
 VOTE_MAX_BYTES = 512
 """Bytes of a member's vote for a change of code."""
 VOTES_MAX = 256
-"""Votes that are looked at for one change of code."""
+"""Votes in one message."""
+VOTES_PER_VOTER = 16
+"""Changes of code that are kept of one member's votes: those that end last."""
+VOTES_VERIFIED = 1_024
+"""Signatures that are checked for one change of code, of votes to the point."""
+VOTE_MAX_AHEAD_S = 367 * 86_400
+"""How far ahead a vote may end: a day more than an operator may ask for, since clocks differ."""
 VAULT_MAX_ENTRIES = 2_000
 """Job keys that an enclave keeps, or hands over at once."""
 VAULT_MAX_BYTES = 64 << 20
