@@ -79,7 +79,7 @@ class Daemon:
             self.audit,
             me=identity.public,
             prover=prover,
-            job_keys=JobKeys(home, prover),
+            job_keys=JobKeys(home, prover, identity.public),
             epochs=SeenEpochs(home / "tee" / "epochs.json"),
             judge=judge_of(home, settings.tee, self.endorsed),
             name_of=self.name_of,

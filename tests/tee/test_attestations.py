@@ -78,7 +78,7 @@ def pair(tmp_path, nursery):
                 Log(),
                 me=me,
                 prover=prover,
-                job_keys=JobKeys(home, prover),
+                job_keys=JobKeys(home, prover, me),
                 epochs=SeenEpochs(home / "epochs"),
                 judge=Judge(home / "tee.toml", accept),
                 name_of=lambda identity: {BANK: "bank", TEE: "enclave"}[identity],
@@ -204,7 +204,7 @@ async def test_a_peer_is_asked_when_it_comes_and_again_and_listeners_hear(pair):
 async def test_older_sealed_state_is_refused_by_who_saw_newer(pair):
     bank, tee = await pair()
     assert (await bank.node.ask(TEE, Role.PEER)).accepted
-    bank.node._epochs.note(TEE, (7).to_bytes(8, "big") + bytes(32))
+    bank.node._epochs.note(TEE, (7).to_bytes(8, "big") + tee.node.job_keys.mark()[8:])
     judged = await bank.node.ask(TEE, Role.SCORER)
     assert not judged.accepted
     assert "rollback: its sealed state was rolled back: it shows epoch 0, and has shown epoch 7" in judged.why
