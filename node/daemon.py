@@ -81,7 +81,7 @@ class Daemon:
             self.audit,
             me=identity.public,
             prover=prover,
-            job_keys=JobKeys(home, prover),
+            job_keys=JobKeys(home, prover, identity.public),
             epochs=SeenEpochs(home / "tee" / "epochs.json"),
             judge=judge_of(home, settings.tee, self.endorsed),
             name_of=self.name_of,
@@ -117,11 +117,15 @@ class Daemon:
         self._pin_configured()
 
     def endorsed(self) -> list[Code]:
-        """The codes that enough of the settings' voters voted for."""
+        """The codes that enough of the settings' voters voted for; also from a thread of the judge."""
+        return self._endorsed() if trio.lowlevel.in_trio_run() else trio.from_thread.run_sync(self._endorsed)
+
+    def _endorsed(self) -> list[Code]:
+        """Voters are named: an introduction, which may bear any free name, makes none."""
         tee, me = self.settings.tee, self.identity.public
         own = [me] if self.settings.node.name in tee.voters else []
-        voters = {*own, *(peer.identity for peer in self.book.all() if peer.name in tee.voters)}
-        return self.ballots.endorsed(voters, tee.votes)
+        pinned = {peer.identity for peer in self.book.all() if peer.name in tee.voters and not peer.introduced}
+        return self.ballots.endorsed({*own, *pinned}, tee.votes)
 
     def _peers(self) -> list[bytes]:
         return [peer.identity for peer in self.book.all()]

@@ -13,6 +13,7 @@ from hansa.node.contracts import openings_of
 from hansa.node.errors import UsageError
 from hansa.node.job_context import JobContext
 from hansa.node.job_record import JobRecord, State
+from hansa.node.model_terms import departure
 from hansa.node.shelf import check_room
 from hansa.protocols.mpc.additive.wares import weight
 from hansa.protocols.wire.contract import Contract, Party
@@ -111,28 +112,7 @@ def _model(contract: Contract, find: FindJob) -> str | None:
     trained = find(contract.model) if contract.model is not None else None
     if trained is None or trained.state is not State.DONE or trained.contract.kind != "train":
         return "this node has no such model"
-    old = trained.contract
-    same = (
-        [party.identity for party in old.parties] == [party.identity for party in contract.parties]
-        and [_features(party) for party in old.parties] == [_features(party) for party in contract.parties]
-        and old.label_rank == contract.label_rank
-        and (old.algorithm, old.engine, old.frac_bits) == (contract.algorithm, contract.engine, contract.frac_bits)
-        and (old.computing, old.dealer) == (contract.computing, contract.dealer)
-        and _votes(old) == _votes(contract)
-        and old.outputs == contract.outputs
-        and old.params == contract.params
-        and old.align == contract.align
-    )
-    return None if same else "it does not fit the contract under which the model was trained"
-
-
-def _votes(contract: Contract) -> int | None:
-    """Of a model's enclave: any that has the key may serve it, under the same rule for going to other code."""
-    return None if contract.enclave is None else contract.enclave.votes
-
-
-def _features(party: Party) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return party.columns, party.categorical
+    return departure(trained.contract, contract)
 
 
 def _size(contract: Contract, context: JobContext, active: int) -> str | None:

@@ -19,6 +19,7 @@ from hansa.protocols.wire.signing import fingerprint
 
 MAX_PEERS = MAX_RECORDS
 """Members one node pins; beyond it introductions are ignored, so that no member can flood the league."""
+_INTRODUCED = "introduced by "
 _NAME_KEPT = 24
 """Characters of a taken name that stay when the fingerprint is put behind it."""
 
@@ -42,6 +43,11 @@ class Peer:
     def fingerprint(self) -> str:
         """Its short id."""
         return fingerprint(self.record.identity)
+
+    @property
+    def introduced(self) -> bool:
+        """Whether another member brought it, and no operator here has pinned it."""
+        return self.how.startswith(_INTRODUCED)
 
 
 class PeerBook:
@@ -114,7 +120,7 @@ class PeerBook:
         if not newer(known.record if known is not None else None, record):
             return None
         name = known.name if known is not None else self._free_name(record)
-        self._write(record, name, known.how if known is not None else f"introduced by {introducer}")
+        self._write(record, name, known.how if known is not None else _INTRODUCED + introducer)
         return self._known(record.identity)
 
     def remove(self, identity: bytes) -> None:

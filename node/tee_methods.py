@@ -15,10 +15,11 @@ from hansa.node.tee.ballots import Ballots
 from hansa.protocols.wire.attestation.platforms import MEASUREMENT_BYTES
 from hansa.protocols.wire.attestation.votes import Vote
 from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.limits import VOTE_MAX_AHEAD_S
 
 Json = dict[str, Any]
 
-MOST_DAYS = 366
+MOST_DAYS = VOTE_MAX_AHEAD_S // 86_400 - 1
 
 
 class TeeMethods:

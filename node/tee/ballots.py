@@ -1,10 +1,14 @@
-"""Votes for changes of code known here: this node's own and those of its peers, kept and passed on."""
+"""Votes for changes of code known here: this node's own and those of its peers, kept and passed on.
+
+Of each member's votes those that end last are kept, ``VOTES_PER_VOTER`` of them: whoever votes without end pushes out its own
+votes only, and all nodes keep the same ones. Who passes votes on answers for none of them.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from hansa.node.allowance import Allowance
@@ -12,12 +16,12 @@ from hansa.node.mesh import Mesh
 from hansa.node.sealing import write_whole
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.attestation.votes import Vote
+from hansa.protocols.wire.attestation.votes import Vote, verified
 from hansa.protocols.wire.contract import Code
 from hansa.protocols.wire.messages import Votes
 
 HEARD_AT_ONCE, HEARD_PER_S = 32.0, 1.0
-"""Messages of votes by one peer."""
+"""Messages of votes by one peer; all that a node keeps of a full league takes 17."""
 
 
 class Ballots:
@@ -26,17 +30,17 @@ class Ballots:
     def __init__(self, path: Path, mesh: Mesh, *, seed: bytes, me: bytes, peers: Callable[[], list[bytes]]) -> None:
         self._path, self._mesh, self._seed, self._me, self._peers = path, mesh, seed, me, peers
         self._allowances: dict[bytes, Allowance] = {}
-        self._votes = dict[tuple[bytes, Code, Code], Vote]()
-        self.on_new: list[Callable[[Vote], None]] = []
-        for vote in _read(path) if path.exists() else []:
-            self._keep(vote)
+        self._votes: tuple[Vote, ...] = ()
+        self.on_new: list[Callable[[], None]] = []
+        """Told once for all that is new in one message, or cast here."""
+        self._keep(*verified(_read(path) if path.exists() else ()))
         mesh.on_up(self._greet)
         mesh.handle(Votes, self._heard)
 
     def all(self) -> list[Vote]:
-        """Those that have not ended."""
-        now = time.time()
-        return [vote for vote in self._votes.values() if now < vote.until]
+        """Members' votes that have not ended; every one is verified."""
+        now, members = time.time(), self._members
+        return [vote for vote in self._votes if now < vote.until and vote.voter in members]
 
     def endorsed(self, voters: Collection[bytes], needed: int) -> list[Code]:
         """The codes that so many of these members voted for, whatever for; none where none are needed."""
@@ -47,50 +51,67 @@ class Ballots:
         return [code for code, found in by_code.items() if 0 < needed <= len(found)]
 
     async def cast(self, code_from: Code, code_to: Code, until: int) -> Vote:
-        """Vote, and tell everybody. Raises ``SecurityError`` for a change between real and simulated hardware."""
+        """Vote, and tell everybody. Raises ``SecurityError`` for a change between real and simulated hardware, and where this
+        node's votes that end later leave no place for it."""
         vote = Vote.make(self._seed, self._me, code_from, code_to, until)
         self._keep(vote)
-        self._save()
-        await self._mesh.broadcast(self._peers(), Votes((vote.encode(),)))
-        for tell in self.on_new:
-            tell(vote)
+        if vote not in self._votes:
+            raise SecurityError(
+                f"a vote of this node for the same change ends later, or {limits.VOTES_PER_VOTER} for others do",
+                remedy="vote for more days; see `hansa tee status`",
+            )
+        await self._tell([vote])
         return vote
 
     async def _greet(self, identity: bytes) -> None:
-        votes = self.all()
-        if votes and self._mesh.online(identity):
-            await self._mesh.send(identity, Votes(tuple(vote.encode() for vote in votes[: limits.VOTES_MAX])))
+        for page in _pages(self.all()):
+            if self._mesh.online(identity):
+                await self._mesh.send(identity, page)
 
     async def _heard(self, sender: bytes, message: Votes) -> None:
         """Only members' votes are kept: each may say one thing of each change, its latest."""
         allowance = self._allowances.setdefault(sender, Allowance(HEARD_AT_ONCE, HEARD_PER_S))
         if not allowance.take_if_there():
             return  # said again when the connection is next made
-        members = {self._me, *self._peers()}
-        new = []
-        for vote in map(Vote.decode_untrusted, message.votes):
-            known = self._votes.get((vote.voter, vote.code_from, vote.code_to))
-            if vote.voter in members and time.time() < vote.until and (known is None or vote.until > known.until):
-                vote.verify()
-                new.append(vote)
-        mine = sum(vote.voter == sender for vote in self._votes.values())
-        if new and (mine + len(new) > limits.VOTES_MAX or len(self._votes) + len(new) > 16 * limits.VOTES_MAX):
-            raise PeerMisbehaved("a peer sends more votes than are kept", remedy="ask its operator what it is about")
-        for vote in new:
-            self._keep(vote)
+        before = set(self._votes)
+        heard = [vote for vote in map(Vote.decode_untrusted, message.votes) if vote not in before]
+        wanted = set(_kept([*self._votes, *heard], self._members))
+        self._keep(*verified(vote for vote in heard if vote in wanted))
+        new = [vote for vote in self._votes if vote not in before]
         if new:
-            self._save()
-            await self._mesh.broadcast(self._peers(), Votes(tuple(vote.encode() for vote in new)))
-        for vote in new:
-            for tell in self.on_new:
-                tell(vote)
+            await self._tell(new)
 
-    def _keep(self, vote: Vote) -> None:
-        self._votes[vote.voter, vote.code_from, vote.code_to] = vote
-
-    def _save(self) -> None:
+    async def _tell(self, new: list[Vote]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(self._path, json.dumps([vote.encode().hex() for vote in self.all()]).encode())
+        for page in _pages(new):
+            await self._mesh.broadcast(self._peers(), page)
+        for tell in self.on_new:
+            tell()
+
+    @property
+    def _members(self) -> set[bytes]:
+        return {self._me, *self._peers()}
+
+    def _keep(self, *votes: Vote) -> None:
+        self._votes = _kept([*self._votes, *votes], self._members)
+
+
+def _kept(votes: Iterable[Vote], members: Collection[bytes]) -> tuple[Vote, ...]:
+    """Of members' votes that stand now, of each voter the latest on each change, those that end last."""
+    now = time.time()
+    by_voter: dict[bytes, dict[tuple[Code, Code], Vote]] = {}
+    for vote in sorted(votes, key=lambda vote: (vote.until, vote.sig)):
+        if vote.voter in members and now < vote.until <= now + limits.VOTE_MAX_AHEAD_S:
+            own = by_voter.setdefault(vote.voter, {})
+            own.pop((vote.code_from, vote.code_to), None)
+            own[vote.code_from, vote.code_to] = vote
+    return tuple(vote for own in by_voter.values() for vote in list(own.values())[-limits.VOTES_PER_VOTER :])
+
+
+def _pages(votes: list[Vote]) -> list[Votes]:
+    encoded = [vote.encode() for vote in votes]
+    return [Votes(tuple(encoded[at : at + limits.VOTES_MAX])) for at in range(0, len(encoded), limits.VOTES_MAX)]
 
 
 def _read(path: Path) -> list[Vote]:

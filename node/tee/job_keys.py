@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,35 +16,45 @@ from hansa.protocols.wire.contract import Code, Contract
 
 
 class JobKeys:
-    """``prover`` is None where this node has no hardware. The vault is opened at its first use: blocking, for milliseconds."""
+    """``prover`` is None where the node ``me`` has no hardware. The vault is opened at its first use, which asks the hardware:
+    ``open`` it in a thread before."""
 
-    def __init__(self, home: Path, prover: Prover | None) -> None:
-        self._home, self._prover = home, prover
+    def __init__(self, home: Path, prover: Prover | None, me: bytes) -> None:
+        self._home, self._prover, self._me = home, prover, me
         self._vault: Vault | None = None
-        self.on_made: Callable[[], None] = lambda: None
+        self._opening = threading.Lock()
+        self.on_made: Callable[[bytes], None] = lambda job_id: None
         self.on_shut: Callable[[str], None] = lambda why: None
 
     @property
     def vault(self) -> Vault:
         """This enclave's. Raises ``EvidenceError`` where its hardware can seal nothing, ``SecurityError`` without hardware."""
-        if self._vault is None:
-            if self._prover is None:
-                raise SecurityError("this node runs in no trusted hardware", remedy="see [tee] in hansa.toml")
-            code, backend = Code(*self._prover.own_code()), self._prover.backend
-            self._vault = Vault(
-                self._home / "tee" / "keys.sealed", code, lambda: sealing_key(backend, code, self._home)
-            )
+        if self._prover is None:
+            raise SecurityError("this node runs in no trusted hardware", remedy="see [tee] in hansa.toml")
+        with self._opening:
+            if self._vault is None:
+                code, backend = Code(*self._prover.own_code()), self._prover.backend
+                self._vault = Vault(
+                    self._home / "tee" / "keys.sealed",
+                    code,
+                    self._me,
+                    lambda: sealing_key(backend, code, self._home),
+                )
         return self._vault
+
+    def open(self) -> None:
+        """Open the vault and have its sealing key at hand; blocking. Raises as ``vault``."""
+        self.vault.mark()
 
     def of(self, contract: Contract) -> bytes:
         """The key of the model that a contract makes or uses.
 
-        Raises ``SecurityError`` where this enclave has none of the model, or its state is shut.
+        Raises ``SecurityError`` where this enclave has none for this contract, or its state is shut.
         """
         if contract.model is not None:
-            return self.vault.key(contract.model)
+            return self.vault.key(contract)
         key = self.vault.make(contract)
-        self.on_made()
+        self.on_made(contract.job_id)
         return key
 
     def mark(self) -> bytes:
@@ -53,12 +64,13 @@ class JobKeys:
         except HansaError:
             return b""
 
-    def seen(self, mark: bytes) -> None:
-        """A member shows what it has seen of our state: if that is later than what is here, it stays shut."""
+    def seen(self, marks: bytes) -> None:
+        """A member shows what it has seen of our state: if that is later than what is here, or other, it stays shut."""
+        if not marks:
+            return
         try:
             before = self.vault.why_shut
-            if mark:
-                self.vault.seen(mark)
+            self.vault.seen(marks)
         except HansaError:
             return
         if self.vault.why_shut and not before:
@@ -74,12 +86,13 @@ class JobKeys:
         return {"keys": len(vault), "epoch": vault.epoch, "shut": vault.why_shut or None}
 
     def objection(self, contract: Contract) -> str | None:
-        """Why this enclave cannot serve the contract's model; None where it can."""
+        """Why this enclave has no key for the contract; None where it has, or can make one."""
         try:
-            self.vault.mark()  # that there is a key to seal with
+            self.open()  # that there is a key to seal with
             if contract.model is not None:
-                self.vault.key(contract.model)
-            why: str | None = self.vault.why_shut or None
+                self.vault.key(contract)
+            else:
+                self.vault.check_makes(contract)
         except HansaError as error:
             return error.message
-        return why
+        return None

@@ -1,93 +1,59 @@
 """An enclave's job keys, sealed to its measurement: what closes and opens the models that it trained (docs/tee.md, sealing).
 
-    4 bytes magic | 4 bytes length | header, canonical: code, epoch | keys, sealed with the header as associated data
+    4 bytes magic | 4 bytes length | header, canonical: code, epoch, node, state | keys, sealed with the header as associated data
 
-Every change raises the epoch by one. A host can put an older file back: so members remember the highest epoch that this
-enclave has shown them over its attested channel, and tell it when they ask it to prove itself. State older than what any of
-them saw is rolled back, and stays shut; a member refuses an enclave that shows an older epoch than before (``epochs``).
-Epochs are shown as marks, which only the enclave can make, so that nobody can shut its state by a lie.
+Every change raises the epoch. A host can put an older file back: so members remember the latest ``Mark`` that this enclave has
+shown them over its attested channel, and show it when they ask it to prove itself. State older than what any of them saw, or
+another one of the same epoch, was rolled back, and stays shut; members refuse an enclave that shows either (``epochs``).
 """
 
 from __future__ import annotations
 
+import functools
 import hmac
+import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from hansa.config.errors import HansaError
+from hansa.node.model_terms import departure
 from hansa.node.sealing import seal, unseal, write_whole
+from hansa.node.tee.marks import NO_STATE, STATE_BYTES, Mark, line_of
+from hansa.node.tee.vault_keys import KEY_BYTES, JobKey, Room, decode_keys_untrusted, encode_keys, voted
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.attestation.votes import Vote, approved
+from hansa.protocols.wire.attestation.votes import Vote
 from hansa.protocols.wire.contract import Code, Contract
 from hansa.protocols.wire.contract_parts import code_map, code_untrusted
 from hansa.protocols.wire.fields import Fields
 
 MAGIC = b"HVT1"
-KEY_BYTES = 32
 _MAX_HEADER = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class JobKey:
-    """The key of one training job's model.
+class Merged:
+    """What became of keys that were handed over: how many are ``new``; the ids of jobs that have another key here (``conflicts``)
+    and of those for which there is no room (``surplus``)."""
 
-    The ``contract`` comes along because it says who may let the key go to other code: the parties, as many as it asks for. Its
-    hash is the job's id, so nobody can name other voters.
-    """
-
-    key: bytes = field(repr=False)
-    contract: Contract
-
-    @property
-    def voters(self) -> tuple[bytes, ...]:
-        """The identities of the job's parties."""
-        return tuple(party.identity for party in self.contract.parties)
-
-    @property
-    def needed(self) -> int:
-        """How many of them must vote."""
-        return self.contract.enclave.votes if self.contract.enclave is not None else len(self.contract.parties)
-
-    def to_plain(self) -> dict[str, Any]:
-        """For canonical msgpack."""
-        return {"key": self.key, "contract": self.contract.encode()}
-
-    @classmethod
-    def from_plain_untrusted(cls, plain: Any) -> JobKey:
-        """A key again; ``PeerMisbehaved`` where it is none."""
-        fields = Fields(plain, "a job key")
-        found = cls(key=fields.octets("key", KEY_BYTES), contract=fields.value("contract", Contract.decode_untrusted))
-        fields.end()
-        if found.contract.kind != "train" or found.contract.enclave is None:
-            raise fields.refused("is of no job that an enclave trained")
-        return found
-
-
-def encode_keys(keys: Iterable[JobKey]) -> bytes:
-    """Keys as they are sealed and handed over."""
-    return canonical.encode([key.to_plain() for key in keys])
-
-
-def decode_keys_untrusted(data: bytes | memoryview) -> dict[bytes, JobKey]:
-    """Keys by job id; ``PeerMisbehaved`` where they are none, or too many."""
-    plain = canonical.decode_untrusted(data, limits.VAULT_MAX_BYTES)
-    if not isinstance(plain, list) or len(plain) > limits.VAULT_MAX_ENTRIES:
-        raise PeerMisbehaved("a peer sent other than job keys", remedy="update both nodes to the same version")
-    keys = [JobKey.from_plain_untrusted(each) for each in plain]
-    return {key.contract.job_id: key for key in keys}
+    new: int
+    conflicts: tuple[bytes, ...]
+    surplus: tuple[bytes, ...]
 
 
 class Vault:
-    """``code`` is what runs here, ``sealing_key`` what only it has on this machine. Blocking, for milliseconds."""
+    """``code`` is what runs here, ``identity`` whose node it is; ``sealing_key`` gives what only this code has on this machine.
 
-    def __init__(self, path: Path, code: Code, sealing_key: Callable[[], bytes]) -> None:
-        self._path, self.code, self._sealing_key = path, code, sealing_key
+    Blocking: opening takes a millisecond a key, writing a few for each megabyte.
+    """
+
+    def __init__(self, path: Path, code: Code, identity: bytes, sealing_key: Callable[[], bytes]) -> None:
+        self._path, self.code, self._identity = path, code, identity
+        self._sealing_key = functools.cache(sealing_key)
         self._keys = dict[bytes, JobKey]()
-        self.epoch = 0
+        self.epoch, self._state = 0, NO_STATE
         self._why_shut = ""  # told to peers: no path of this machine in it
         self._latest = 0
         if path.exists():
@@ -97,55 +63,82 @@ class Vault:
         """How many keys."""
         return len(self._keys)
 
-    def key(self, job_id: bytes) -> bytes:
-        """A job's key. Raises ``SecurityError`` where this enclave has none, or its state was rolled back."""
+    @property
+    def digests(self) -> list[bytes]:
+        """Of the keys that need not be handed over again: none where the state is shut, which any of them mends."""
+        return [] if self._why_shut else [key.digest for key in self._keys.values()]
+
+    def key(self, contract: Contract) -> bytes:
+        """The key of the model that a contract uses.
+
+        Raises ``SecurityError`` where this enclave has none, where its state is shut, and where the contract is of other parties
+        or other terms than the one under which the model was trained: nobody else's signatures open it.
+        """
         self._refuse_if_shut()
-        found = self._keys.get(job_id)
+        model = contract.model or b""
+        found = self._keys.get(model)
         if found is None:
             raise SecurityError(
-                f"this enclave has no key for the model {job_id.hex()[:16]}: another one trained it, and has not handed it over",
+                f"this enclave has no key for the model {model.hex()[:16]}: another one trained it, and has not handed it over",
                 remedy="see `hansa tee status`: an enclave that has it must be online and attested, or the members must vote",
-                model=job_id.hex()[:16],
+                model=model.hex()[:16],
+            )
+        why = departure(found.contract, contract)
+        if why is not None:
+            raise SecurityError(
+                f"the model {model.hex()[:16]} stays shut: {why}",
+                remedy="use it with `hansa model predict` or `release`, at one of its parties",
+                model=model.hex()[:16],
             )
         return found.key
 
     def make(self, contract: Contract) -> bytes:
-        """The key of a training job in this enclave, made now if there is none."""
-        self._refuse_if_shut()
-        job_id = contract.job_id
-        if job_id not in self._keys:
-            if len(self._keys) >= limits.VAULT_MAX_ENTRIES:
-                raise SecurityError(
-                    f"this enclave keeps {len(self._keys)} job keys, and no more", remedy="start another enclave's node"
-                )
-            self._write(self._keys | {job_id: JobKey(os.urandom(KEY_BYTES), contract)})
-        return self._keys[job_id].key
+        """The key of a training job in this enclave, made now, or at an earlier attempt. Raises as ``check_makes``."""
+        known = self._made(contract)
+        if known is None:
+            known = JobKey(os.urandom(KEY_BYTES), contract, made=True)
+            self._write(self._keys | {contract.job_id: known})
+        return known.key
 
-    def merge(self, handed: Mapping[bytes, JobKey]) -> int:
-        """Take keys that another enclave handed over; how many were new. A job's own key is never replaced: ``SecurityError``.
+    def check_makes(self, contract: Contract) -> None:
+        """Raise ``SecurityError`` where ``make`` would: for state that is shut, for want of room, and for a key handed over.
 
-        State that is shut opens by it: what could not be used is put aside, and what was handed over takes its place.
+        A contract names the enclave that trains under it, so only that one ever makes the job's key. Where it finds a key that
+        it has not made, that is either its own, come back after it was lost, or one that other code planted (by as few votes as
+        the contract asks for) to know what will close the model. It cannot tell them apart, and the job can be submitted anew:
+        so such a key opens models that it closed, and closes none.
         """
-        if self._why_shut and handed:
+        self._made(contract)
+
+    def merge(self, handed: Mapping[bytes, JobKey]) -> Merged:
+        """Take keys that another enclave handed over, as far as there is room. A job's key is never replaced.
+
+        State that is shut opens by it: the file is put aside, what still opens is united with what was handed over (which goes
+        first: it is not known to be old), and the epoch is raised above every one that members have shown.
+        """
+        mends = bool(self._why_shut and handed)
+        foreign = {job_id: replace(key, made=False) for job_id, key in handed.items()}
+        parts = (foreign, self._keys) if mends else (self._keys, foreign)
+        keys, room, conflicts, surplus = dict[bytes, JobKey](), Room(), list[bytes](), list[bytes]()
+        for job_id, key in itertools.chain.from_iterable(part.items() for part in parts):
+            if job_id in keys:
+                if not hmac.compare_digest(keys[job_id].key, key.key):
+                    conflicts.append(job_id)
+            elif room.take(key):
+                keys[job_id] = key
+            else:
+                surplus.append(job_id)
+        new = len(keys.keys() - self._keys.keys())
+        if mends:
             self._put_aside()
-        for job_id, key in handed.items():
-            if job_id in self._keys and self._keys[job_id].key != key.key:
-                raise SecurityError(
-                    f"an enclave hands over another key for the job {job_id.hex()[:16]} than this one has",
-                    remedy="see which of both holds the model's key, and take the other out of service",
-                )
-        new = {job_id: key for job_id, key in handed.items() if job_id not in self._keys}
-        room = limits.VAULT_MAX_ENTRIES - len(self._keys)
-        if new:
-            self._write(self._keys | dict(list(new.items())[:room]))
-        return min(len(new), room)
+        if mends or new:
+            self._write(keys)
+        return Merged(new, tuple(conflicts), tuple(surplus))
 
     def keys_for(self, code: Code, votes: Iterable[Vote], now: int) -> dict[bytes, JobKey]:
         """What enclaves that run ``code`` may have: all keys where it is this one's own, else those whose voters let them go."""
         self._refuse_if_shut()
-        if code == self.code:
-            return dict(self._keys)
-        return _voted(self._keys, self.code, code, votes, now)
+        return dict(self._keys) if code == self.code else voted(self._keys, self.code, code, votes, now)
 
     def acceptable(
         self, handed: Mapping[bytes, JobKey], sender: Code, votes: Iterable[Vote], now: int
@@ -155,29 +148,43 @@ class Vault:
         Code like this one believes only what it may. Other code is believed where the job's parties voted that its keys come
         here: else it could hand over a key that its friends know, for a model of their making.
         """
-        return dict(handed) if sender == self.code else _voted(handed, sender, self.code, votes, now)
+        return dict(handed) if sender == self.code else voted(handed, sender, self.code, votes, now)
 
     def mark(self) -> bytes:
-        """The epoch as it is shown to members, 40 bytes: the number, and a tag that only this enclave can make."""
-        number = self.epoch.to_bytes(8, "big")
-        return number + blake2b(number, key=self._sealing_key(), digest_size=32, person=b"hansa-epoch").digest()
+        """The epoch as it is shown to members (``Mark``)."""
+        return Mark.make(self._sealing_key(), self._line, self.epoch, self._state).encode()
 
-    def seen(self, mark: bytes) -> None:
-        """A member shows a mark of ours: if it is of a later epoch, our state was rolled back, and stays shut from now on."""
-        number, tag = mark[:8], mark[8:]
-        genuine = blake2b(number, key=self._sealing_key(), digest_size=32, person=b"hansa-epoch").digest()
-        epoch = int.from_bytes(number, "big")
-        if not hmac.compare_digest(tag, genuine):
-            return
-        self._latest = max(self._latest, epoch)
-        if epoch > self.epoch and not self._why_shut:
-            found = f"it is of epoch {self.epoch}, and a member has seen epoch {epoch}"
+    def seen(self, marks: bytes) -> None:
+        """A member shows marks: by one of ours that is later, or of another state, our state was rolled back, and is shut.
+
+        Raises ``PeerMisbehaved`` where they are none.
+        """
+        for mark in Mark.each_untrusted(marks):
+            try:
+                mark.check(self._sealing_key())
+            except SecurityError:
+                continue
+            if mark.line == self._line:
+                self._compare(mark)
+
+    def _compare(self, seen: Mark) -> None:
+        self._latest = max(self._latest, seen.epoch)
+        found = ""
+        if seen.epoch > self.epoch:
+            found = f"it is of epoch {self.epoch}, and a member has seen epoch {seen.epoch}"
+        elif seen.epoch == self.epoch and seen.state != self._state:
+            found = f"a member has seen another state of its epoch {self.epoch}"
+        if found and not self._why_shut:
             self._why_shut = f"this enclave's sealed state was rolled back: {found}"
 
     @property
     def why_shut(self) -> str:
         """Why the state stays shut; empty where it does not."""
         return self._why_shut
+
+    @functools.cached_property
+    def _line(self) -> bytes:
+        return line_of(self._sealing_key(), self._identity, self.code)
 
     def _refuse_if_shut(self) -> None:
         if self._why_shut:
@@ -186,6 +193,24 @@ class Vault:
                 remedy=f"put the newest HOME/tee/{self._path.name} back, or have another enclave hand its keys over",
                 file=str(self._path),
             )
+
+    def _made(self, contract: Contract) -> JobKey | None:
+        """The key that was made for a job here; None where there is none, and room for it."""
+        self._refuse_if_shut()
+        known = self._keys.get(contract.job_id)
+        if known is not None and not known.made:
+            raise SecurityError(
+                "this job's key was handed over by another enclave: no model is closed with it here",
+                remedy="submit the job anew",
+            )
+        room = Room()
+        wanted = JobKey(bytes(KEY_BYTES), contract)
+        if known is None and not all(room.take(key) for key in (*self._keys.values(), wanted)):
+            raise SecurityError(
+                f"this enclave keeps {len(self)} job keys, and has no room for another of these parties",
+                remedy="name an enclave of another cluster; keys are never thrown away",
+            )
+        return known
 
     def _open(self, data: bytes) -> None:
         """Read the file. What is wrong with it shuts the state and nothing else: the node itself goes on."""
@@ -197,6 +222,7 @@ class Vault:
             fields = Fields(canonical.decode_untrusted(header, _MAX_HEADER), "a vault's header")
             code = fields.value("code", code_untrusted)
             epoch = fields.number("epoch", 1, limits.MAX_EPOCH)
+            identity, state = fields.octets("node", 32), fields.octets("state", STATE_BYTES)
             fields.end()
         except PeerMisbehaved as error:
             self._why_shut = f"{self._path.name} is no sealed state of an enclave ({error.message})"
@@ -207,31 +233,27 @@ class Vault:
                 f"({self.code.platform} {self.code.measurement.hex()})"
             )
             return
+        if identity != self._identity:
+            self._why_shut = f"{self._path.name} is another node's"
+            return
+        key = self._sealing_key()
         try:
-            self._keys = decode_keys_untrusted(unseal(self._sealing_key(), data[8 + size :], header))
-            self.epoch = epoch
-        except SecurityError:
+            self._keys = decode_keys_untrusted(unseal(key, data[8 + size :], header))
+            self.epoch, self._state = epoch, state
+        except HansaError:
             self._why_shut = f"{self._path.name} does not open: it was changed, or sealed on another machine"
 
     def _put_aside(self) -> None:
+        """Under a name that is free: what was put aside before stays."""
+        names = (self._path.with_name(f"{self._path.name}.aside-{number}") for number in itertools.count(1))
         if self._path.exists():
-            os.replace(self._path, self._path.with_name(f"{self._path.name}.aside-{self.epoch}"))
-        self._keys, self.epoch, self._why_shut = {}, max(self.epoch, self._latest), ""
+            os.replace(self._path, next(name for name in names if not name.exists()))
 
     def _write(self, keys: dict[bytes, JobKey]) -> None:
         """On disk first: a key that is lost with a crash would lose the model that it closed."""
-        header = canonical.encode({"code": code_map(self.code), "epoch": self.epoch + 1})
+        epoch, state = max(self.epoch, self._latest) + 1, os.urandom(STATE_BYTES)
+        header = canonical.encode({"code": code_map(self.code), "epoch": epoch, "node": self._identity, "state": state})
         sealed = seal(self._sealing_key(), encode_keys(keys.values()), header)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(self._path, MAGIC + len(header).to_bytes(4, "big") + header + sealed)
-        self._keys, self.epoch = keys, self.epoch + 1
-
-
-def _voted(
-    keys: Mapping[bytes, JobKey], code_from: Code, code_to: Code, votes: Iterable[Vote], now: int
-) -> dict[bytes, JobKey]:
-    """Those whose parties let them go from one code to the other."""
-    cast = list(votes)
-    asked = {(key.voters, key.needed) for key in keys.values()}
-    may = {each: approved(cast, code_from, code_to, *each, now) for each in asked}
-    return {job_id: key for job_id, key in keys.items() if may[key.voters, key.needed]}
+        self._keys, self.epoch, self._state, self._why_shut = keys, epoch, state, ""

@@ -89,18 +89,32 @@ ATTESTATION_DEADLINE_S = 30.0
 VOTE_MAX_BYTES = 512
 """Bytes of a member's vote for a change of code."""
 VOTES_MAX = 256
-"""Votes that are looked at for one change of code."""
+"""Votes in one message."""
+VOTES_PER_VOTER = 16
+"""Changes of code that are kept of one member's votes: those that end last."""
+VOTES_VERIFIED = 1_024
+"""Signatures that are checked for one change of code, of votes to the point."""
+VOTE_MAX_AHEAD_S = 367 * 86_400
+"""How far ahead a vote may end: a day more than an operator may ask for, since clocks differ."""
 VAULT_MAX_ENTRIES = 2_000
-"""Job keys that an enclave keeps, or hands over at once."""
+"""Job keys that an enclave keeps."""
 VAULT_MAX_BYTES = 64 << 20
 """Bytes of job keys with their contracts, on disk."""
+VAULT_SHARES = 4
+"""One part in so many of both is what jobs of the same parties may take."""
+KEY_DIGEST_BYTES = 8
+"""By which an enclave tells another which keys it has."""
+KEYS_HELD_MAX = 2 * VAULT_MAX_ENTRIES
+"""Keys that need not be handed over to an enclave: those it has, and those that it does not take."""
 MAX_EPOCH = 1 << 53
 """The highest epoch of an enclave's state."""
 EPOCHS_MAX_ENCLAVES = 10_000
 """Enclaves whose epochs a member remembers."""
 RELEASE_POLICY_MAX_BYTES = 1 << 20
 """Bytes of an owner's signed release policy: as many columns as a contract names."""
-EPOCH_MARK_BYTES = 40
+EPOCH_MARK_BYTES = 72
 """Bytes by which an enclave shows the epoch of its sealed state."""
+EPOCH_LINES_MAX = 64
+"""Lines of epochs that a member remembers of one enclave: one for each code and sealing key that it ever had."""
 HANDED_AT_ONCE = 1 << 20
-"""Bytes of job keys in one message, unless a single one takes more."""
+"""Bytes of job keys in one message, unless a single one takes more; the next goes when this one has been taken in."""

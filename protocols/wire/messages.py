@@ -257,8 +257,8 @@ class AttestRequest:
     request: int = _number(_COUNTER)
     nonce: bytes = _octets(NONCE_BYTES)
     role: str = _read(lambda f, n: f.choice(n, *Role))
-    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_MARK_BYTES))
-    """The latest epoch of its sealed state that the asked node has shown this one; empty before the first."""
+    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_MARK_BYTES * limits.EPOCH_LINES_MAX))
+    """The latest mark of each line of epochs that the asked node has shown this one; empty before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,16 +281,20 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class KeysRequest:
-    """An enclave asks another for the job keys that it may have."""
+    """An enclave asks another for the job keys that it may have: of jobs whose id comes ``after`` (empty: all), and besides those
+    that it has, by their digests one behind the other."""
 
-    request: int = _number(_COUNTER)
+    after: bytes = _read(lambda f, n: f.blob(n, _DIGEST))
+    held: bytes = _read(lambda f, n: f.blob(n, limits.KEY_DIGEST_BYTES * limits.KEYS_HELD_MAX))
 
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
-    """Job keys from one enclave to another, encoded (node.tee.vault); inside the attested channel only."""
+    """Job keys from one enclave to another, encoded (node.tee.vault_keys); inside the attested channel only. ``more`` are there
+    for whoever asks again."""
 
     keys: bytes = _read(lambda f, n: f.blob(n, limits.CONTROL_MAX_BYTES))
+    more: bool = _read(lambda f, n: bool(f.number(n, 0, 1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,11 @@ import time
 from dataclasses import replace
 
 import pytest
+import trio
 
 from hansa.config.settings import Node, Settings, Tee
+from hansa.node import job_review
+from hansa.node.contracts import openings_of
 from hansa.node.errors import UsageError
 from hansa.node.local_league import LocalNode
 from hansa.node.net import Net
@@ -86,6 +89,45 @@ async def test_a_model_is_trained_used_and_released_inside(league_of):
             for name in NAMES
         ]
         assert openings[0] == openings[1] == openings[2]
+
+
+async def test_no_party_has_a_model_opened_without_the_others(league_of, monkeypatch):
+    """Both hold the closed model, and the enclave's policy takes everybody's jobs: the vault itself must say no."""
+    real = job_review.objection
+
+    def objection(contract, context, find, active):
+        colludes = contract.name == "theirs" and context.name in {"bureau", "mallory"}
+        return None if colludes else real(contract, context, find, active)
+
+    monkeypatch.setattr(job_review, "objection", objection)
+    mallory = {"mallory": replace(Settings(node=Node("mallory")), tee=Tee(accept=WORD))}
+    async with league_of(policy=POLICY, settings=SETTINGS | mallory) as league:
+        await league.start("mallory")
+        code = (await league.call("bank", "peer.invite"))["code"]
+        await league.call("mallory", "peer.join", code=code)
+        job = await league.submit(job_text(algorithm="lr"))
+        await league.settled(job, "done")
+        trained = league.job("bureau", job).record.contract
+        bank, bureau = trained.parties
+        parties = (
+            replace(bank, identity=league.daemons["mallory"].identity.public, name="mallory", label=None),
+            replace(bureau, label="y"),
+        )
+        now = int(time.time())
+        openings = openings_of("release", "lr", trained.outputs, parties, trained.params, engine="enclave")
+        theirs = replace(
+            trained, kind="release", name="theirs", parties=parties, model=trained.job_id, openings=openings,
+            nonce=b"t" * 16, created=now, expires=now + 3600,
+        )  # fmt: skip
+        with trio.fail_after(30):
+            while not all(league.daemons["mallory"].mesh.online(each.identity) for each in trained.members):
+                await trio.sleep(0.05)
+            submitted = await league.daemons["bureau"].jobs.submit(theirs)
+            while not submitted.record.state.final:
+                await trio.sleep(0.05)
+        there = league.job("telecom", theirs.job_id.hex()).record
+        assert (submitted.record.state.value, there.state.value) == ("refused", "refused")
+        assert "stays shut: it does not fit the contract under which the model was trained" in there.decision
 
 
 async def test_one_word_switches_the_road(league_of):

@@ -100,7 +100,7 @@ async def two_nodes(folder, accept=WORD, backend=WORD, reattest_s=600):
                 log,
                 me=me,
                 prover=prover,
-                job_keys=JobKeys(home, prover),
+                job_keys=JobKeys(home, prover, me),
                 epochs=SeenEpochs(home / "epochs"),
                 judge=Judge(home / "tee.toml", accept),
                 name_of=lambda identity: {BANK: "bank", TEE: "enclave"}[identity],

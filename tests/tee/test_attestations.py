@@ -119,7 +119,7 @@ async def test_simulated_hardware_is_refused_where_the_settings_do_not_say_the_w
 async def test_older_sealed_state_is_refused_by_who_saw_newer(pair):
     bank, tee = pair
     assert (await bank.node.ask(TEE, Role.PEER)).accepted
-    bank.node._epochs.note(TEE, (7).to_bytes(8, "big") + bytes(32))
+    bank.node._epochs.note(TEE, (7).to_bytes(8, "big") + tee.node.job_keys.mark()[8:])
     judged = await bank.node.ask(TEE, Role.SCORER)
     assert not judged.accepted
     assert "rollback: its sealed state was rolled back: it shows epoch 0, and has shown epoch 7" in judged.why

@@ -1,40 +1,20 @@
-"""An enclave's sealed job keys: who opens them, what an older file does, and to whom they go."""
+"""An enclave's sealed job keys: who opens them, for whom, what an older file does, and to whom they go."""
 
-import os
 from dataclasses import replace
 
 import pytest
 from nacl.signing import SigningKey
+from tee.members import CODE, JOB, KEY, NODE, NOW, OTHER, SEEDS, VOTERS, contract, opened, use, vote
 
-from hansa.node.contracts import openings_of
-from hansa.node.tee.epochs import SeenEpochs
-from hansa.node.tee.vault import JobKey, Vault, decode_keys_untrusted, encode_keys
+from hansa.node.tee.marks import Mark, line_of
+from hansa.node.tee.vault import Vault
+from hansa.node.tee.vault_keys import JobKey
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
-from hansa.protocols.wire import canonical
+from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.votes import Vote
-from hansa.protocols.wire.contract import VERSION, Align, Code, Contract, Enclave, Limits, Outputs, Party
+from hansa.protocols.wire.contract import Code
 
-CODE, OTHER = Code("SGX", b"c" * 32), Code("SGX", b"d" * 32)
-SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]
-VOTERS = [bytes(SigningKey(seed).verify_key) for seed in SEEDS]
-KEY, NOW = b"k" * 32, 1_800_000_000
-
-
-def contract(name="job", votes=2, codes=(CODE,)):
-    parties = tuple(
-        Party(identity, f"party-{rank}", "clients", bytes(32), ("age",), "default" if rank == 0 else None)
-        for rank, identity in enumerate(VOTERS)
-    )
-    outputs = Outputs("label-owner", "owner", "all")
-    return Contract(
-        VERSION, "train", name, "predict", parties, Align("trim"), "lr",
-        {"epochs": 2, "batch_size": 64, "learning_rate": 0.5, "l2": 0.0}, 0.2, bytes(16), 18, "enclave", outputs, None,
-        openings_of("train", "lr", outputs, parties, {}, engine="enclave"), Limits(1000), NOW, NOW + 3600, bytes(16),
-        enclave=Enclave(b"e" * 32, "tee", votes), codes=codes,
-    )  # fmt: skip
-
-
-JOB = contract()
+STRANGER = b"s" * 32
 
 
 @pytest.fixture
@@ -42,47 +22,146 @@ def path(tmp_path):
     return tmp_path / "tee" / "keys.sealed"
 
 
-def opened(path, code=CODE, key=KEY):
-    return Vault(path, code, lambda: key)
+def handed(*vaults):
+    return {job_id: key for vault in vaults for job_id, key in vault.keys_for(CODE, [], NOW).items()}
 
 
 def test_a_key_is_made_once_and_survives(path):
     vault = opened(path)
     key = vault.make(JOB)
     assert (vault.make(JOB), vault.epoch, len(key)) == (key, 1, 32)
-    assert opened(path).key(JOB.job_id) == key
+    assert opened(path).key(use()) == key
+    assert opened(path).make(JOB) == key
     assert key not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(SecurityError, match="has no key for the model"):
-        vault.key(b"x" * 32)
+        vault.key(use(contract("another")))
 
 
 @pytest.mark.parametrize(
-    ("code", "key", "why"),
+    "changes",
     [
-        (OTHER, KEY, "was sealed by other code"),
-        (CODE, b"x" * 32, "does not open: it was changed, or sealed on another machine"),
+        {"kind": "release", "parties": (replace(JOB.parties[0], identity=STRANGER), *JOB.parties[1:])},
+        {"parties": JOB.parties[1:]},
+        {"kind": "release", "codes": ()},
     ],
 )
-def test_other_code_and_other_machines_do_not_open_it(code, key, why, path):
+def test_a_model_is_opened_for_its_own_parties_only(changes, path):
+    """Every party holds the closed model: whoever of them finds friends must not have it opened without the others."""
+    vault = opened(path)
+    vault.make(JOB)
+    with pytest.raises(SecurityError, match="stays shut: it does not fit the contract under which"):
+        vault.key(use(**changes))
+
+
+@pytest.mark.parametrize(
+    ("code", "key", "node", "why"),
+    [
+        (OTHER, KEY, NODE, "was sealed by other code"),
+        (CODE, b"x" * 32, NODE, "does not open: it was changed, or sealed on another machine"),
+        (CODE, KEY, b"m" * 32, "is another node's"),
+    ],
+)
+def test_other_code_machines_and_nodes_do_not_open_it(code, key, node, why, path):
     opened(path).make(JOB)
     before = path.read_bytes()
-    vault = opened(path, code, key)
-    for use in (lambda: vault.key(JOB.job_id), lambda: vault.make(JOB), lambda: vault.keys_for(code, [], NOW)):
+    vault = opened(path, code, key, node)
+    for deny in (
+        lambda: vault.key(use()),
+        lambda: vault.make(JOB),
+        lambda: vault.check_makes(JOB),
+        lambda: vault.keys_for(code, [], NOW),
+    ):
         with pytest.raises(SecurityError, match=why):
-            use()
+            deny()
     assert path.read_bytes() == before
+    assert vault.digests == []
 
 
 def test_no_byte_of_the_file_can_be_changed_or_lost(path):
     opened(path).make(JOB)
     good = path.read_bytes()
-    places = [*range(0, 200, 3), *range(200, len(good), 97), len(good) - 1]
+    places = [*range(0, 260, 3), *range(260, len(good), 97), len(good) - 1]
     for data in [good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :] for place in places] + [
         good[:length] for length in (0, 3, 8, 60, len(good) - 1)
     ]:
         path.write_bytes(data)
         assert opened(path).why_shut
+
+
+def test_the_hardware_is_asked_for_its_key_once(path):
+    asked = []
+    vault = Vault(path, CODE, NODE, lambda: asked.append(1) or KEY)
+    vault.make(JOB)
+    for _ in range(3):
+        vault.seen(vault.mark())
+    assert asked == [1]
+
+
+# --- room --------------------------------------------------------------------------------------------------------------
+
+
+def pair(number):
+    return [b"%032d" % (2 * number), b"%032d" % (2 * number + 1)]
+
+
+def test_one_key_too_many_is_refused_and_the_state_stays_whole(path, monkeypatch):
+    monkeypatch.setattr(limits, "VAULT_MAX_ENTRIES", 4)
+    monkeypatch.setattr(limits, "VAULT_SHARES", 1)
+    vault = opened(path)
+    kept = {number: vault.make(contract(f"{number}")) for number in range(4)}
+    for deny in (vault.make, vault.check_makes):
+        with pytest.raises(SecurityError, match="keeps 4 job keys, and has no room for another of these parties"):
+            deny(contract("one too many"))
+    again = opened(path)
+    assert [again.make(contract(f"{number}")) for number in range(4)] == list(kept.values())
+
+
+def test_one_byte_too_many_is_refused_and_the_file_opens_again(path, monkeypatch):
+    """A vault that wrote more than it reads would have lost every key at its next start."""
+    size = JobKey(KEY, contract("0")).size
+    monkeypatch.setattr(limits, "VAULT_SHARES", 1)
+    monkeypatch.setattr(limits, "VAULT_MAX_BYTES", 3 * size)
+    vault = opened(path)
+    for number in range(3):
+        vault.make(contract(f"{number}"))
+    with pytest.raises(SecurityError, match="no room"):
+        vault.make(contract("3"))
+    assert len(opened(path)) == 3
+    monkeypatch.setattr(limits, "VAULT_MAX_BYTES", 4 * size - 1)
+    with pytest.raises(SecurityError, match="no room"):
+        vault.make(contract("3"))
+    monkeypatch.setattr(limits, "VAULT_MAX_BYTES", 4 * size)
+    vault.make(contract("3"))
+    assert len(opened(path)) == 4
+
+
+def test_one_pair_fills_its_own_share_only(path, monkeypatch):
+    monkeypatch.setattr(limits, "VAULT_MAX_ENTRIES", 4)
+    monkeypatch.setattr(limits, "VAULT_SHARES", 2)
+    vault = opened(path)
+    for number in range(2):
+        vault.make(contract(f"junk {number}", who=pair(0)))
+    for who in (pair(0), pair(0)[::-1]):
+        with pytest.raises(SecurityError, match="of these parties"):
+            vault.make(contract("more junk", who=who))
+    vault.make(JOB)
+
+
+def test_what_is_handed_over_is_taken_as_far_as_there_is_room(path, tmp_path, monkeypatch):
+    other = opened(tmp_path / "other")
+    for number in range(3):
+        other.make(contract(f"junk {number}", who=pair(0)))
+    other.make(JOB)
+    monkeypatch.setattr(limits, "VAULT_MAX_ENTRIES", 4)
+    monkeypatch.setattr(limits, "VAULT_SHARES", 2)
+    vault = opened(path)
+    merged = vault.merge(handed(other))
+    assert (merged.new, merged.conflicts, merged.surplus) == (3, (), (contract("junk 2", who=pair(0)).job_id,))
+    assert opened(path).key(use()) == other.key(use())
+
+
+# --- rollback ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_older_file_is_found_by_what_a_member_has_seen(path):
@@ -94,18 +173,34 @@ def test_an_older_file_is_found_by_what_a_member_has_seen(path):
     mark = vault.mark()
     path.write_bytes(older)
     back = opened(path)
-    for lie in (b"", bytes(40), (99).to_bytes(8, "big") + mark[8:], mark[:-1] + b"\0"):
+    for lie in (b"", bytes(72), (99).to_bytes(8, "big") + mark[8:], mark[:-1] + b"\0"):
         back.seen(lie)
         assert not back.why_shut
-    back.seen(mark)
+    with pytest.raises(PeerMisbehaved, match="shows 71 bytes as marks of 72"):
+        back.seen(mark[:-1])
+    back.seen(bytes(72) + mark)
     assert "it is of epoch 1, and a member has seen epoch 2" in back.why_shut
     with pytest.raises(SecurityError, match="rolled back"):
-        back.key(JOB.job_id)
-    handed = vault.keys_for(CODE, [], NOW)
-    assert back.merge(handed) == 2
-    assert back.key(newer.job_id) == vault.key(newer.job_id)
+        back.key(use())
+    assert back.merge(handed(vault)).new == 1
+    assert back.key(use(newer)) == vault.key(use(newer))
     assert back.epoch == 3
     assert [file.name for file in path.parent.glob("*.aside-*")] == ["keys.sealed.aside-1"]
+
+
+def test_a_fork_is_found_at_the_same_epoch(path, tmp_path):
+    opened(path).make(JOB)
+    forked = tmp_path / "forked"
+    forked.write_bytes(path.read_bytes())
+    one, other = opened(path), opened(forked)
+    one.make(contract("left"))
+    other.make(contract("right"))
+    assert one.epoch == other.epoch == 2
+    assert one.mark() != other.mark()
+    other.seen(one.mark())
+    assert "a member has seen another state of its epoch 2" in other.why_shut
+    one.seen(one.mark())
+    assert not one.why_shut
 
 
 def test_a_file_that_is_gone_is_rolled_back_too(path):
@@ -117,16 +212,85 @@ def test_a_file_that_is_gone_is_rolled_back_too(path):
     assert "it is of epoch 0" in again.why_shut
 
 
-def test_a_jobs_key_is_never_replaced(path, tmp_path):
-    vault, other = opened(path), opened(tmp_path / "other")
+def test_a_neighbours_mark_shuts_nothing(path, tmp_path):
+    """Two nodes of one code on one chip have one sealing key, and lines of their own."""
+    vault, neighbour = opened(path), opened(tmp_path / "neighbour", node=b"m" * 32)
     vault.make(JOB)
+    for number in range(3):
+        neighbour.make(contract(f"{number}"))
+    vault.seen(neighbour.mark())
+    assert not vault.why_shut
+
+
+def test_what_still_opens_is_united_with_what_is_handed_over(path, tmp_path):
+    vault, other = opened(path), opened(tmp_path / "other")
+    own = vault.make(JOB)
+    newer = path.read_bytes()
+    vault.make(contract("second"))
+    seen = vault.mark()
+    path.write_bytes(newer)
+    theirs = other.make(contract("foreign"))
+    for time in (1, 2):
+        back = opened(path)
+        back._compare(Mark.make(KEY, line_of(KEY, NODE, CODE), 10 * time, b"s" * 16))
+        back.seen(seen)
+        assert back.why_shut
+        back.merge(handed(other))
+        assert (back.key(use()), back.key(use(contract("foreign")))) == (own, theirs)
+        assert back.epoch == 10 * time + 1
+        assert back.make(JOB) == own
+    assert sorted(file.name for file in path.parent.glob("*.aside-*")) == ["keys.sealed.aside-1", "keys.sealed.aside-2"]
+    assert (path.parent / "keys.sealed.aside-1").read_bytes() == newer
+
+
+def test_with_another_sealing_key_it_begins_another_line(path, tmp_path):
+    """After new microcode: nothing opens, nobody's mark can be read, and the other enclave has the keys."""
+    vault, other = opened(path), opened(tmp_path / "other", key=b"o" * 32)
+    key = vault.make(JOB)
+    other.merge(handed(vault))
+    later = opened(path, key=b"l" * 32)
+    later.seen(vault.mark())
+    assert "does not open" in later.why_shut
+    assert later.merge(handed(other)).new == 1
+    assert (later.key(use()), later.why_shut) == (key, "")
+    first, second = (Mark.each_untrusted(each.mark())[0] for each in (vault, later))
+    assert first.line != second.line
+
+
+def test_nothing_handed_over_mends_nothing(path):
+    vault = opened(path)
+    vault.make(JOB)
+    path.write_bytes(b"")
+    assert opened(path).merge({}).new == 0
+    assert opened(path).why_shut
+
+
+# --- handing over ------------------------------------------------------------------------------------------------------
+
+
+def test_a_jobs_key_is_never_replaced_and_stops_no_other(path, tmp_path):
+    vault, other = opened(path), opened(tmp_path / "other")
+    key = vault.make(JOB)
     other.make(JOB)
-    with pytest.raises(SecurityError, match="another key for the job"):
-        vault.merge(other.keys_for(CODE, [], NOW))
+    other.make(contract("another"))
+    merged = vault.merge(handed(other))
+    assert (merged.new, merged.conflicts) == (1, (JOB.job_id,))
+    assert vault.key(use()) == key
+    assert opened(path).key(use(contract("another")))
 
 
-def vote(rank, until=NOW + 60, code_from=CODE, code_to=OTHER, seed=None):
-    return Vote.make(seed or SEEDS[rank], VOTERS[rank], code_from, code_to, until)
+def test_what_was_handed_over_closes_no_model(path):
+    """Other code could have planted it for a job that is proposed, by as few votes as its contract asks for."""
+    job = contract(votes=1)
+    planted = JobKey(b"p" * 32, job, made=True)
+    vault = opened(path)
+    believed = vault.acceptable({job.job_id: planted}, OTHER, [vote(0, code_from=OTHER, code_to=CODE)], NOW)
+    assert vault.merge(believed).new == 1
+    for each in (vault, opened(path)):
+        for deny in (each.make, each.check_makes):
+            with pytest.raises(SecurityError, match="was handed over by another enclave: no model is closed with it"):
+                deny(job)
+        assert each.key(use(job)) == b"p" * 32
 
 
 @pytest.mark.parametrize(
@@ -139,7 +303,7 @@ def vote(rank, until=NOW + 60, code_from=CODE, code_to=OTHER, seed=None):
         ([vote(0), vote(1, until=NOW)], False),
         ([vote(0), vote(1, code_from=OTHER, code_to=CODE)], False),
         ([vote(0), vote(1, seed=SEEDS[2])], False),
-        ([vote(0), replace(vote(1), until=NOW + 61)], False),
+        ([vote(0), replace(vote(1), until=NOW + 86_401)], False),
         ([vote(0), replace(vote(1), voter=VOTERS[2])], False),
         ([vote(0), Vote.make(b"\7" * 32, bytes(SigningKey(b"\7" * 32).verify_key), CODE, OTHER, NOW + 60)], False),
     ],
@@ -150,17 +314,17 @@ def test_keys_go_to_other_code_by_their_parties_votes_only(votes, go, path):
     wants_all = contract("unanimous", votes=3)
     vault.make(wants_all)
     assert set(vault.keys_for(CODE, [], NOW)) == {JOB.job_id, wants_all.job_id}
-    handed = vault.keys_for(OTHER, votes, NOW)
-    assert set(handed) == ({JOB.job_id} if go else set())
+    allowed = vault.keys_for(OTHER, votes, NOW)
+    assert set(allowed) == ({JOB.job_id} if go else set())
     new = opened(path.with_name("new"), OTHER)
     everything = vault.keys_for(CODE, [], NOW)
-    assert set(new.acceptable(everything, CODE, votes, NOW)) == set(handed)
+    assert set(new.acceptable(everything, CODE, votes, NOW)) == set(allowed)
 
 
 def test_other_code_is_not_believed_without_votes_for_it(path):
     """Else an enclave of any accepted code could hand over a key that its friends know, for a model of their making."""
     third = Code("SGX", b"e" * 32)
-    key = JobKey(os.urandom(32), contract(codes=(CODE, third)))
+    key = JobKey(b"o" * 32, contract(codes=(CODE, third)))
     votes = [vote(rank) for rank in range(3)]
     vault = opened(path, OTHER)
     assert vault.acceptable({key.contract.job_id: key}, third, votes, NOW) == {}
@@ -176,54 +340,12 @@ def test_upgrades_follow_upon_each_other(path):
     assert second.keys_for(third, votes, NOW) == {}
     votes += [vote(rank, code_from=OTHER, code_to=third) for rank in range(2)]
     last.merge(last.acceptable(second.keys_for(third, votes, NOW), OTHER, votes, NOW))
-    assert last.key(JOB.job_id) == key
+    assert last.key(use()) == key
 
 
 def test_keys_never_go_between_real_and_simulated_hardware(path):
     simulated = Code("insecure-simulated", b"s" * 48)
-    with pytest.raises(SecurityError, match="keys never go"):
-        vote(0, code_to=simulated)
     vault = opened(path)
     vault.make(JOB)
     forged = [replace(vote(rank), code_to=simulated) for rank in range(3)]
     assert vault.keys_for(simulated, forged, NOW) == {}
-
-
-@pytest.mark.parametrize(
-    "plain",
-    [
-        None,
-        [None],
-        [{"key": bytes(32)}],
-        [JobKey(bytes(31), JOB).to_plain()],
-        [JobKey(bytes(32), replace(JOB, kind="release", model=b"m" * 32)).to_plain()],
-        [{**JobKey(bytes(32), JOB).to_plain(), "more": 1}],
-    ],
-)
-def test_what_is_no_job_key_is_refused(plain):
-    with pytest.raises(PeerMisbehaved):
-        decode_keys_untrusted(canonical.encode(plain))
-
-
-def test_keys_survive_the_wire():
-    key = JobKey(os.urandom(32), JOB)
-    assert decode_keys_untrusted(encode_keys([key])) == {JOB.job_id: key}
-    assert key.key.hex() not in repr(key)
-
-
-def test_a_member_remembers_the_latest_epoch(path):
-    def mark(epoch):
-        return epoch.to_bytes(8, "big") + bytes(32)
-
-    seen = SeenEpochs(path)
-    assert seen.seen(b"e" * 32) == b""
-    for epoch in (0, 3, 3, 5):
-        seen.note(b"e" * 32, mark(epoch))
-    again = SeenEpochs(path)
-    assert again.seen(b"e" * 32) == mark(5)
-    with pytest.raises(SecurityError, match="it shows epoch 4, and has shown epoch 5 before"):
-        again.note(b"e" * 32, mark(4))
-    again.note(b"f" * 32, mark(1))
-    path.write_text("{")
-    with pytest.raises(SecurityError, match="cannot be read"):
-        SeenEpochs(path)

@@ -68,8 +68,8 @@ def samples(trio_of):
         AttestRequest(1, bytes(32), "dealer", bytes(40)),
         AttestReply(1, b"proof", "", b""),
         Sealed(bytes(40)),
-        KeysRequest(1),
-        JobKeys(b"keys"),
+        KeysRequest(ID, bytes(8)),
+        JobKeys(b"keys", True),
         Votes((b"vote",)),
     ]
     return {type(message).__name__: message for message in found}
@@ -118,7 +118,7 @@ def test_a_field_of_a_wrong_type_is_refused(samples, name):
             if (
                 isinstance(getattr(message, field.name), bytes)
                 and wrong == b""
-                and name in {"Offer", "Failed", "AttestReply", "AttestRequest", "JobKeys", "Sealed"}
+                and name in {"Offer", "Failed", "AttestReply", "AttestRequest", "JobKeys", "KeysRequest", "Sealed"}
             ):
                 continue  # bytes of any length, read further on
             with pytest.raises(PeerMisbehaved, match="from a peer"):
@@ -297,3 +297,27 @@ def test_any_flipped_byte_ends_in_our_errors(samples, name, data):
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     with suppress(HansaError):
         messages.decode_untrusted(bytes(raw))
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "most"),
+    [
+        ("KeysRequest", "after", 32),
+        ("KeysRequest", "held", limits.KEY_DIGEST_BYTES * limits.KEYS_HELD_MAX),
+        ("AttestRequest", "mark", limits.EPOCH_MARK_BYTES * limits.EPOCH_LINES_MAX),
+        ("AttestReply", "mark", limits.EPOCH_MARK_BYTES),
+        ("Sealed", "mark", limits.EPOCH_MARK_BYTES),
+    ],
+)
+def test_one_byte_more_than_enclaves_and_members_say_is_refused(samples, name, field, most):
+    message = samples[name]
+    assert getattr(messages.decode_untrusted(sent(message, **{field: bytes(most)})), field) == bytes(most)
+    with pytest.raises(PeerMisbehaved, match=f"no valid '{field}'"):
+        messages.decode_untrusted(sent(message, **{field: bytes(most + 1)}))
+
+
+def test_one_vote_more_than_a_message_holds_is_refused(samples):
+    votes = [b"v"] * limits.VOTES_MAX
+    assert len(messages.decode_untrusted(sent(samples["Votes"], votes=votes)).votes) == limits.VOTES_MAX
+    with pytest.raises(PeerMisbehaved, match="no valid 'votes'"):
+        messages.decode_untrusted(sent(samples["Votes"], votes=[*votes, b"v"]))

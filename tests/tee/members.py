@@ -1,0 +1,47 @@
+"""A job that an enclave trains for three parties, its votes and its vaults: what the tests of sealed keys are about."""
+
+import time
+from dataclasses import replace
+
+from nacl.signing import SigningKey
+
+from hansa.node.contracts import openings_of
+from hansa.node.tee.vault import Vault
+from hansa.protocols.wire.attestation.votes import Vote
+from hansa.protocols.wire.contract import VERSION, Align, Code, Contract, Enclave, Limits, Outputs, Party
+
+CODE, OTHER = Code("SGX", b"c" * 32), Code("SGX", b"d" * 32)
+SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]
+VOTERS = [bytes(SigningKey(seed).verify_key) for seed in SEEDS]
+KEY, NOW, NODE = b"k" * 32, int(time.time()), b"n" * 32
+
+
+def contract(name="job", votes=2, codes=(CODE,), who=VOTERS, columns=("age",)):
+    parties = tuple(
+        Party(identity, f"party-{rank}", "clients", bytes(32), columns, "default" if rank == 0 else None)
+        for rank, identity in enumerate(who)
+    )
+    outputs = Outputs("label-owner", "owner", "all")
+    return Contract(
+        VERSION, "train", name, "predict", parties, Align("trim"), "lr",
+        {"epochs": 2, "batch_size": 64, "learning_rate": 0.5, "l2": 0.0}, 0.2, bytes(16), 18, "enclave", outputs, None,
+        openings_of("train", "lr", outputs, parties, {}, engine="enclave"), Limits(1000), NOW, NOW + 3600, bytes(16),
+        enclave=Enclave(b"e" * 32, "tee", votes), codes=codes,
+    )  # fmt: skip
+
+
+JOB = contract()
+
+
+def use(trained=JOB, kind="predict", **changes):
+    """A job that uses a model: as it was trained, unless changed."""
+    fields = {"kind": kind, "model": trained.job_id, "test_fraction": 0.0, "nonce": b"u" * 16}
+    return replace(trained, **(fields | changes))
+
+
+def vote(rank, until=NOW + 86_400, code_from=CODE, code_to=OTHER, seed=None):
+    return Vote.make(seed or SEEDS[rank], VOTERS[rank], code_from, code_to, until)
+
+
+def opened(path, code=CODE, key=KEY, node=NODE):
+    return Vault(path, code, node, lambda: key)

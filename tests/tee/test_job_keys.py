@@ -1,0 +1,74 @@
+"""The vault as the rest of an enclave's node sees it: what it says of itself, and what it hands to a worker."""
+
+import pytest
+from tee.members import JOB, NODE, use
+
+from hansa.node.tee import job_keys as module
+from hansa.node.tee.job_keys import JobKeys
+from hansa.node.tee.prover import Prover
+from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire import limits
+
+WORD = "insecure-simulated"
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return JobKeys(tmp_path, Prover(WORD, (), "code"), NODE)
+
+
+def test_a_model_is_opened_for_its_own_parties_only(keys):
+    """When the job is considered, and again when its key would be handed to the worker."""
+    made = []
+    keys.on_made = made.append
+    assert keys.objection(use()).startswith("this enclave has no key for the model")
+    key = keys.of(JOB)
+    assert made == [JOB.job_id]
+    assert (keys.objection(use()), keys.of(use())) == (None, key)
+    for others in (use(parties=JOB.parties[1:]), use(kind="release", parties=JOB.parties[::-1])):
+        assert "it does not fit the contract under which the model was trained" in keys.objection(others)
+        with pytest.raises(SecurityError, match="stays shut: it does not fit the contract"):
+            keys.of(others)
+
+
+def test_a_job_for_which_there_is_no_room_is_refused_before_it_starts(keys, monkeypatch):
+    assert keys.objection(JOB) is None
+    monkeypatch.setattr(limits, "VAULT_MAX_ENTRIES", 0)
+    assert "has no room for another of these parties" in keys.objection(JOB)
+    with pytest.raises(SecurityError, match="no room"):
+        keys.of(JOB)
+
+
+def test_state_is_shut_by_a_mark_of_its_own_and_told_once(keys, tmp_path):
+    shut = []
+    keys.on_shut = shut.append
+    keys.of(JOB)
+    mark = keys.mark()
+    (tmp_path / "tee" / "keys.sealed").unlink()
+    again = JobKeys(tmp_path, Prover(WORD, (), "code"), NODE)
+    again.on_shut = shut.append
+    for shown in (b"", b"no mark", bytes(72), mark, mark):
+        again.seen(shown)
+    assert len(shut) == 1
+    assert again.told() == {"keys": 0, "epoch": 0, "shut": shut[0]}
+    assert again.objection(JOB) == shut[0]
+    assert "rolled back" in shut[0]
+
+
+def test_a_device_is_asked_for_the_sealing_key_once(keys, monkeypatch):
+    asked = []
+    real = module.sealing_key
+    monkeypatch.setattr(module, "sealing_key", lambda *about: asked.append(1) or real(*about))
+    keys.open()
+    for _ in range(3):
+        keys.seen(keys.mark())
+        keys.told()
+    keys.of(JOB)
+    assert asked == [1]
+
+
+def test_a_node_without_hardware_has_none(tmp_path):
+    keys = JobKeys(tmp_path, None, NODE)
+    keys.seen(bytes(72))
+    assert (keys.mark(), keys.told()) == (b"", None)
+    assert keys.objection(JOB) == "this node runs in no trusted hardware"
