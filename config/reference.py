@@ -22,10 +22,13 @@ The home is `--home DIR`, else `$HANSA_HOME`, else `~/.hansa`. It holds
 |---|---|
 | `hansa.toml` | these settings |
 | `policy.toml` | which jobs are signed without asking ([policy.md](policy.md)) |
+| `tee.toml` | which proofs of trusted hardware are accepted ([tee.md](tee.md)); without it none |
 | `identity.key` | the node's secret keys, mode 0600; sealed under a passphrase with `hansa init --passphrase` |
 | `node.db` | peers, datasets, jobs, audit log (SQLite) |
 | `blobs/`, `jobs/` | sealed model shares, checkpoints, workers' logs |
 | `correlations/` | sealed random numbers made ahead, for each set of parties: never put a copy back ([cli.md](cli.md)) |
+| `tee/` | votes for code, what enclaves have shown of their state; at an enclave its sealed keys |
+| `insecure-sealing.secret` | at a node that only pretends to be an enclave: what stands for its processor's key |
 | `scores/`, `released/` | scores and models that were opened to this node |
 | `admin.sock` | the admin socket, mode 0600 |
 

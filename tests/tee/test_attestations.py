@@ -70,7 +70,7 @@ async def test_a_jobs_verdict_is_the_jobs_alone(role, pair):
     await bank.node.ask(TEE, Role.PEER)
     assert not (await bank.node.ask(TEE, role, (OTHER,))).accepted
     assert bank.node.accepted(TEE) is not None
-    await tee.mesh.send(BANK, Sealed((9).to_bytes(8, "big") + bytes(32)))
+    await tee.mesh.send(BANK, Sealed((9).to_bytes(8, "big") + tee.node.job_keys.mark()[8:]))
     assert int.from_bytes(bank.node._epochs.seen(TEE)[:8], "big") == 9
 
 
