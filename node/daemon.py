@@ -46,6 +46,7 @@ from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee.settings_check import check_tee
 from hansa.node.tee.tee_settings import judge_of, prover_of
 from hansa.node.tee_methods import TeeMethods
+from hansa.protocols.wire.attestation.votes import Vote
 from hansa.protocols.wire.contract import Code
 from hansa.protocols.wire.messages import AuditHead, Hello
 from hansa.protocols.wire.record import PeerRecord
@@ -74,6 +75,7 @@ class Daemon:
             seed=identity.seed,
             me=identity.public,
             peers=self._peers,
+            record=self._vote_on_record,
         )
         prover = prover_of(home, settings.tee, software_version())
         self.attestations = Attestations(
@@ -126,6 +128,12 @@ class Daemon:
         own = [me] if self.settings.node.name in tee.voters else []
         pinned = {peer.identity for peer in self.book.all() if peer.name in tee.voters and not peer.introduced}
         return self.ballots.endorsed({*own, *pinned}, tee.votes)
+
+    def _vote_on_record(self, vote: Vote) -> None:
+        peer = self.book.get(vote.voter)
+        codes = {"from": str(vote.code_from), "to": str(vote.code_to)}
+        voter = peer.name if peer is not None else self.settings.node.name
+        self.audit.append("vote", {"voter": voter, **codes, "until": vote.until})
 
     def _peers(self) -> list[bytes]:
         return [peer.identity for peer in self.book.all()]

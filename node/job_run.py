@@ -28,6 +28,7 @@ from hansa.node.worker_messages import Attested, Broke, Finished, FromWorker, Op
 from hansa.node.workers import Worker
 from hansa.protocols.mpc.additive.wares import weight
 from hansa.protocols.wire import canonical
+from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
 from hansa.protocols.wire.contract import Contract
 from hansa.protocols.wire.messages import Failed, JobDone, Progress
 from hansa.protocols.wire.preamble import Preamble
@@ -179,7 +180,7 @@ class Run:
                 "job": self.record.short,
                 "enclave": contract.enclave.name,
                 "role": policy.role,
-                "codes": [f"{code.platform} {code.measurement.hex()}" for code in policy.codes],
+                "codes": [str(code) for code in policy.codes],
                 "dataset": policy.dataset,
                 "columns": list(policy.columns),
                 "until": policy.until,
@@ -246,7 +247,10 @@ class Run:
             "attestation", {"job": record.short, "peer": peer, "role": attested.role, **attested.verdict}
         )
         how = "accepted" if attested.verdict["verdict"] == "accept" else "refused"
-        text = f"the hardware of {peer} is {how} as {attested.role}: {attested.verdict['platform']}"
+        platform = str(attested.verdict["platform"])
+        if platform == INSECURE_SIMULATED:
+            platform = f"INSECURE: {peer} only pretends to have any"
+        text = f"the hardware of {peer} is {how} as {attested.role}: {platform}"
         self._publish("log", step=record.step, text=text)
 
     async def _on_finished(self, finished: Finished) -> None:

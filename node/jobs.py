@@ -257,7 +257,7 @@ class Jobs:
             "engine": contract.engine,
             "dealer": contract.dealer.name if contract.dealer is not None else None,
             "enclave": contract.enclave.name if contract.enclave is not None else None,
-            "codes": [f"{code.platform} {code.measurement.hex()}" for code in contract.codes],
+            "codes": [str(code) for code in contract.codes],
             "trust": list(trust_of(contract)),
         }
         self.context.audit.append("contract", body)

@@ -75,7 +75,7 @@ class NodeMethods:
             "approvals": [],
             "datasets": 0,
             **daemon.status_of_jobs(),
-            "warnings": self._warnings(),
+            "warnings": [*self._warnings(), *self._daemon.hardware.warnings()],
         }
 
     async def stop(self) -> Json:

@@ -12,7 +12,7 @@ from hansa.node.mesh import Mesh
 from hansa.node.peers import PeerBook
 from hansa.node.tee.attestations import Attestations, Standing
 from hansa.node.tee.ballots import Ballots
-from hansa.protocols.wire.attestation.platforms import MEASUREMENT_BYTES
+from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, MEASUREMENT_BYTES
 from hansa.protocols.wire.attestation.votes import Vote
 from hansa.protocols.wire.contract import Code
 from hansa.protocols.wire.limits import VOTE_MAX_AHEAD_S
@@ -45,12 +45,32 @@ class TeeMethods:
         codes = [_code(text) for text in (code_from, code_to)]
         if not isinstance(days, int) or not 1 <= days <= MOST_DAYS:
             raise UsageError(f"days must be from 1 to {MOST_DAYS}", remedy="hansa tee vote FROM TO --days 30")
+        if codes[0] == codes[1]:
+            raise UsageError("FROM and TO are the same code: it has its keys already", remedy="see `hansa tee status`")
         vote = await self._ballots.cast(codes[0], codes[1], int(time.time()) + days * 86400)
         return self._vote(vote)
 
+    def warnings(self) -> list[Json]:
+        """What `hansa status` warns of: hardware that is refused, state that stays shut, and what is only simulated."""
+        found = []
+        for peer in self._book.all():
+            standing = self._attestations.standing.get(peer.identity)
+            if standing is not None and not standing.judged.accepted:
+                text = f"the hardware of {peer.name} is refused: {standing.judged.why}"
+                found.append({"text": text, "remedy": "hansa tee status"})
+        shut = (self._attestations.job_keys.told() or {}).get("shut")
+        if shut:
+            remedy = "put the newest state back, or have a twin online (docs/tee.md, rollback)"
+            found.append({"text": shut, "remedy": remedy})
+        prover = self._attestations.prover
+        if prover is not None and prover.backend == INSECURE_SIMULATED:
+            text = "INSECURE: this node only pretends to be in trusted hardware"
+            found.append({"text": text, "remedy": "for worthless data only; see [tee] backend in hansa.toml"})
+        return found
+
     def _vote(self, vote: Vote) -> Json:
         peer = self._book.get(vote.voter)
-        codes = {"from": _text(vote.code_from), "to": _text(vote.code_to)}
+        codes = {"from": str(vote.code_from), "to": str(vote.code_to)}
         return codes | {"voter": peer.name if peer is not None else "this node", "until": vote.until}
 
     async def _own(self) -> Json | None:
@@ -99,7 +119,3 @@ def _code(text: str) -> Code:
             remedy="copy it from `hansa tee status`",
         )
     return Code(platform, found)
-
-
-def _text(code: Code) -> str:
-    return f"{code.platform}:{code.measurement.hex()}"

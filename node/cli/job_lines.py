@@ -50,7 +50,7 @@ def contract_lines(contract: dict[str, Any]) -> list[str]:
                 ("enclave", _enclave(contract)),
                 (
                     "must prove",
-                    ", ".join(f"{c['platform']} {c['measurement']}" for c in contract.get("codes") or []) or None,
+                    ", ".join(f"{c['platform']}:{c['measurement']}" for c in contract.get("codes") or []) or None,
                 ),
                 ("held out", _share(shown.get("test_fraction"))),
                 ("model", (shown.get("model") or "")[:16] or None),

@@ -129,7 +129,7 @@ class Attestations:
             try:
                 self._epochs.note(identity, shown.mark)
             except SecurityError as error:
-                judged = Judged.without_proof(error.message, Reason.ROLLBACK)
+                judged = judged.but(Reason.ROLLBACK, error.message)
         if role is Role.PEER:
             self._note(identity, judged, shown.channel)
         else:
@@ -138,12 +138,13 @@ class Attestations:
 
     async def proven(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> tuple[Judged, bytes]:
         """What a peer proves to run on the connection that stands now, whatever became of its sealed state, and the mark of that
-        state's epoch.
+        state's epoch; on record, as what follows rests on it.
 
         Raises ``SecurityError`` where it says that it has no hardware, ``PeerMisbehaved`` where what it sends is no proof,
         another ``PeerError`` where it gives no answer now, ``ConfigError`` where this node's own policy cannot be read.
         """
         shown = await self._shown(identity, role, codes)
+        self._write_down(identity, role, shown.judged)
         return shown.judged, shown.mark
 
     def accepted(self, identity: bytes) -> Judged | None:

@@ -25,9 +25,20 @@ HEARD_AT_ONCE, HEARD_PER_S = 32.0, 1.0
 
 
 class Ballots:
-    """``seed`` is this node's Ed25519 seed, ``me`` its identity; ``peers`` gives the identities whose votes are kept."""
+    """``seed`` is this node's Ed25519 seed, ``me`` its identity; ``peers`` gives the identities whose votes are kept, ``record``
+    puts each new one on record."""
 
-    def __init__(self, path: Path, mesh: Mesh, *, seed: bytes, me: bytes, peers: Callable[[], list[bytes]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mesh: Mesh,
+        *,
+        seed: bytes,
+        me: bytes,
+        peers: Callable[[], list[bytes]],
+        record: Callable[[Vote], None],
+    ) -> None:
+        self._record = record
         self._path, self._mesh, self._seed, self._me, self._peers = path, mesh, seed, me, peers
         self._allowances: dict[bytes, Allowance] = {}
         self._votes: tuple[Vote, ...] = ()
@@ -84,6 +95,8 @@ class Ballots:
     async def _tell(self, new: list[Vote]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(self._path, json.dumps([vote.encode().hex() for vote in self.all()]).encode())
+        for vote in new:
+            self._record(vote)
         for page in _pages(new):
             await self._mesh.broadcast(self._peers(), page)
         for tell in self.on_new:

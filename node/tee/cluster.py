@@ -87,6 +87,7 @@ class Cluster:
         async with trio.open_nursery() as self._nursery:
             if self._attestations.prover is not None:
                 await _guarded(trio.to_thread.run_sync, self._attestations.job_keys.open)
+                await _guarded(self._found)
             task_status.started()
             await trio.sleep_forever()
 
@@ -100,6 +101,12 @@ class Cluster:
     def _voted(self) -> None:
         """The members let keys go to other code: ours may be it."""
         self._start(self._ask_all)
+
+    async def _found(self) -> None:
+        """State that does not open is on record from the start, and others are asked for theirs."""
+        why = self._attestations.job_keys.vault.why_shut
+        if why:
+            self._shut(why)
 
     def _shut(self, why: str) -> None:
         log.error("%s", why)
@@ -142,7 +149,7 @@ class Cluster:
 
     def _report(self, sender: bytes, code: Code, keys: Mapping[bytes, JobKey], merged: Merged) -> None:
         """What does not fit is on record once: it is not handed over again, but for a restart."""
-        about = {"peer": self._attestations.name_of(sender), "code": _text(code)}
+        about = {"peer": self._attestations.name_of(sender), "code": str(code)}
         if merged.new:
             self._audit.append("keys-received", {**about, "keys": merged.new})
         for kind, jobs in (("keys-conflict", merged.conflicts), ("keys-without-room", merged.surplus)):
@@ -191,7 +198,7 @@ class Cluster:
         chosen, more = choose(keys)
         if chosen:
             name = self._attestations.name_of(identity)
-            self._audit.append("keys-handed-over", {"peer": name, "code": _text(code), "keys": len(chosen)})
+            self._audit.append("keys-handed-over", {"peer": name, "code": str(code), "keys": len(chosen)})
             await self._mesh.send(identity, JobKeys(encode_keys(chosen), more))
 
     async def _proven(self, identity: bytes) -> Code | None:
@@ -232,7 +239,3 @@ def page(keys: Mapping[bytes, JobKey], *, after: bytes, held: bytes) -> Page:
         chosen.append(key)
         size += key.size
     return chosen, False
-
-
-def _text(code: Code) -> str:
-    return f"{code.platform} {code.measurement.hex()}"

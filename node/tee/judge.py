@@ -18,13 +18,13 @@ from hansa.protocols.wire.attestation.platforms import code_of
 from hansa.protocols.wire.attestation.policy import Expected
 from hansa.protocols.wire.attestation.proof import Proof
 from hansa.protocols.wire.attestation.simulated import MARK, WORD, insecure_verify
-from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
+from hansa.protocols.wire.attestation.verdict import Code, Findings, Reason, Verdict
 from hansa.protocols.wire.contract_parts import Code as ContractCode
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict, and the code it is about; empty where it was refused."""
+    """A verdict, and the code it is about; empty where that was not proven."""
 
     verdict: Verdict
     code: bytes
@@ -63,6 +63,12 @@ class Judged:
         findings.refuse(code, why)
         return cls(findings.verdict("", {}), b"")
 
+    def but(self, code: Code, why: str) -> Judged:
+        """The same refused for one more reason: what was proven is still shown."""
+        return replace(
+            self, verdict=replace(self.verdict, reasons=(*self.verdict.reasons, Reason(code, why, decisive=True)))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -94,7 +100,7 @@ class Judge:
         if codes is not None and ContractCode(verdict.platform, code) not in codes:
             findings = Findings()
             findings.refuse(
-                Code.MEASUREMENT, f"the contract does not accept the code {code.hex()} on {verdict.platform}"
+                Code.MEASUREMENT, f"the contract does not accept the code {ContractCode(verdict.platform, code)}"
             )
             return Judged(findings.verdict(verdict.platform, verdict.fields, verdict.tcb_status), b"")
         return Judged(verdict, code)

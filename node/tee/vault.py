@@ -228,10 +228,7 @@ class Vault:
             self._why_shut = f"{self._path.name} is no sealed state of an enclave ({error.message})"
             return
         if code != self.code:
-            self._why_shut = (
-                f"{self._path.name} was sealed by other code ({code.platform} {code.measurement.hex()}) than runs here "
-                f"({self.code.platform} {self.code.measurement.hex()})"
-            )
+            self._why_shut = f"{self._path.name} was sealed by other code ({code}) than runs here ({self.code})"
             return
         if identity != self._identity:
             self._why_shut = f"{self._path.name} is another node's"

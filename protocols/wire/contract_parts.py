@@ -93,10 +93,14 @@ class Enclave:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Code that may run: the platform that proves it, and its measurement as ``attestation.code.code_of`` has it."""
+    """Code that may run: the platform that proves it, and its measurement as ``attestation.platforms.code_of`` has it."""
 
     platform: str
     measurement: bytes
+
+    def __str__(self) -> str:
+        """As people type it: PLATFORM:HEX."""
+        return f"{self.platform}:{self.measurement.hex()}"
 
 
 def outputs_map(outputs: Outputs, version: int) -> dict[str, Any]:

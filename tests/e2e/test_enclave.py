@@ -78,7 +78,7 @@ async def test_a_model_is_trained_used_and_released_inside(league_of):
         for name in ("bank", "bureau"):
             policies = entries(audits[name], "release-policy")
             assert [policy["role"] for policy in policies] == ["enclave", "scorer"]
-            assert policies[0]["codes"] == [f"{WORD} {code['measurement']}"]
+            assert policies[0]["codes"] == [f"{WORD}:{code['measurement']}"]
             label = ["default"] if name == "bank" else []
             features = {"bank": ["age", "income"], "bureau": ["debt", "late"]}[name]
             assert [policy["columns"] for policy in policies] == [features + label, features]
@@ -236,6 +236,7 @@ def test_keys_go_to_other_code_once_both_parties_voted(net):
     time.sleep(1)
     assert second.call("tee.status")["own"]["sealed"]["keys"] == 0
     bureau.call("tee.vote", code_from=old, code_to=new, days=3)
+    until(lambda: [each["voter"] for each in entries(bank.call("audit.show"), "vote")] == ["bank", "bureau"])
     until(lambda: second.call("tee.status")["own"]["sealed"]["keys"] == 1)
     net.kill("insecure-tee")
     until(lambda: not any(p["name"] == "insecure-tee" and p["online"] for p in bank.call("peer.list")))

@@ -64,7 +64,7 @@ async def test_everybody_asks_for_itself_before_it_signs(autojump_clock, league_
         await league.settled(job, "done")
         assert sorted(league.asked) == [(0, 2, "dealer", (CODE,)), (1, 2, "dealer", (CODE,))]
         for audit in league.audits:
-            assert dict(audit.entries)["contract"]["codes"] == [f"SGX {CODE.measurement.hex()}"]
+            assert dict(audit.entries)["contract"]["codes"] == [f"SGX:{CODE.measurement.hex()}"]
 
 
 async def test_a_proposer_does_not_propose_what_it_cannot_rely_on(autojump_clock, league_in_hardware):

@@ -123,6 +123,10 @@ async def test_older_sealed_state_is_refused_by_who_saw_newer(pair):
     judged = await bank.node.ask(TEE, Role.SCORER)
     assert not judged.accepted
     assert "rollback: its sealed state was rolled back: it shows epoch 0, and has shown epoch 7" in judged.why
+    assert (judged.platform, judged.code) == (
+        WORD,
+        (await tee.node.own_code()).measurement,
+    )  # what it proved is still shown
     assert tee.node.job_keys.told()["shut"] is None  # the mark was no mark of its own
     assert (await bank.node.proven(TEE, Role.PEER))[0].accepted  # the code is what it was
 

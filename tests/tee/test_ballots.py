@@ -60,7 +60,7 @@ def ballots(tmp_path, mesh):
 
 
 def make(path, mesh, peers=(*VOTERS[1:], LOUD)):
-    return Ballots(path, mesh, seed=SEEDS[0], me=VOTERS[0], peers=lambda: list(peers))
+    return Ballots(path, mesh, seed=SEEDS[0], me=VOTERS[0], peers=lambda: list(peers), record=lambda vote: None)
 
 
 def said(*votes):

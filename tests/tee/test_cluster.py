@@ -177,6 +177,16 @@ async def test_many_keys_come_without_the_link_ever_holding_much(pair, monkeypat
     assert len(first.attestations.proofs) == 1
 
 
+async def test_a_sealed_file_that_does_not_open_is_on_record_from_the_start(pair, tmp_path):
+    """Of other code here; of another machine, another node or a broken one alike."""
+    opened(tmp_path / FIRST.decode(), OTHER, node=NODE).make(filled(1)[0])
+    first, second = await pair()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    (refused,) = first.log.of("sealed-state-refused")
+    assert "was sealed by other code (SGX:" in refused["reason"]
+    assert second.log.of("sealed-state-refused") == []
+
+
 async def test_only_what_is_lacking_is_handed_over(pair):
     first, second = await pair()
     jobs = filled(6)
@@ -185,7 +195,7 @@ async def test_only_what_is_lacking_is_handed_over(pair):
     await judged(second, first)
     await judged(first, second)
     assert len(first.vault) == len(second.vault) == 6
-    assert first.log.of("keys-handed-over") == [{"peer": "2", "code": f"SGX {CODE.measurement.hex()}", "keys": 2}]
+    assert first.log.of("keys-handed-over") == [{"peer": "2", "code": f"SGX:{CODE.measurement.hex()}", "keys": 2}]
     sent = len(first.mesh.sent)
     await judged(second, first)
     assert len(first.mesh.sent) == sent

@@ -86,7 +86,9 @@ class NoMesh:
 @pytest.mark.parametrize(("cast", "accepted"), [((0,), False), ((0, 1), True), ((0, 2), False)])
 async def test_code_that_enough_members_voted_for_needs_no_entry(cast, accepted, proof, policy, tmp_path):
     """Two of the first two members: the third is a peer, but no voter."""
-    ballots = Ballots(tmp_path / "votes", NoMesh(), seed=SEEDS[0], me=MEMBERS[0], peers=lambda: MEMBERS[1:])
+    ballots = Ballots(
+        tmp_path / "votes", NoMesh(), seed=SEEDS[0], me=MEMBERS[0], peers=lambda: MEMBERS[1:], record=print
+    )
     for rank in cast:
         ballots._keep(Vote.make(SEEDS[rank], MEMBERS[rank], OTHER, CODE, AT + 60))
     judge = Judge(policy(OTHER), "hardware", lambda: ballots.endorsed(MEMBERS[:2], 2))
@@ -127,10 +129,11 @@ async def test_votes_survive_and_end(tmp_path, monkeypatch):
     now = float(AT)
     monkeypatch.setattr(time, "time", lambda: now)
     path = tmp_path / "votes"
-    fields = {"seed": SEEDS[0], "me": MEMBERS[0], "peers": lambda: MEMBERS[1:]}
+    recorded = []
+    fields = {"seed": SEEDS[0], "me": MEMBERS[0], "peers": lambda: MEMBERS[1:], "record": recorded.append}
     vote = await Ballots(path, NoMesh(), **fields).cast(OTHER, CODE, AT + 60)
     again = Ballots(path, NoMesh(), **fields)
-    assert again.all() == [vote]
+    assert again.all() == recorded == [vote]
     now += 60
     assert again.all() == []
     path.write_text('["00"]')

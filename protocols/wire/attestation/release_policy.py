@@ -93,7 +93,7 @@ class ReleasePolicy:
             if released != asked:
                 raise _refused(f"is for the {what} {_shown(released)}, not {_shown(asked)}", what)
         if own not in self.codes:
-            raise _refused(f"does not name the code that runs here ({own.platform} {own.measurement.hex()})", "codes")
+            raise _refused(f"does not name the code that runs here ({own})", "codes")
         if now >= self.until:
             raise _refused("has ended", "until")
 
