@@ -9,6 +9,7 @@ One round, some tens of kilobytes. The fresh key (X25519) is what data is encryp
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ from pathlib import Path
 import trio
 from nacl.bindings import crypto_scalarmult_base
 
+from hansa.config.errors import ConfigError
 from hansa.node import job_hardware
 from hansa.node.channel import Conn
+from hansa.node.errors import EvidenceError
 from hansa.node.progress import Reporter
 from hansa.node.tee.judge import Judge
 from hansa.node.tee.prover import prover_from
@@ -29,6 +32,8 @@ from hansa.protocols.wire.attestation.binding import NONCE_BYTES, report_data
 from hansa.protocols.wire.attestation.proof import Proof
 from hansa.protocols.wire.contract import Code, Contract
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S, ATTESTATION_MAX_SENT
+
+log = logging.getLogger(__name__)
 
 STEP = "attest"
 KEY_BYTES = 32
@@ -49,19 +54,24 @@ async def attest(
 ) -> Proven | None:
     """Prove, or have proven; None where the contract names no code. ``reporter`` gets every verdict.
 
-    Raises ``SecurityError`` naming the member whose proof is refused, ``PeerTimeout`` where none comes.
+    Raises ``SecurityError`` naming the member whose proof is refused, ``PeerTimeout`` naming whom the others wait for, and
+    ``EvidenceError`` where the fault is here: what it is stands in this worker's log.
     """
     if not contract.codes:
         return None
     there = len(contract.parties)
     reporter.step(STEP)
-    with session.step(STEP), trio.move_on_after(ATTESTATION_DEADLINE_S * there):
-        if session.rank == there:
-            return await _prove(start, contract, session, links)
-        return await _have_proven(start, contract, session, links[there], reporter)
-    raise PeerTimeout(
-        f"{contract.members[there].name} did not prove its code in time", remedy="see its log", peer=there, step=STEP
-    )
+    try:
+        with session.step(STEP), trio.move_on_after(ATTESTATION_DEADLINE_S * there):
+            if session.rank == there:
+                return await _prove(start, contract, session, links)
+            return await _have_proven(start, contract, session, links[there], reporter)
+    except (ConfigError, EvidenceError) as error:
+        log.error("%s", error)
+        raise EvidenceError(job_hardware.AT_FAULT, remedy="see `hansa job logs` there", step=STEP) from error
+    late = there if session.awaited is None else session.awaited
+    what = "did not prove its code" if late == there else "asked for no proof"
+    raise PeerTimeout(f"{contract.members[late].name} {what} in time", remedy="see its log", peer=late, step=STEP)
 
 
 async def _prove(start: Start, contract: Contract, session: Session, links: Mapping[int, Conn]) -> Proven:

@@ -1,11 +1,14 @@
 """The enclave's side of a job: it opens what owners sealed for it, computes in plain, and tells each what the contract says.
 
-Nothing leaves but the answers (``answer.Answer``), the closed model, and how far it is.
+Nothing leaves but the answers (``answer.Answer``), the closed model, and how far it is. No party holds the enclave up: whatever
+one of them is to send or to take has its time.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -27,10 +30,15 @@ from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.split import split_order
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
+from hansa.protocols.errors import PeerTimeout
 from hansa.protocols.mpc.session import Session
 
 PARCEL_EXTRA = 1 << 20
 """Bytes by which a sealed parcel may be longer than what it holds: policy, key, tags."""
+PATIENCE_S = 120.0
+"""How long a party may take to begin with what the enclave waits for: to pack and seal its rows, first of all."""
+SLOWEST_BYTES_PER_S = 1 << 17
+"""How fast it must then be, counted over the most bytes that it may send: a megabit a second."""
 
 
 class InsideOpen(Protocol):
@@ -53,9 +61,11 @@ class ModelBox(Protocol):
 async def serve(s: Session, kind: str, terms: Terms, inside: InsideOpen, box: ModelBox, progress: Progress) -> None:
     """One job, to its end: ``train``, ``predict`` or ``release``.
 
-    Raises ``DataError`` where the common rows cannot be trained on, ``PeerMisbehaved`` for a table that is none.
+    Raises ``DataError`` where the common rows cannot be trained on, ``PeerMisbehaved`` for a table that is none, ``PeerTimeout``
+    naming the party that holds up the others.
     """
-    await agree(s, kind, terms)
+    with _in_time(s, terms, 0):
+        await agree(s, kind, terms)
     if kind == "train":
         await _train(s, terms, inside, box, progress)
         return
@@ -96,7 +106,7 @@ async def _train(s: Session, terms: Terms, inside: InsideOpen, box: ModelBox, pr
         declare(s, "train", terms, len(order), test_rows, len(closed))
         for rank in range(terms.n_parties):
             answer = _trained(terms, rank, model, rows[rank], test_rows, scores, metrics, closed)
-            await s.send_bytes(rank, answer.encode())
+            await _give(s, terms, rank, answer.encode())
 
 
 def _trained(
@@ -137,7 +147,7 @@ async def _predict(s: Session, terms: Terms, inside: InsideOpen, model: Model, p
         declare(s, "predict", terms, len(rows[0]), 0, 0)
         for rank in range(terms.n_parties):
             answer = Answer(rows[rank], scores=scores if told(terms, rank, terms.scores) else None)
-            await s.send_bytes(rank, answer.encode())
+            await _give(s, terms, rank, answer.encode())
 
 
 async def _release(s: Session, terms: Terms, model: Model, progress: Progress) -> None:
@@ -146,12 +156,13 @@ async def _release(s: Session, terms: Terms, model: Model, progress: Progress) -
         declare(s, "release", terms, 0, 0, 0)
         plain = json.dumps(model.released()).encode()
         for rank in range(terms.n_parties):
-            await s.send_bytes(rank, plain)
+            await _give(s, terms, rank, plain)
 
 
 async def _hear_model(s: Session, terms: Terms, box: ModelBox) -> Model:
-    with s.step("open"):
-        closed = bytes(await s.recv_bytes(terms.label_rank, MOST_MODEL + 1024))
+    most = MOST_MODEL + 1024
+    with s.step("open"), _in_time(s, terms, most):
+        closed = bytes(await s.recv_bytes(terms.label_rank, most))
     return await trio.to_thread.run_sync(lambda: pooled.loaded(terms, box.open(closed)))
 
 
@@ -163,7 +174,9 @@ async def _receive(
     tables, places = [], []
     with s.step("send"):
         for rank in range(terms.n_parties):
-            parcel = await s.recv_bytes(rank, most_bytes(terms, rank) + PARCEL_EXTRA)
+            most = most_bytes(terms, rank) + PARCEL_EXTRA
+            with _in_time(s, terms, most):
+                parcel = await s.recv_bytes(rank, most)
             found = await trio.to_thread.run_sync(_opened, terms, rank, inside, parcel, scored)
             places.append(found[0])
             tables.append(found[1])
@@ -180,3 +193,26 @@ def _opened(
     terms: Terms, rank: int, inside: InsideOpen, parcel: memoryview, scored: bool
 ) -> tuple[NDArray[np.void], PartyTable]:
     return unpack_untrusted(terms, rank, inside.open_untrusted(rank, parcel), scored=scored)
+
+
+async def _give(s: Session, terms: Terms, rank: int, answer: bytes) -> None:
+    with _in_time(s, terms, len(answer), to=rank):
+        await s.send_bytes(rank, answer)
+
+
+@contextmanager
+def _in_time(s: Session, terms: Terms, most: int, to: int | None = None) -> Iterator[None]:
+    """Up to ``most`` bytes from whom the session waits for, or to the party ``to``. Raises ``PeerTimeout`` naming the party."""
+    seconds = PATIENCE_S + most / SLOWEST_BYTES_PER_S
+    with trio.move_on_after(seconds) as patience:
+        yield
+    if patience.cancelled_caught:
+        rank = s.awaited if to is None else to
+        name = "a party" if rank is None else terms.names[rank]
+        what = "sent nothing whole" if to is None else "did not take its answer"
+        raise PeerTimeout(
+            f"{name} {what} in step '{s.current_step}' within {seconds:.0f} s",
+            remedy=f"see `hansa doctor` for the connection to {name}, and its log",
+            peer=rank,
+            step=s.current_step,
+        )

@@ -63,6 +63,7 @@ class Session:
         self._failure = Failure()
         self._inboxes = {peer: Inbox(peer, link, self._failure) for peer, link in links.items()}
         self._failure.inboxes.extend(self._inboxes.values())
+        self._awaited: int | None = None
         self._start_channel(b"root", "start", Kind.ONLINE)
 
     def _start_channel(self, path: bytes, step: str, kind: Kind) -> None:
@@ -89,6 +90,11 @@ class Session:
     def current_step(self) -> str:
         """The name of the step under way."""
         return self._step
+
+    @property
+    def awaited(self) -> int | None:
+        """The rank in the job of the party whose message is awaited, or was when waiting for it was given up."""
+        return None if self._awaited is None else self.job_ranks[self._awaited]
 
     @contextmanager
     def step(self, name: str, kind: Kind = Kind.ONLINE) -> Iterator[None]:
@@ -230,10 +236,12 @@ class Session:
     async def _claim(self, frm: int, dtype: int, size: int | None) -> Frame:
         sequence = self._received[frm]
         self._received[frm] = sequence + 1
+        self._awaited = frm
         try:
             frame = await self._inboxes[frm].claim(self._channel, sequence)
         except HansaError as error:
             raise self._here(error) from None
+        self._awaited = None
         if frame.label != self._tag or frame.dtype != dtype or (size is not None and len(frame.payload) != size):
             raise self._desync(frm, frame, dtype, size)
         return frame
