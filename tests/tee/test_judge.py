@@ -3,32 +3,18 @@
 import time
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 from nacl.signing import SigningKey
-from tee.amd import AT
+from tee.amd import AT, DATA
 
 from hansa.node.tee.ballots import Ballots
 from hansa.node.tee.judge import Judge
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
-from hansa.protocols.wire.attestation.proof import Proof
 from hansa.protocols.wire.attestation.votes import Vote
 from hansa.protocols.wire.contract import Code
 
-DATA = b"r" * 64
 CODE, OTHER = Code("SEV-SNP", b"\x22" * 48), Code("SEV-SNP", b"\x23" * 48)
 SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]
 MEMBERS = [bytes(SigningKey(seed).verify_key) for seed in SEEDS]
-
-
-@pytest.fixture
-def proof(milan, monkeypatch):
-    """``proof(**changed)``: a report of our own vendor, whose root counts as AMD's here, at its time."""
-    for product, root in milan.roots.items():
-        monkeypatch.setitem(AMD_ROOTS, product, root)
-    monkeypatch.setattr(time, "time", lambda: float(AT))
-    pieces = [one.public_bytes(Encoding.DER) for one in milan.collateral().certificates]
-    return lambda **changed: Proof("sev-guest", milan.make(3, at_50=DATA, **changed), tuple(pieces))
 
 
 @pytest.fixture

@@ -5,35 +5,16 @@ from dataclasses import replace
 
 import pytest
 from nacl.signing import SigningKey
+from tee.contracts import CODE, NOW, OTHER, SEEDS, VOTERS, contract
 
-from hansa.node.contracts import openings_of
 from hansa.node.tee.epochs import SeenEpochs
 from hansa.node.tee.vault import JobKey, Vault, decode_keys_untrusted, encode_keys
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.attestation.votes import Vote
-from hansa.protocols.wire.contract import VERSION, Align, Code, Contract, Enclave, Limits, Outputs, Party
+from hansa.protocols.wire.contract import Code
 
-CODE, OTHER = Code("SGX", b"c" * 32), Code("SGX", b"d" * 32)
-SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]
-VOTERS = [bytes(SigningKey(seed).verify_key) for seed in SEEDS]
-KEY, NOW = b"k" * 32, 1_800_000_000
-
-
-def contract(name="job", votes=2, codes=(CODE,)):
-    parties = tuple(
-        Party(identity, f"party-{rank}", "clients", bytes(32), ("age",), "default" if rank == 0 else None)
-        for rank, identity in enumerate(VOTERS)
-    )
-    outputs = Outputs("label-owner", "owner", "all")
-    return Contract(
-        VERSION, "train", name, "predict", parties, Align("trim"), "lr",
-        {"epochs": 2, "batch_size": 64, "learning_rate": 0.5, "l2": 0.0}, 0.2, bytes(16), 18, "enclave", outputs, None,
-        openings_of("train", "lr", outputs, parties, {}, engine="enclave"), Limits(1000), NOW, NOW + 3600, bytes(16),
-        enclave=Enclave(b"e" * 32, "tee", votes), codes=codes,
-    )  # fmt: skip
-
-
+KEY = b"k" * 32
 JOB = contract()
 
 
