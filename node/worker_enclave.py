@@ -35,10 +35,10 @@ class Opener:
     def open_untrusted(self, rank: int, data: bytes | memoryview) -> bytes:
         """See ``algorithms.enclave.inside.InsideOpen``."""
         wanted = policy_of(self.contract, self.contract.parties[rank], until=0)
-        own = next((code for code in self.contract.codes if code.measurement == self.proven.code), None)
-        if own is None:
+        own = self.proven.code
+        if own not in self.contract.codes:
             raise SecurityError(
-                f"this enclave runs the code {self.proven.code.hex()}, which the contract does not accept",
+                f"this enclave runs the code {own.measurement.hex()} on {own.platform}, which the contract does not accept",
                 remedy="see `hansa tee status`; submit the job anew",
             )
         return parcel.open_untrusted(

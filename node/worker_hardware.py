@@ -4,14 +4,16 @@
     party <--evidence over (identity, this link, nonce, role), collateral; a fresh key--
 
 Nothing else of the job is sent before: what a party sends over the link afterwards goes to the code that was proven.
-One round, some tens of kilobytes. The fresh key (X25519) is what data is encrypted to; it comes over the proven link.
+One round, some tens of kilobytes, with all at once: a party that says nothing keeps no other from its proof, and it is named.
+The fresh key (X25519) is what data is encrypted to; it comes over the proven link.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from hansa.node.tee.judge import Judge
 from hansa.node.tee.prover import prover_from
 from hansa.node.worker_messages import Attested, Start
 from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session import Session, sole_error
 from hansa.protocols.wire.attestation.binding import NONCE_BYTES, report_data
 from hansa.protocols.wire.attestation.proof import Proof
 from hansa.protocols.wire.contract import Code, Contract
@@ -44,7 +46,7 @@ class Proven:
     """What a party sends data to: the member's fresh public key, and the code it proved. At the member: its secret key, its own
     code."""
 
-    code: bytes
+    code: Code
     public_key: bytes
     secret_key: bytes = field(default=b"", repr=False)
 
@@ -54,7 +56,7 @@ async def attest(
 ) -> Proven | None:
     """Prove, or have proven; None where the contract names no code. ``reporter`` gets every verdict.
 
-    Raises ``SecurityError`` naming the member whose proof is refused, ``PeerTimeout`` naming whom the others wait for, and
+    Raises ``SecurityError`` naming the member whose proof is refused, ``PeerTimeout`` naming who said nothing, and
     ``EvidenceError`` where the fault is here: what it is stands in this worker's log.
     """
     if not contract.codes:
@@ -62,16 +64,17 @@ async def attest(
     there = len(contract.parties)
     reporter.step(STEP)
     try:
-        with session.step(STEP), trio.move_on_after(ATTESTATION_DEADLINE_S * there):
+        # a party's silence is told after one deadline, by the member; its own after all that it may wait for others, and prove
+        with session.step(STEP), trio.move_on_after(ATTESTATION_DEADLINE_S * (there + 1)):
             if session.rank == there:
                 return await _prove(start, contract, session, links)
             return await _have_proven(start, contract, session, links[there], reporter)
     except (ConfigError, EvidenceError) as error:
         log.error("%s", error)
         raise EvidenceError(job_hardware.AT_FAULT, remedy="see `hansa job logs` there", step=STEP) from error
-    late = there if session.awaited is None else session.awaited
-    what = "did not prove its code" if late == there else "asked for no proof"
-    raise PeerTimeout(f"{contract.members[late].name} {what} in time", remedy="see its log", peer=late, step=STEP)
+    raise PeerTimeout(
+        f"{contract.members[there].name} did not prove its code in time", remedy="see its log", peer=there, step=STEP
+    )
 
 
 async def _prove(start: Start, contract: Contract, session: Session, links: Mapping[int, Conn]) -> Proven:
@@ -81,15 +84,37 @@ async def _prove(start: Start, contract: Contract, session: Session, links: Mapp
     secret = os.urandom(KEY_BYTES)
     public = crypto_scalarmult_base(secret)
     role = job_hardware.role_of(contract)
-    for rank, link in sorted(links.items()):
-        nonce = await session.recv_bytes(rank, NONCE_BYTES)
+
+    async def prove_to(rank: int, link: Conn) -> None:
+        with _in_time(contract, rank):
+            nonce = await session.recv_bytes(rank, NONCE_BYTES)
         if len(nonce) != NONCE_BYTES:
             raise PeerMisbehaved("a nonce of another length", remedy="update the peer's hansa", peer=rank, step=STEP)
         data = report_data(identity=start.me, handshake_hash=link.handshake_hash, nonce=bytes(nonce), role=role)
-        proof = await trio.to_thread.run_sync(prover.prove, data)
-        await session.send_bytes(rank, public + proof.encode())
-    _, code = await trio.to_thread.run_sync(prover.own_code)
-    return Proven(code, public, secret)
+        proof = await trio.to_thread.run_sync(prover.prove, data, abandon_on_cancel=True)
+        with _in_time(contract, rank):
+            await session.send_bytes(rank, public + proof.encode())
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for rank, link in links.items():
+                nursery.start_soon(prove_to, rank, link)
+    except ExceptionGroup as group:
+        raise sole_error(group) from None
+    return Proven(Code(*await trio.to_thread.run_sync(prover.own_code)), public, secret)
+
+
+@contextmanager
+def _in_time(contract: Contract, rank: int) -> Iterator[None]:
+    with trio.move_on_after(ATTESTATION_DEADLINE_S) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise PeerTimeout(
+            f"{contract.members[rank].name} did not ask for the proof, or take it, in time",
+            remedy="see its log",
+            peer=rank,
+            step=STEP,
+        )
 
 
 async def _have_proven(start: Start, contract: Contract, session: Session, link: Conn, reporter: Reporter) -> Proven:
@@ -110,4 +135,4 @@ async def _have_proven(start: Start, contract: Contract, session: Session, link:
             peer=there,
             step=STEP,
         )
-    return Proven(judged.code, got[:KEY_BYTES])
+    return Proven(Code(judged.platform, judged.code), got[:KEY_BYTES])

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from hansa.protocols.wire.attestation.snp import SnpCollateral
 
 AT = 1_800_000_000
+DATA = b"r" * 64
 PSS = padding.PSS(padding.MGF1(SHA384()), 48)
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 CHIP = bytes(range(64))

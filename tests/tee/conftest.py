@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
-from tee.amd import Vendor
+from cryptography.hazmat.primitives.serialization import Encoding
+from tee.amd import AT, DATA, Vendor
 from tee.intel import Maker
+
+from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.proof import Proof
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "vectors" / "tee"
 
@@ -22,6 +27,16 @@ def milan():
 def turin():
     """A Turin-like vendor, whose firmware versions stand elsewhere."""
     return Vendor("Turin", bytes.fromhex("0102000300000048"))
+
+
+@pytest.fixture
+def proof(milan, monkeypatch):
+    """``proof(data, **changed)``: a report of our own vendor, whose root counts as AMD's here, at its time."""
+    for product, root in milan.roots.items():
+        monkeypatch.setitem(AMD_ROOTS, product, root)
+    monkeypatch.setattr(time, "time", lambda: float(AT))
+    pieces = [one.public_bytes(Encoding.DER) for one in milan.collateral().certificates]
+    return lambda data=DATA, **changed: Proof("sev-guest", milan.make(3, at_50=data, **changed), tuple(pieces))
 
 
 @pytest.fixture(scope="session")

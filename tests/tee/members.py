@@ -16,18 +16,20 @@ VOTERS = [bytes(SigningKey(seed).verify_key) for seed in SEEDS]
 KEY, NOW, NODE = b"k" * 32, int(time.time()), b"n" * 32
 
 
-def contract(name="job", votes=2, codes=(CODE,), who=VOTERS, columns=("age",)):
+def contract(name="job", votes=2, codes=(CODE,), who=VOTERS, columns=("age",), **changes):
+    """Parties, the first with the label, and the enclave "tee" behind them."""
     parties = tuple(
         Party(identity, f"party-{rank}", "clients", bytes(32), columns, "default" if rank == 0 else None)
         for rank, identity in enumerate(who)
     )
     outputs = Outputs("label-owner", "owner", "all")
-    return Contract(
+    made = Contract(
         VERSION, "train", name, "predict", parties, Align("trim"), "lr",
         {"epochs": 2, "batch_size": 64, "learning_rate": 0.5, "l2": 0.0}, 0.2, bytes(16), 18, "enclave", outputs, None,
         openings_of("train", "lr", outputs, parties, {}, engine="enclave"), Limits(1000), NOW, NOW + 3600, bytes(16),
         enclave=Enclave(b"e" * 32, "tee", votes), codes=codes,
     )  # fmt: skip
+    return replace(made, **changes)
 
 
 JOB = contract()

@@ -3,32 +3,20 @@
 import time
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 from nacl.signing import SigningKey
-from tee.amd import AT
+from tee.amd import AT, DATA
 
 from hansa.node.tee.ballots import Ballots
 from hansa.node.tee.judge import Judge
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
 from hansa.protocols.wire.attestation.proof import Proof
+from hansa.protocols.wire.attestation.simulated import WORD, insecure_make
 from hansa.protocols.wire.attestation.votes import Vote
 from hansa.protocols.wire.contract import Code
 
-DATA = b"r" * 64
 CODE, OTHER = Code("SEV-SNP", b"\x22" * 48), Code("SEV-SNP", b"\x23" * 48)
 SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]
 MEMBERS = [bytes(SigningKey(seed).verify_key) for seed in SEEDS]
-
-
-@pytest.fixture
-def proof(milan, monkeypatch):
-    """``proof(**changed)``: a report of our own vendor, whose root counts as AMD's here, at its time."""
-    for product, root in milan.roots.items():
-        monkeypatch.setitem(AMD_ROOTS, product, root)
-    monkeypatch.setattr(time, "time", lambda: float(AT))
-    pieces = [one.public_bytes(Encoding.DER) for one in milan.collateral().certificates]
-    return lambda **changed: Proof("sev-guest", milan.make(3, at_50=DATA, **changed), tuple(pieces))
 
 
 @pytest.fixture
@@ -56,6 +44,7 @@ def test_listed_code_over_the_right_data_is_accepted(proof, policy):
         (OTHER, DATA, None, "measurement"),
         (CODE, b"s" * 64, None, "nonce"),
         (CODE, DATA, (OTHER,), "the contract does not accept the code"),
+        (CODE, DATA, (Code("TDX", CODE.measurement),), "does not accept the code SEV-SNP:2222"),
     ],
 )
 def test_anything_else_is_refused(listed, data, codes, why, proof, policy):
@@ -68,6 +57,41 @@ def test_without_a_policy_file_no_hardware_is_accepted(proof, tmp_path):
     judge = Judge(tmp_path / "tee.toml", "hardware")
     assert not judge.accepts_any
     assert "it has no tee.toml" in judge.judge(proof(), DATA, None).why
+
+
+def test_a_file_that_lists_no_code_accepts_none(proof, tmp_path):
+    (tmp_path / "tee.toml").write_text("")
+    why = Judge(tmp_path / "tee.toml", "hardware").judge(proof(), DATA, (CODE,)).why
+    assert why == "measurement: the policy requires a measurement, and lists none"
+
+
+SIMULATED = insecure_make(b"\x22" * 48, DATA)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "codes", "who"),
+    [
+        (WORD, WORD, None, None),
+        (WORD, WORD, (OTHER, Code(WORD, b"\x22" * 48)), None),
+        ("hardware", WORD, None, "this node's settings do"),
+        (WORD, "sev-guest", None, "the peer's settings do"),
+        (WORD, WORD, (CODE,), "the contract does"),
+    ],
+)
+def test_simulated_evidence_needs_the_word_in_three_places(ours, theirs, codes, who, policy):
+    """Whatever its backend says, what is marked as simulated is judged as that."""
+    judged = Judge(policy(CODE), ours).judge(Proof(theirs, SIMULATED), DATA, codes)
+    assert judged.accepted == (who is None), judged.why
+    if who is None:
+        assert (judged.platform, judged.code) == (WORD, b"\x22" * 48)
+    else:
+        assert judged.why == f"simulated: simulated evidence is refused: {who} not say '{WORD}'"
+
+
+def test_what_claims_to_be_simulated_is_never_judged_as_hardware(proof, policy):
+    genuine = proof()
+    judged = Judge(policy(CODE), WORD).judge(Proof(WORD, genuine.evidence, genuine.collateral), DATA, None)
+    assert judged.why == "malformed: simulated evidence does not begin with its mark"
 
 
 class NoMesh:
