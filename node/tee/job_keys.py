@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hansa.config.errors import HansaError
+from hansa.node.errors import EvidenceError
 from hansa.node.tee.prover import Prover
 from hansa.node.tee.sealing_key import sealing_key
 from hansa.node.tee.vault import Vault
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.contract import Code, Contract
+
+log = logging.getLogger(__name__)
 
 
 class JobKeys:
@@ -86,13 +90,16 @@ class JobKeys:
         return {"keys": len(vault), "epoch": vault.epoch, "shut": vault.why_shut or None}
 
     def objection(self, contract: Contract) -> str | None:
-        """Why this enclave has no key for the contract; None where it has, or can make one."""
+        """Why this enclave has no key for the contract, in words that peers may read; None where it has, or can make one."""
         try:
             self.open()  # that there is a key to seal with
             if contract.model is not None:
                 self.vault.key(contract)
             else:
                 self.vault.check_makes(contract)
+        except EvidenceError as error:
+            log.error("%s", error)
+            return "its hardware gives no sealing key"
         except HansaError as error:
             return error.message
         return None

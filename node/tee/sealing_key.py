@@ -90,7 +90,7 @@ def insecure_secret(backend: str, home: Path) -> bytes:
     secret = path.read_bytes()
     if len(secret) != KEY_BYTES:
         raise SecurityError(
-            f"{path} has {len(secret)} bytes instead of {KEY_BYTES}",
+            f"{INSECURE_FILE} has {len(secret)} bytes instead of {KEY_BYTES}",
             remedy="restore it from a backup; without it, what this simulated enclave has sealed is lost",
             file=str(path),
         )

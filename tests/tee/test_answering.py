@@ -34,9 +34,10 @@ async def test_what_jobs_ask_uses_up_nothing_of_the_regular_questions(pair):
         await bank.node.ask(TEE, Role.ENCLAVE)
     with pytest.raises(PeerError, match="too often"):
         await bank.node.ask(TEE, Role.ENCLAVE)
-    heard = Heard(bank.node)
+    heard, before = Heard(bank.node), len(bank.mesh.sent)
     await bank.mesh.up(TEE)
     assert (await heard.next()).accepted
+    assert len(bank.mesh.sent) - before == 1  # at once
 
 
 async def test_a_device_that_breaks_is_an_answer_and_no_end(pair, monkeypatch, caplog):

@@ -3,6 +3,7 @@
 import pytest
 from tee.members import JOB, NODE, use
 
+from hansa.node.errors import EvidenceError
 from hansa.node.tee import job_keys as module
 from hansa.node.tee.job_keys import JobKeys
 from hansa.node.tee.prover import Prover
@@ -72,3 +73,12 @@ def test_a_node_without_hardware_has_none(tmp_path):
     keys.seen(bytes(72))
     assert (keys.mark(), keys.told()) == (b"", None)
     assert keys.objection(JOB) == "this node runs in no trusted hardware"
+
+
+def test_what_peers_read_of_a_missing_sealing_key_names_no_device(tmp_path, monkeypatch):
+    def none(*_):
+        raise EvidenceError("/dev/sev-guest cannot be opened", remedy="see", device="/dev/sev-guest")
+
+    monkeypatch.setattr("hansa.node.tee.job_keys.sealing_key", none)
+    keys = JobKeys(tmp_path, Prover(WORD, (), "code"), NODE)
+    assert keys.objection(JOB) == "its hardware gives no sealing key"
