@@ -143,10 +143,11 @@ async def _predict(s: Session, terms: Terms, inside: InsideOpen, model: Model, p
 async def _release(s: Session, terms: Terms, model: Model, progress: Progress) -> None:
     progress.step("release")
     with s.step("release"):
-        declare(s, "release", terms, 0, 0, 0)
-        plain = json.dumps(model.released()).encode()
+        plain = model.released()
+        declare(s, "release", terms, 0, 0, 0, plain)
+        data = json.dumps(plain).encode()
         for rank in range(terms.n_parties):
-            await s.send_bytes(rank, plain)
+            await s.send_bytes(rank, data)
 
 
 async def _hear_model(s: Session, terms: Terms, box: ModelBox) -> Model:
