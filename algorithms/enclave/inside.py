@@ -153,10 +153,11 @@ async def _predict(s: Session, terms: Terms, inside: InsideOpen, model: Model, p
 async def _release(s: Session, terms: Terms, model: Model, progress: Progress) -> None:
     progress.step("release")
     with s.step("release"):
-        declare(s, "release", terms, 0, 0, 0)
-        plain = json.dumps(model.released()).encode()
+        plain = model.released()
+        declare(s, "release", terms, 0, 0, 0, plain)
+        data = json.dumps(plain).encode()
         for rank in range(terms.n_parties):
-            await _give(s, terms, rank, plain)
+            await _give(s, terms, rank, data)
 
 
 async def _hear_model(s: Session, terms: Terms, box: ModelBox) -> Model:

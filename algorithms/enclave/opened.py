@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hansa.algorithms import leakage
 from hansa.algorithms.enclave import statement
 from hansa.algorithms.metrics import TASKS
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
+from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.session import Session
 
 
-def declare(s: Session, kind: str, terms: Terms, rows: int, test_rows: int, model_bytes: int) -> None:
+def declare(
+    s: Session,
+    kind: str,
+    terms: Terms,
+    rows: int,
+    test_rows: int,
+    model_bytes: int,
+    released: dict[str, Any] | None = None,
+) -> None:
     """All of it, of so many common and held out rows; ``UndeclaredOpening`` where the contract does not name something.
 
-    Of a training metric the record has the most rounds that there can be: how many there were only some learn.
+    ``released`` is the model in plain, whose splits and leaves are counted. Of a training metric the record has the most rounds
+    that there can be: how many there were only some learn.
     """
+    leaves, splits = _nodes(released) if released is not None and terms.algorithm == "gbdt" else (0, 0)
     classes = int(terms.params.get("num_class") or 1)
     elements = {
         leakage.ALIGNMENT: rows,
@@ -24,6 +37,8 @@ def declare(s: Session, kind: str, terms: Terms, rows: int, test_rows: int, mode
         leakage.TRAINING_METRIC: int(terms.params.get("n_estimators") or 0),
         leakage.WEIGHTS: sum(terms.columns) + 1,
         leakage.COEFFICIENTS: sum(terms.columns),
+        leakage.LEAVES: leaves,
+        leakage.RELEASED_SPLITS: splits,
         statement.MODEL_SIZE: int(model_bytes > 0),
     }
     for rank, columns in enumerate(terms.columns):
@@ -33,3 +48,14 @@ def declare(s: Session, kind: str, terms: Terms, rows: int, test_rows: int, mode
         count = elements.get(what, 1)
         if count:
             s.declare_opening(what, to, count)
+
+
+def _nodes(plain: dict[str, Any]) -> tuple[int, int]:
+    """How many leaves released trees have, and how many splits. Raises ``PeerMisbehaved`` where they are none."""
+    try:
+        trees = plain["xgboost"]["learner"]["gradient_booster"]["model"]["trees"]
+        below = [left for tree in trees for left in tree["left_children"]]
+    except (KeyError, TypeError) as error:
+        raise PeerMisbehaved("the enclave released no trees", remedy="check its version of hansa") from error
+    leaves = below.count(-1)
+    return leaves, len(below) - leaves

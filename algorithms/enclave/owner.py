@@ -77,7 +77,7 @@ async def release(s: Session, terms: Terms, model: EnclaveModel, progress: Progr
     progress.step("release")
     with s.step("release"):
         plain = _plain(await s.recv_bytes(s.n_parties - 1, MOST_RELEASED))
-        declare(s, "release", terms, 0, 0, 0)
+        declare(s, "release", terms, 0, 0, 0, plain)
     return ReleasedInside(plain)
 
 

@@ -69,6 +69,21 @@ def test_two_institutions_need_nobody_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_road_through_simulated_hardware_is_marked_insecure(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the extra 'enclave' is not installed")
+    pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
+    found = checked(hansa("demo", "--engine", "enclave", "--json", tmp=tmp_path), tmp_path)
+    assert found["engine"] == "enclave"
+    assert found["trust"] == [
+        "INSECURE: insecure-tee only pretends to be in trusted hardware: whoever runs it reads all inputs of clinic, "
+        "laboratory and imaging"
+    ]
+    assert found["auc"] == pytest.approx(found["auc_pooled"], abs=0.002)
+    assert found["trees"]["auc"] == pytest.approx(found["trees"]["auc_pooled"], abs=0.002)
+    assert set(found["bytes_sent"]) == {"clinic", "laboratory", "imaging"}
+
+
+@pytest.mark.slow
 def test_credit_default(tmp_path: Path) -> None:
     if not CREDIT.is_dir():
         pytest.skip(f"no real data in {CREDIT}: the acceptance test was NOT run")

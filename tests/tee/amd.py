@@ -46,6 +46,7 @@ def certify(
     extra=(),
     more=(),
     depth=None,
+    pss=PSS,
 ):
     builder = (
         x509.CertificateBuilder()
@@ -64,7 +65,7 @@ def certify(
         builder = builder.add_extension(
             x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.3704.1." + oid), value), critical=False
         )
-    return builder.sign(issuer_key, SHA384(), rsa_padding=PSS)
+    return builder.sign(issuer_key, SHA384(), rsa_padding=pss)
 
 
 def usage(*allowed):
@@ -111,7 +112,8 @@ class Vendor:
     def chip(self):
         return TURIN_CHIP if self.product == "Turin" else CHIP
 
-    def make_leaf(self, kind, *, product=None, tcb=None, chip=None, issuer=None, **options):
+    def make_leaf(self, kind, *, product=None, tcb=None, chip=None, issuer=None, stated=(), **options):
+        """``stated``: extensions that say something else, by the end of their OID."""
         product, tcb = product or self.product, tcb or self.tcb
         short = self.chip[:8] if self.product == "Turin" else self.chip
         chip = (chip or short) if kind == "VCEK" else b""
@@ -119,7 +121,7 @@ class Vendor:
         issued_by = {"ask": f"SEV-{self.product}", "asvk": f"SEV-VLEK-{self.product}", "ark": f"ARK-{self.product}"}[
             role
         ]
-        extra = leaf_extensions(product, tcb, chip)
+        extra = list((dict(leaf_extensions(product, tcb, chip)) | dict(stated)).items())
         return certify(f"SEV-{kind}", self.keys["vek"], issued_by, self.keys[role], ca=False, extra=extra, **options)
 
     def collateral(self, kind="VCEK", *, crls=(), **instead):

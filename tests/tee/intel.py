@@ -123,18 +123,28 @@ class Maker:
         """The nine texts as JSON. ``levels``: (svn of all components, status); ``revoked``, ``revoked_middle``: serials."""
         levels = levels or ((5, "UpToDate"), (3, "OutOfDate"), (1, "Revoked"))
         common = {"issueDate": date(issued), "nextUpdate": date(until), "tcbEvaluationDataNumber": 20}
-        info = {"id": "SGX", "version": 3} | common | {"fmspc": fmspc.hex()}
+        tdx = more.get("kind") == "TDX"
+        info = {"id": "TDX" if tdx else "SGX", "version": 3} | common | {"fmspc": fmspc.hex()}
         info |= {"pceId": more.get("pce_id", "0000"), "tcbType": 0}
         info["tcbLevels"] = [
             {
-                "tcb": {"sgxtcbcomponents": [{"svn": svn}] * 16, "pcesvn": 10},
+                "tcb": {"sgxtcbcomponents": [{"svn": svn}] * 16, "pcesvn": 10}
+                | ({"tdxtcbcomponents": [{"svn": 0}] * 16} if tdx else {}),
                 "tcbDate": date(AT - 100 * DAY),
                 "tcbStatus": status,
                 "advisoryIDs": [] if status == "UpToDate" else ["INTEL-SA-09999"],
             }
             for svn, status in levels
         ]
-        identity = {"id": "QE", "version": 2} | common | {"miscselect": "00000000", "miscselectMask": "FFFFFFFF"}
+        if tdx:
+            info["tdxModule"] = {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributesMask": "FF" * 8}
+            info["tdxModuleIdentities"] = []
+        common |= {"issueDate": date(more.get("qe_issued", issued))}
+        identity = (
+            {"id": "TD_QE" if tdx else "QE", "version": 2}
+            | common
+            | {"miscselect": "00000000", "miscselectMask": "FFFFFFFF"}
+        )
         identity |= {"attributes": "11" + "00" * 15, "attributesMask": "FB" + "FF" * 7 + "00" * 8, "isvprodid": 1}
         identity |= {"mrsigner": more.get("qe_signer", QE_SIGNER).hex()}
         born = date(more.get("qe_tcb_date", AT - 100 * DAY))
@@ -176,16 +186,36 @@ class Maker:
     ):
         """An SGX quote; ``patch`` writes bytes into the report of the "enclave" or the "quoting enclave" before it is signed."""
         patch = patch or {}
-        header = version.to_bytes(2, "little") + b"\2\0" + bytes(4) + bytes.fromhex("0a000f00")
-        header += bytes.fromhex("939a7233f79c4ca9940a0db3957f0607") + bytes(20)
         body = self.report(signer=b"\x71" * 32, prod=3, svn=4, data=data, debug=debug)
-        signed = header + patched(body, *patch.get("enclave", ()))
+        signed = self.header(version, tee=0) + patched(body, *patch.get("enclave", ()))
+        certified = self.certified(pck, qe_signer, chain, patch.get("quoting enclave", ()))
+        return self.whole(signed, certified)
+
+    def domain(
+        self, *, attributes=1 << 28, data=b"\x11" * 64, registers=(b"\x81", b"\x82", b"\x83", b"\x84"), after=b""
+    ):
+        """A TDX quote of version 4; ``after`` stands behind its certification."""
+        body = bytes(16) + bytes(96) + bytes(8) + attributes.to_bytes(8, "little") + b"\xe7\0\6".ljust(8, b"\0")
+        body += b"\x80" * 48 + bytes(144) + b"".join(each * 48 for each in registers) + data
+        certified = self.certified()
+        return self.whole(
+            self.header(4, tee=0x81) + body, b"\6\0" + len(certified).to_bytes(4, "little") + certified + after
+        )
+
+    @staticmethod
+    def header(version, tee):
+        start = version.to_bytes(2, "little") + b"\2\0" + tee.to_bytes(4, "little") + bytes.fromhex("0a000f00")
+        return start + bytes.fromhex("939a7233f79c4ca9940a0db3957f0607") + bytes(20)
+
+    def whole(self, signed, certified):
+        signature = raw(self.keys["att"], signed) + point(self.keys["att"]) + certified
+        return signed + len(signature).to_bytes(4, "little") + signature
+
+    def certified(self, pck=None, qe_signer=QE_SIGNER, chain=None, patch=()):
+        """The quoting enclave's report on the attestation key, and who vouches for it."""
         authentication = bytes(range(32))
         bound = hashlib.sha256(point(self.keys["att"]) + authentication).digest().ljust(64, b"\0")
-        qe = self.report(signer=qe_signer, prod=1, svn=9, data=bound, attributes=0x15)
-        qe = patched(qe, *patch.get("quoting enclave", ()))
+        qe = patched(self.report(signer=qe_signer, prod=1, svn=9, data=bound, attributes=0x15), *patch)
         pem = chain or self.pem(pck or self.pck, self.middle, self.root).encode() + b"\0"
-        parts = [raw(self.keys["att"], signed), point(self.keys["att"]), qe, raw(self.keys["pck"], qe)]
-        parts += [b"\x20\0", authentication, b"\5\0", len(pem).to_bytes(4, "little"), pem]
-        signature = b"".join(parts)
-        return signed + len(signature).to_bytes(4, "little") + signature
+        parts = [qe, raw(self.keys["pck"], qe), b"\x20\0", authentication, b"\5\0", len(pem).to_bytes(4, "little"), pem]
+        return b"".join(parts)

@@ -9,8 +9,10 @@ import pytest
 from tee.intel import AT, DAY, Maker
 from tee.mutations import mutate, quote_parts
 
+from hansa.protocols.wire.attestation import dcap
 from hansa.protocols.wire.attestation.dcap import read_collateral_untrusted, verify_dcap
 from hansa.protocols.wire.attestation.measurements import SgxMeasurement
+from hansa.protocols.wire.attestation.platforms import code_of
 from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected
 
 
@@ -157,6 +159,73 @@ def test_debug(maker):
 def test_versions_nobody_knows(maker):
     for version in (0, 1, 2, 4, 5, 6):
         assert codes(judge(maker, maker.quote(version=version))) == ["unknown-version"]
+
+
+def in_domain(maker, quote, **more):
+    return judge(maker, quote, maker.collateral(kind="TDX"), **more)
+
+
+def test_a_trust_domain_of_our_own(maker):
+    quote = maker.domain()
+    verdict = in_domain(maker, quote)
+    assert (codes(verdict), verdict.platform, verdict.tcb_status) == ([], "TDX", "UpToDate")
+    code = code_of("TDX", verdict.fields)
+    demanding = replace(STRICT, require_measurement=True)
+    assert codes(in_domain(maker, quote, policy=demanding, expected=Expected((code,), b"\x11" * 64))) == []
+    other = maker.domain(registers=(b"\x81", b"\x82", b"\x83", b"\0"))
+    assert set(codes(in_domain(maker, other, policy=demanding, expected=Expected((code,))))) == {"measurement"}
+
+
+def test_a_trust_domain_that_may_be_moved(maker):
+    verdict = in_domain(maker, maker.domain(attributes=1 << 28 | 1 << 29))
+    assert set(codes(verdict)) == {"guest-policy"}
+    assert "guest-policy: the trust domain may be moved to another machine" in map(str, verdict.reasons)
+    assert codes(in_domain(maker, maker.domain(attributes=1 << 28 | 1))) == ["debug"]
+
+
+def test_nothing_hides_behind_a_certification(maker):
+    assert codes(in_domain(maker, maker.domain(after=b"\0"))) == ["malformed"]
+    pem = maker.pem(maker.pck, maker.middle, maker.root).encode()
+    whole = maker.certified(chain=pem)
+    signed = maker.quote()[:432]
+    assert codes(judge(maker, maker.whole(signed, whole))) == []
+    assert codes(judge(maker, maker.whole(signed, whole + b"\0"))) == ["malformed"]
+
+
+def test_a_chain_is_three_certificates_in_intels_own_words(maker):
+    pem = maker.pem(maker.pck, maker.middle, maker.root).encode()
+    assert codes(judge(maker, maker.quote(chain=pem))) == []
+    others = {
+        "two zeros": pem + b"\0\0",
+        "a line after": pem + b"\n",
+        "a word before": b"x" + pem,
+        "a line between": pem.replace(b"-----\n-----BEGIN", b"-----\n\n-----BEGIN"),
+        "a longer line": pem[:92] + pem[93:94] + b"\n" + pem[94:],
+        "Windows": pem.replace(b"\n", b"\r\n"),
+        "two": maker.pem(maker.pck, maker.middle).encode(),
+        "four": pem + maker.pem(maker.root).encode(),
+    }
+    for case, chain in others.items():
+        assert codes(judge(maker, maker.quote(chain=chain))) == ["malformed"], case
+
+
+def test_collateral_is_as_old_as_its_older_part(maker):
+    policy = replace(STRICT, max_collateral_age_s=14 * DAY)
+    for info, identity, found in ((1, 15, ["dates"]), (15, 1, ["dates"]), (13, 1, [])):
+        given = maker.collateral(issued=AT - info * DAY, qe_issued=AT - identity * DAY)
+        assert codes(judge(maker, collateral=given, policy=policy)) == found
+
+
+def test_no_policy_takes_what_intel_revoked(maker, monkeypatch):
+    """The library refuses it first; should it once say no more than the word, that is enough."""
+    claims = dcap._claims
+
+    def revoked(*args):
+        found = claims(*args)
+        return found | {"tcb": found["tcb"] | {"status": "Revoked"}}
+
+    monkeypatch.setattr(dcap, "_claims", revoked)
+    assert codes(judge(maker, policy=REPORT)) == ["tcb"]
 
 
 def test_every_reason_at_once(maker):

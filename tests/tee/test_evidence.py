@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,23 @@ def test_sev_guest_in_trouble(milan, tmp_path, answers, why):
     with pytest.raises(EvidenceError, match=why) as caught:
         SevGuest(device, kernel(milan.make(), **answers)).produce(ASKED)
     assert caught.value.fields["device"] == str(device)
+
+
+@pytest.mark.parametrize("error", [None, errno.EIO])
+def test_sev_guest_keeps_nothing_open(milan, tmp_path, error):
+    device, held = tmp_path / "sev-guest", []
+    device.touch()
+    answer = kernel(milan.make(), error=error)
+
+    def ioctl(descriptor, request, call):
+        held.append(descriptor)
+        return answer(descriptor, request, call)
+
+    with pytest.raises(EvidenceError, match="Input/output") if error else nullcontext():
+        SevGuest(device, ioctl).produce(ASKED)
+    (descriptor,) = held
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
 def test_sev_guest_without_a_device(tmp_path):

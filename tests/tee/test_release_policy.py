@@ -8,7 +8,7 @@ from nacl.bindings import crypto_scalarmult_base
 from nacl.signing import SigningKey
 
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
-from hansa.protocols.wire import canonical, signing
+from hansa.protocols.wire import canonical, limits, signing
 from hansa.protocols.wire.attestation import parcel
 from hansa.protocols.wire.attestation.release_policy import ReleasePolicy
 from hansa.protocols.wire.contract import Code
@@ -87,6 +87,13 @@ def test_under_another_policy_of_the_same_owner_nothing_opens():
     swapped = len(laxer).to_bytes(4, "big") + laxer + closed[4 + len(signed) :]
     with pytest.raises(PeerMisbehaved, match="does not open"):
         parcel.open_untrusted(swapped, SECRET, lambda policy: None)
+
+
+def test_a_policy_is_no_longer_than_one_is_read():
+    most = limits.RELEASE_POLICY_MAX_BYTES
+    for length, why in ((most, "do not decode"), (most + 1, "a parcel does not open")):
+        with pytest.raises(PeerMisbehaved, match=why):
+            parcel.open_untrusted(parcel.close(bytes(length), PUBLIC, b"rows"), SECRET, lambda policy: None)
 
 
 def test_another_enclave_opens_nothing():

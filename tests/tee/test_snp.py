@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.hashes import SHA384
 from tee.amd import AT, CHIP, UNKNOWN, Vendor, certify, usage
 
 from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
@@ -13,6 +16,7 @@ from hansa.protocols.wire.attestation.measurements import SnpMeasurement
 from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected
 from hansa.protocols.wire.attestation.snp import verify_snp
 
+NO_AUTHORITY = x509.BasicConstraints(ca=False, path_length=None)
 OTHERS = x509.DirectoryName(x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "SEV-VCEK")]))
 
 
@@ -155,6 +159,7 @@ def test_authorities_keep_within_what_they_may(milan):
         "an ASK that demands something unknown": {"ask": milan.authority("ask", more=[UNKNOWN])},
         "an ASK for other names": {"ask": milan.authority("ask", more=[x509.NameConstraints(None, [OTHERS])])},
         "an ASK that is no authority": {"ask": milan.authority("ask", ca=False)},
+        "an ASK that says it is none": {"ask": milan.authority("ask", ca=False, more=[NO_AUTHORITY])},
         "a root without authorities below it": {"ark": milan.authority("ark", depth=0)},
         "a leaf that demands something unknown": {"vek": milan.make_leaf("VCEK", more=[UNKNOWN])},
     }
@@ -165,6 +170,43 @@ def test_authorities_keep_within_what_they_may(milan):
         "ark": milan.authority("ark", depth=1),
     }
     assert judge(milan, whole, collateral=milan.collateral(**fine)).accepted
+
+
+def test_signatures_have_the_one_form_that_amd_writes(milan):
+    short = padding.PSS(padding.MGF1(SHA384()), 32)
+    elsewhere = certify("ARK-Milan", milan.keys["ark"], "ARK-Somewhere", milan.keys["ark"], serial=1)
+    cases = {
+        "an ASK with a shorter salt": {"ask": milan.authority("ask", pss=short)},
+        "a root with a shorter salt": {"ark": milan.authority("ark", pss=short)},
+        "a leaf with a shorter salt": {"vek": milan.make_leaf("VCEK", pss=short)},
+        "a root that names another issuer": {"ark": elsewhere},
+    }
+    for case, instead in cases.items():
+        assert codes(judge(milan, milan.make(), collateral=milan.collateral(**instead))) == {"chain"}, case
+
+
+@pytest.mark.parametrize("number", ["02020073", "0201f3", "02020100", "0203000073", "020173ff", "0401ff", ""])
+def test_versions_are_small_numbers_in_their_shortest_form(milan, number):
+    leaf = milan.make_leaf("VCEK", stated={"3.8": bytes.fromhex(number)})
+    assert codes(judge(milan, milan.make(), collateral=milan.collateral(vek=leaf))) == {"chain"}
+
+
+def test_a_chip_is_named_in_full_by_a_vcek_alone(milan, turin):
+    vlek = milan.make_leaf("VLEK", stated={"4": CHIP})
+    assert codes(judge(milan, milan.make(kind="VLEK"), collateral=milan.collateral("VLEK", vek=vlek))) == {"chain"}
+    masked = milan.make_leaf("VCEK", stated={"4": bytes(64)})
+    assert codes(judge(milan, milan.make(at_1a0=bytes(64)), collateral=milan.collateral(vek=masked))) == {"platform"}
+    for length in (7, 9, 63):
+        longer = turin.make_leaf("VCEK", stated={"4": turin.chip[:length]})
+        collateral = turin.collateral(vek=longer)
+        assert codes(judge(turin, turin.make(5), collateral=collateral)) == {"platform"}, length
+
+
+def test_reports_are_signed_on_the_one_curve(milan):
+    weak = copy(milan)
+    weak.keys = milan.keys | {"vek": ec.generate_private_key(ec.SECP256R1())}
+    collateral = milan.collateral(vek=weak.make_leaf("VCEK"))
+    assert codes(judge(milan, weak.make(), collateral=collateral)) == {"signature"}
 
 
 def test_of_authorities_of_one_name_the_good_one_is_taken(milan):

@@ -1,5 +1,7 @@
 """Tables and answers as bytes: what survives, and what made-up bytes do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from algorithms.enclave.members import GBDT, tables, terms
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from hansa.algorithms.enclave import rows
 from hansa.algorithms.enclave.answer import Answer
 from hansa.algorithms.errors import DataError
+from hansa.algorithms.gbdt.job import MOST_WEIGHT
 from hansa.algorithms.gbdt.model import Importance
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.psi.ddh import places_in_order
@@ -73,6 +76,29 @@ def test_categories_that_were_not_named_are_refused():
         packed = rows.pack(t, type(table)(table.keys, features, table.columns, table.label, {"bank_1": ("a", "b")}))
         with pytest.raises(PeerMisbehaved, match="bank sent categories in 'bank_1' that it did not name"):
             rows.unpack_untrusted(t, 0, packed, scored=False)
+
+
+def test_weights_are_numbers_from_0_to_the_most():
+    t = terms(weighted=True)
+    table = replace(tables(t, rows=20, own=3)[0], weights=np.linspace(0, MOST_WEIGHT, 23))
+    found = rows.unpack_untrusted(t, 0, rows.pack(t, table), scored=False)[1]
+    assert np.array_equal(found.weights, table.weights)
+    for value in (-1e-9, np.nextafter(MOST_WEIGHT, np.inf), np.inf, np.nan):
+        wrong = replace(table, weights=np.append(table.weights[1:], value))
+        with pytest.raises(PeerMisbehaved, match="bank sent weights that are not from 0 to"):
+            rows.unpack_untrusted(t, 0, rows.pack(t, wrong), scored=False)
+
+
+def places(*ends):
+    """Places that are alike in their first eight bytes, and end so."""
+    return np.array([b"p" * 8 + bytes([end]) * 8 for end in ends]).view("V16")
+
+
+def test_places_that_begin_alike_are_told_apart():
+    found = rows.common([places(9, 3, 7, 5), places(5, 7, 4, 9), places(7, 1, 9, 5)], ("a", "b", "c"))
+    assert [own.tolist() for own in found] == [[3, 2, 0], [0, 1, 3], [3, 0, 2]]
+    with pytest.raises(PeerMisbehaved, match="b sent a key twice"):
+        rows.common([places(1, 2), places(2, 1, 2)], ("a", "b"))
 
 
 def test_common_rows_are_found_in_one_order():

@@ -27,11 +27,6 @@ pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
 pytest.importorskip("sklearn", reason="the extra 'enclave' is not installed")
 
 
-@pytest.fixture
-def box():
-    return Box(os.urandom(32), b"j" * 32)
-
-
 def pooled(t, data):
     """Features and label of the common rows, in the order of the split, and how many train: as MPC's parties have them."""
     common = sorted(set.intersection(*(set(table.keys) for table in data)))

@@ -1,0 +1,13 @@
+"""One job's box."""
+
+import os
+
+import pytest
+
+from hansa.node.worker_enclave import Box
+
+
+@pytest.fixture
+def box():
+    """Closes models with a key of its own."""
+    return Box(os.urandom(32), b"j" * 32)
