@@ -130,7 +130,10 @@ class Daemon:
         return self.ballots.endorsed({*own, *pinned}, tee.votes)
 
     def _vote_on_record(self, vote: Vote) -> None:
+        """Not those of introduced peers, which anybody among the peers can make up: no count here rests on them alone."""
         peer = self.book.get(vote.voter)
+        if peer is not None and peer.introduced:
+            return
         codes = {"from": str(vote.code_from), "to": str(vote.code_to)}
         voter = peer.name if peer is not None else self.settings.node.name
         self.audit.append("vote", {"voter": voter, **codes, "until": vote.until})

@@ -19,6 +19,8 @@ from hansa.protocols.wire.contract import Contract
 
 MAX_WAITING = 64
 """Proposals that may wait for the operator, or for proofs; further ones are refused."""
+MAX_WAITING_OF_ONE = 16
+"""The same, by one proposer: no member takes all the places."""
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class Decisions:
         context, record = self._context, job.record
         contract = record.contract
         record.awaits_operator = False
-        problem = self._rival(contract) or self.objection(contract) or self._too_many_wait(record)
+        problem = self._rival(contract) or self.objection(contract)
         if problem is not None:
             await self._refuse(job, problem)
             return
@@ -53,6 +55,8 @@ class Decisions:
             await job.refuse(f"by policy: {decision.reason}")
         elif decision.action == "approve" and (proven or not contract.codes):
             await job.approve()
+        elif (problem := self._too_many_wait(record)) is not None:
+            await self._refuse(job, problem)
         else:
             record.awaits_operator = True
             job.save()
@@ -99,8 +103,13 @@ class Decisions:
     def _too_many_wait(self, newest: JobRecord) -> str | None:
         """What is not signed here waits, and must not fill the memory meanwhile."""
         waiting = [r for job in self._jobs.values() if (r := job.record).awaits_operator or r is newest]
-        if len(waiting) > MAX_WAITING or sum(len(record.contract_bytes) for record in waiting) > KEPT_BYTES:
-            return f"{len(waiting) - 1} proposals wait for this node's operator already"
+        of_one = [record for record in waiting if record.proposer == newest.proposer]
+        for records, most, share in (
+            (waiting, MAX_WAITING, 1),
+            (of_one, MAX_WAITING_OF_ONE, MAX_WAITING // MAX_WAITING_OF_ONE),
+        ):
+            if len(records) > most or sum(len(record.contract_bytes) for record in records) > KEPT_BYTES // share:
+                return f"{len(records) - 1} proposals wait for this node's operator already"
         return None
 
     def _record(self, job_id: bytes) -> JobRecord | None:

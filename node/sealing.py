@@ -50,13 +50,18 @@ def model_name(job_id: bytes) -> bytes:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that after a crash it is there whole (0600) or not at all."""
+    """Write a file so that after a crash it is there whole (0600) or not at all; once this returns, it is there."""
     partial = path.with_name(path.name + ".partial")
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # else a power cut brings the older file back, of which others may have seen the newer one
+    finally:
+        os.close(folder)
 
 
 class SealedCheckpoints:

@@ -58,10 +58,11 @@ class TeeMethods:
             if standing is not None and not standing.judged.accepted:
                 text = f"the hardware of {peer.name} is refused: {standing.judged.why}"
                 found.append({"text": text, "remedy": "hansa tee status"})
-        shut = (self._attestations.job_keys.told() or {}).get("shut")
-        if shut:
-            remedy = "put the newest state back, or have a twin online (docs/tee.md, rollback)"
-            found.append({"text": shut, "remedy": remedy})
+        sealed = self._attestations.job_keys.told() or {}
+        for what in (sealed.get("shut"), sealed.get("unread")):
+            if what:
+                remedy = "put the newest state back, or have a twin online (docs/tee.md, sealing)"
+                found.append({"text": what, "remedy": remedy})
         prover = self._attestations.prover
         if prover is not None and prover.backend == INSECURE_SIMULATED:
             text = "INSECURE: this node only pretends to be in trusted hardware"

@@ -102,6 +102,7 @@ def _status_lines(told: dict[str, Any]) -> list[str]:
         if sealed is not None:
             lines.append(f"  {sealed['keys']} model keys sealed, epoch {sealed['epoch']}")
             lines += [style(f"  SHUT: {sealed['shut']}", "red")] if sealed["shut"] else []
+            lines += [style(f"  not read: {sealed['unread']}", "yellow")] if sealed["unread"] else []
     for peer in told["peers"]:
         when = f", {ago(peer['ago_s'])}" if peer["ago_s"] is not None else ""
         lines += ["", f"{style(peer['peer'], 'bold')}: {hardware(peer)}{when}"]

@@ -65,10 +65,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What was made of a proof, the mark of sealed state that came with it, and the channel that it is about."""
+    """What was made of a proof, the mark of sealed state that came with it and those known when it was asked for, and the channel
+    that it is about."""
 
     judged: Judged
     mark: bytes
+    asked: bytes
     channel: bytes
 
 
@@ -127,7 +129,7 @@ class Attestations:
         judged = shown.judged
         if judged.accepted and shown.mark:
             try:
-                self._epochs.note(identity, shown.mark)
+                self._epochs.note(identity, shown.mark, asked=shown.asked)
             except SecurityError as error:
                 judged = judged.but(Reason.ROLLBACK, error.message)
         if role is Role.PEER:
@@ -179,15 +181,16 @@ class Attestations:
         """A proof judged while its connection stands: one that was replaced meanwhile, by whoever has the peer's key, is no proof
         of what is at the end of the new one."""
         for _ in range(TRIES):
+            seen = self._epochs.seen(identity)
             try:
-                answer = await self._questions.put(identity, role, self._epochs.seen(identity))
+                answer = await self._questions.put(identity, role, seen)
             except PeerLost:
                 if self._mesh.link(identity) is None:
                     raise
                 continue
             judged = await self._verdict(identity, role, codes, answer)
             if self._mesh.link(identity) is answer.link:
-                return _Shown(judged, answer.reply.mark, answer.link.conn.handshake_hash)
+                return _Shown(judged, answer.reply.mark, seen, answer.link.conn.handshake_hash)
         raise PeerLost(f"the connection to {self.name_of(identity)} does not last", remedy="see `hansa doctor`")
 
     async def _verdict(self, identity: bytes, role: Role, codes: Sequence[Code] | None, answer: Answer) -> Judged:

@@ -20,8 +20,10 @@ from hansa.protocols.wire.attestation.votes import Vote, verified
 from hansa.protocols.wire.contract import Code
 from hansa.protocols.wire.messages import Votes
 
-HEARD_AT_ONCE, HEARD_PER_S = 32.0, 1.0
-"""Messages of votes by one peer; all that a node keeps of a full league takes 17."""
+NEW_AT_ONCE, NEW_PER_S = 16.0, 1 / 600
+"""New votes of one member, whoever passes them on: each is passed on to all, and on record."""
+UNKNOWN_AT_ONCE, UNKNOWN_PER_S = 4096.0, 1.0
+"""Votes not known here that one peer may bring, its own and others': each costs a signature's verification."""
 
 
 class Ballots:
@@ -40,7 +42,8 @@ class Ballots:
     ) -> None:
         self._record = record
         self._path, self._mesh, self._seed, self._me, self._peers = path, mesh, seed, me, peers
-        self._allowances: dict[bytes, Allowance] = {}
+        self._voters: dict[bytes, Allowance] = {}
+        self._bringers: dict[bytes, Allowance] = {}
         self._votes: tuple[Vote, ...] = ()
         self.on_new: list[Callable[[], None]] = []
         """Told once for all that is new in one message, or cast here."""
@@ -80,17 +83,22 @@ class Ballots:
                 await self._mesh.send(identity, page)
 
     async def _heard(self, sender: bytes, message: Votes) -> None:
-        """Only members' votes are kept: each may say one thing of each change, its latest."""
-        allowance = self._allowances.setdefault(sender, Allowance(HEARD_AT_ONCE, HEARD_PER_S))
-        if not allowance.take_if_there():
-            return  # said again when the connection is next made
+        """Only members' votes are kept: each may say one thing of each change, its latest.
+
+        What is known costs nothing; what is new is counted against its voter, so that nobody can use up what another may say.
+        """
         before = set(self._votes)
         heard = [vote for vote in map(Vote.decode_untrusted, message.votes) if vote not in before]
         wanted = set(_kept([*self._votes, *heard], self._members))
-        self._keep(*verified(vote for vote in heard if vote in wanted))
+        bringer = self._bringers.setdefault(sender, Allowance(UNKNOWN_AT_ONCE, UNKNOWN_PER_S))
+        unknown = [vote for vote in dict.fromkeys(heard) if vote in wanted and bringer.take_if_there()]
+        self._keep(*(vote for vote in verified(unknown) if self._may(vote.voter)))
         new = [vote for vote in self._votes if vote not in before]
         if new:
             await self._tell(new)
+
+    def _may(self, voter: bytes) -> bool:
+        return self._voters.setdefault(voter, Allowance(NEW_AT_ONCE, NEW_PER_S)).take_if_there()
 
     async def _tell(self, new: list[Vote]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -103,8 +103,8 @@ class Cluster:
         self._start(self._ask_all)
 
     async def _found(self) -> None:
-        """State that does not open is on record from the start, and others are asked for theirs."""
-        why = self._attestations.job_keys.vault.why_shut
+        """A sealed file that does not open is on record from the start, and others are asked for what they have."""
+        why = self._attestations.job_keys.vault.why_unread
         if why:
             self._shut(why)
 
@@ -128,15 +128,19 @@ class Cluster:
                 await self._mesh.send(identity, KeysRequest(after, b"".join(held[: limits.KEYS_HELD_MAX])))
 
     async def _handed(self, sender: bytes, handed: JobKeys) -> None:
+        link = self._mesh.link(sender)
+        if self._attestations.accepted(sender) is None:
+            return  # not proven on this connection: it is asked, and will be believed, once it is
         keys = await trio.to_thread.run_sync(decode_keys_untrusted, handed.keys)
         judged = self._attestations.accepted(sender)
-        if judged is None:
-            return  # not proven on this connection: it is asked, and will be believed, once it is
+        if judged is None or self._mesh.link(sender) is not link:
+            return  # what came over a connection that is gone is nobody's
         code = Code(judged.platform, judged.code)
         try:
             vault = self._attestations.job_keys.vault
             before = vault.epoch
-            merged = vault.merge(vault.acceptable(keys, code, self._ballots.all(), int(time.time())))
+            now = int(time.time())
+            merged = vault.merge(vault.acceptable(keys, code, self._ballots.all(), now), own_code=code == vault.code)
         except HansaError as error:
             log.warning("keys that were handed over are not taken: %s", error.message)
             return

@@ -38,17 +38,24 @@ class SeenEpochs:
         """The latest mark of every line, one behind the other; empty before the first."""
         return _joined(self._seen.get(identity.hex(), {}))
 
-    def note(self, identity: bytes, shown: bytes) -> None:
-        """Remember the mark that an accepted enclave shows.
+    def note(self, identity: bytes, shown: bytes, *, asked: bytes | None = None) -> None:
+        """Remember the mark that an accepted enclave shows; ``asked``: what was ``seen`` when it was asked for it (None: now).
+
+        What was noted since then may be later, as the enclave goes on meanwhile.
 
         Raises ``SecurityError`` where it has shown a later one before, another one of the same epoch, or too many lines: an older
         line is not forgotten for a new one, which a host could make at will. ``PeerMisbehaved`` where it shows no mark.
         """
         marks = Mark.each_untrusted(shown)
         lines = self._seen.get(identity.hex(), {})
+        then = lines if asked is None else _lines(asked)
+        added: Lines = {}
         for mark in marks:
-            _compare(mark, lines.get(mark.line))
-        added = {mark.line: mark for mark in marks if mark != lines.get(mark.line)}
+            now = lines.get(mark.line)
+            _compare(mark, then.get(mark.line))
+            if now is None or mark.epoch >= now.epoch:
+                _compare(mark, now)
+                added |= {} if mark == now else {mark.line: mark}
         if len(lines | added) > limits.EPOCH_LINES_MAX:
             raise SecurityError(
                 f"its sealed state has begun anew more than {limits.EPOCH_LINES_MAX} times",

@@ -81,13 +81,14 @@ class JobKeys:
             self.on_shut(self.vault.why_shut)
 
     def told(self) -> dict[str, Any] | None:
-        """For people: how many keys, the epoch, and why they are shut; None where nothing can be sealed."""
+        """For people: how many keys, the epoch, why they are shut, why a file was not read; None where nothing can be sealed."""
         try:
             vault = self.vault
             vault.mark()
         except HansaError:
             return None
-        return {"keys": len(vault), "epoch": vault.epoch, "shut": vault.why_shut or None}
+        shut, unread = vault.why_shut or None, vault.why_unread or None
+        return {"keys": len(vault), "epoch": vault.epoch, "shut": shut, "unread": unread}
 
     def objection(self, contract: Contract) -> str | None:
         """Why this enclave has no key for the contract, in words that peers may read; None where it has, or can make one."""

@@ -55,6 +55,8 @@ class Vault:
         self._keys = dict[bytes, JobKey]()
         self.epoch, self._state = 0, NO_STATE
         self._why_shut = ""  # told to peers: no path of this machine in it
+        self.why_unread = ""
+        """Why the file that was found is not read; it stays there until something is written, which puts it aside."""
         self._latest = 0
         if path.exists():
             self._open(path.read_bytes())
@@ -110,13 +112,16 @@ class Vault:
         """
         self._made(contract)
 
-    def merge(self, handed: Mapping[bytes, JobKey]) -> Merged:
+    def merge(self, handed: Mapping[bytes, JobKey], *, own_code: bool) -> Merged:
         """Take keys that another enclave handed over, as far as there is room. A job's key is never replaced.
 
-        State that is shut opens by it: the file is put aside, what still opens is united with what was handed over (which goes
-        first: it is not known to be old), and the epoch is raised above every one that members have shown.
+        State that is shut opens by it where the other runs this ``own_code``; else ``SecurityError``. The file is put aside then,
+        what still opens is united with what was handed over (which goes first: it is not known to be old), and the epoch is
+        raised above every one that members have shown.
         """
-        mends = bool(self._why_shut and handed)
+        mends = bool(self._why_shut and handed and own_code)
+        if handed and not mends:
+            self._refuse_if_shut()
         foreign = {job_id: replace(key, made=False) for job_id, key in handed.items()}
         parts = (foreign, self._keys) if mends else (self._keys, foreign)
         keys, room, conflicts, surplus = dict[bytes, JobKey](), Room(), list[bytes](), list[bytes]()
@@ -124,6 +129,8 @@ class Vault:
             if job_id in keys:
                 if not hmac.compare_digest(keys[job_id].key, key.key):
                     conflicts.append(job_id)
+                elif key.made:
+                    keys[job_id] = key
             elif room.take(key):
                 keys[job_id] = key
             else:
@@ -136,9 +143,14 @@ class Vault:
         return Merged(new, tuple(conflicts), tuple(surplus))
 
     def keys_for(self, code: Code, votes: Iterable[Vote], now: int) -> dict[bytes, JobKey]:
-        """What enclaves that run ``code`` may have: all keys where it is this one's own, else those whose voters let them go."""
+        """What enclaves that run ``code`` may have: all keys where it is this one's own, else those whose voters let them go.
+
+        Its twins may have them also from state that is shut: two that lost what was newest still mend each other.
+        """
+        if code == self.code:
+            return dict(self._keys)
         self._refuse_if_shut()
-        return dict(self._keys) if code == self.code else voted(self._keys, self.code, code, votes, now)
+        return voted(self._keys, self.code, code, votes, now)
 
     def acceptable(
         self, handed: Mapping[bytes, JobKey], sender: Code, votes: Iterable[Vote], now: int
@@ -213,7 +225,8 @@ class Vault:
         return known
 
     def _open(self, data: bytes) -> None:
-        """Read the file. What is wrong with it shuts the state and nothing else: the node itself goes on."""
+        """Read the file. One that is not of this code, node and machine, or broken, is left alone: this line of epochs begins
+        anew then, and whoever has seen a later one of it shows it."""
         try:
             size = int.from_bytes(data[4:8], "big")
             if data[:4] != MAGIC or size > _MAX_HEADER or len(data) > limits.VAULT_MAX_BYTES + _MAX_HEADER:
@@ -225,20 +238,20 @@ class Vault:
             identity, state = fields.octets("node", 32), fields.octets("state", STATE_BYTES)
             fields.end()
         except PeerMisbehaved as error:
-            self._why_shut = f"{self._path.name} is no sealed state of an enclave ({error.message})"
+            self.why_unread = f"{self._path.name} is no sealed state of an enclave ({error.message})"
             return
         if code != self.code:
-            self._why_shut = f"{self._path.name} was sealed by other code ({code}) than runs here ({self.code})"
+            self.why_unread = f"{self._path.name} was sealed by other code ({code}) than runs here ({self.code})"
             return
         if identity != self._identity:
-            self._why_shut = f"{self._path.name} is another node's"
+            self.why_unread = f"{self._path.name} is another node's"
             return
         key = self._sealing_key()
         try:
             self._keys = decode_keys_untrusted(unseal(key, data[8 + size :], header))
             self.epoch, self._state = epoch, state
         except HansaError:
-            self._why_shut = f"{self._path.name} does not open: it was changed, or sealed on another machine"
+            self.why_unread = f"{self._path.name} does not open: it was changed, or sealed on another machine"
 
     def _put_aside(self) -> None:
         """Under a name that is free: what was put aside before stays."""
@@ -248,6 +261,9 @@ class Vault:
 
     def _write(self, keys: dict[bytes, JobKey]) -> None:
         """On disk first: a key that is lost with a crash would lose the model that it closed."""
+        if self.why_unread:
+            self._put_aside()
+            self.why_unread = ""
         epoch, state = max(self.epoch, self._latest) + 1, os.urandom(STATE_BYTES)
         header = canonical.encode({"code": code_map(self.code), "epoch": epoch, "node": self._identity, "state": state})
         sealed = seal(self._sealing_key(), encode_keys(keys.values()), header)

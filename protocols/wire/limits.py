@@ -96,7 +96,7 @@ VOTES_VERIFIED = 1_024
 """Signatures that are checked for one change of code, of votes to the point."""
 VOTE_MAX_AHEAD_S = 367 * 86_400
 """How far ahead a vote may end: a day more than an operator may ask for, since clocks differ."""
-VAULT_MAX_ENTRIES = 2_000
+VAULT_MAX_ENTRIES = 8_000
 """Job keys that an enclave keeps."""
 VAULT_MAX_BYTES = 64 << 20
 """Bytes of job keys with their contracts, on disk."""

@@ -31,7 +31,7 @@ def test_status_says_what_is_proven_and_marks_what_is_not(hansa, daemon):
     assert (code, out.splitlines()[0]) == (0, "This node runs in no trusted hardware ([tee] in hansa.toml).")
     assert "No peer is in trusted hardware." in out
     own = {"backend": "tsm", "platform": "TDX", "code": "0d" * 48, "problem": None}
-    sealed = {"keys": 2, "epoch": 5, "shut": "it was rolled back"}
+    sealed = {"keys": 2, "epoch": 5, "shut": "it was rolled back", "unread": "it is another node's"}
     vote = {"voter": "bank", "from": SGX, "to": SNP, "until": 1_900_000_000}
     told = {"own": own | {"sealed": sealed}, "votes": [vote], "peers": [standing()]}
     daemon.answers["tee.status"] = told
@@ -41,6 +41,7 @@ def test_status_says_what_is_proven_and_marks_what_is_not(hansa, daemon):
         "TDX:" + "0d" * 48,
         "2 model keys sealed, epoch 5",
         "SHUT: it was rolled back",
+        "not read: it is another node's",
         f"  code {WORD}:{'0c' * 48}",
         "  simulated: this is no evidence",
         "tee: INSECURE: simulated, accepted",

@@ -278,7 +278,7 @@ def test_a_second_enclave_goes_on_and_rollback_is_found(tmp_path, net):
         in entries(first.call("audit.show"), "sealed-state-refused")[0]["reason"]
     )
     until(lambda: entries(second.call("audit.show"), "keys-handed-over"))
-    until(lambda: first.call("tee.status")["own"]["sealed"] == {"keys": 2, "epoch": 3, "shut": None})
+    until(lambda: first.call("tee.status")["own"]["sealed"] == {"keys": 2, "epoch": 3, "shut": None, "unread": None})
 
 
 @pytest.mark.slow

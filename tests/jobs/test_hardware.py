@@ -10,7 +10,7 @@ from hansa.config.errors import ConfigError
 from hansa.config.policy import Policy, Rule
 from hansa.node.contracts import openings_of
 from hansa.node.errors import EvidenceError, UsageError
-from hansa.node.job_decision import MAX_WAITING
+from hansa.node.job_decision import MAX_WAITING_OF_ONE
 from hansa.node.job_hardware import AT_FAULT
 from hansa.node.worker_messages import Attested, Finished
 from hansa.protocols.errors import PeerTimeout
@@ -133,22 +133,22 @@ async def test_what_waits_for_proofs_is_bounded_and_holds_up_nothing(autojump_cl
         await proven.wait()
         return judged()
 
-    async with league_in_hardware(verdicts={1: slowly}, max_jobs=MAX_WAITING + 9) as league:
+    async with league_in_hardware(verdicts={1: slowly}, max_jobs=MAX_WAITING_OF_ONE + 9) as league:
         jobs = []
-        for number in range(MAX_WAITING + 2):
+        for number in range(MAX_WAITING_OF_ONE + 2):
             contract, offer = proposal(league, name=f"{number}")
             await league.jobs[1].on_offer(league.identities[0], offer)
             jobs.append(contract.job_id)
         await trio.sleep(1)
         records = [league.record(1, job) for job in jobs]
-        assert [record.awaits_operator for record in records] == [True] * MAX_WAITING + [False] * 2
-        assert records[-1].decision == f"refused: {MAX_WAITING} proposals wait for this node's operator already"
-        assert len([rank for rank, *_ in league.asked if rank == 1]) == MAX_WAITING
+        assert [record.awaits_operator for record in records] == [True] * MAX_WAITING_OF_ONE + [False] * 2
+        assert records[-1].decision == f"refused: {MAX_WAITING_OF_ONE} proposals wait for this node's operator already"
+        assert len([rank for rank, *_ in league.asked if rank == 1]) == MAX_WAITING_OF_ONE
         await league.jobs[1].get(jobs[0]).refuse("not today")
         proven.set()
         await trio.sleep(1)
         assert records[0].state == "refused"
-        assert all(league.jobs[1].get(job).consent.signed for job in jobs[1:MAX_WAITING])
+        assert all(league.jobs[1].get(job).consent.signed for job in jobs[1:MAX_WAITING_OF_ONE])
 
 
 @pytest.mark.parametrize("change", ["policy", "rival"])

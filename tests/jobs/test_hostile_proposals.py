@@ -8,7 +8,7 @@ import trio
 from hansa.config.policy import Policy
 from hansa.node.contracts import openings_of
 from hansa.node.errors import UsageError
-from hansa.node.job_decision import MAX_WAITING
+from hansa.node.job_decision import MAX_WAITING, MAX_WAITING_OF_ONE
 from hansa.node.job_pruning import KEPT_PROPOSALS, KEPT_S, forgettable
 from hansa.node.job_record import JobRecord, State
 from hansa.node.jobs import NEW_AT_ONCE
@@ -62,11 +62,23 @@ async def test_proposals_that_wait_for_an_operator_take_no_place(autojump_clock,
 async def test_only_so_many_proposals_wait_for_an_operator(autojump_clock, league_of):
     async with league_of() as league:
         league.policies[:2] = [Policy("ask")] * 2
-        for number in range(MAX_WAITING + 2):
+        for number in range(MAX_WAITING_OF_ONE + 2):
             await league.jobs[1].on_offer(league.identities[2], proposal(league, 2, name=f"{number}"))
         jobs = league.jobs[1].all()
-        assert sum(job.record.awaits_operator for job in jobs) == MAX_WAITING
-        assert "64 proposals wait" in jobs[-1].record.error["message"]
+        assert sum(job.record.awaits_operator for job in jobs) == MAX_WAITING_OF_ONE
+        assert "16 proposals wait" in jobs[-1].record.error["message"]
+        await league.jobs[1].on_offer(league.identities[0], proposal(league, 0, name="another's"))
+        assert league.jobs[1].all()[-1].record.awaits_operator  # one proposer takes its own places only
+        for job in league.jobs[1].all():
+            job.record.proposer = b"%032d" % id(job)  # as if each were another's
+        for number in range(MAX_WAITING):
+            offer = proposal(league, (0, 2)[number % 2], name=f"more {number}")
+            await league.jobs[1].on_offer(league.identities[(0, 2)[number % 2]], offer)
+            league.jobs[1].all()[-1].record.proposer = b"%032d" % number
+        assert sum(job.record.awaits_operator for job in league.jobs[1].all()) == MAX_WAITING
+        league.policies[1] = Policy("approve")
+        await league.jobs[1].on_offer(league.identities[0], proposal(league, 0, name="approved"))
+        assert league.jobs[1].all()[-1].consent.signed  # what need not wait needs no place
 
 
 async def test_a_flood_of_proposals_is_neither_judged_nor_kept(autojump_clock, league_of):

@@ -108,3 +108,18 @@ async def test_nothing_is_made_for_a_connection_that_is_gone(slow, pair):
 
 def request(number):
     return AttestRequest(number, bytes(32), Role.PEER, b"")
+
+
+async def test_however_many_ask_for_the_own_code_the_device_is_asked_once(slow, pair):
+    """Each proposal asks for it: 64 of them must not stand before who wants a proof."""
+    _, tee = pair
+    before, found = len(slow), []
+
+    async def own():
+        found.append(await tee.node.own_code())
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(64):
+            nursery.start_soon(own)
+    assert len(set(found)) == 1
+    assert len(slow) - before == 1

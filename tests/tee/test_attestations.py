@@ -131,6 +131,18 @@ async def test_older_sealed_state_is_refused_by_who_saw_newer(pair):
     assert (await bank.node.proven(TEE, Role.PEER))[0].accepted  # the code is what it was
 
 
+async def test_an_enclave_that_goes_on_while_it_is_judged_was_not_rolled_back(pair, monkeypatch):
+    """It makes a key for another job, and tells the new epoch, before the verdict on the proof with the older one is there."""
+    bank, tee = pair
+    assert (await bank.node.ask(TEE, Role.PEER)).accepted
+    later = (5).to_bytes(8, "big") + tee.node.job_keys.mark()[8:]
+    while_judging(monkeypatch, lambda before: bank.node._epochs.note(TEE, later))
+    assert (await bank.node.ask(TEE, Role.ENCLAVE)).accepted
+    assert bank.node._epochs.seen(TEE) == later  # and the later one is not forgotten
+    judged = await bank.node.ask(TEE, Role.ENCLAVE)  # asked when it was known
+    assert "shows epoch 0, and has shown epoch 5 before" in judged.why
+
+
 # --- the connection that a proof is about -----------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, vote
 from hansa.config.settings import Node, Settings, Tee
 from hansa.node.daemon import Daemon
 from hansa.node.identity import create_identity
-from hansa.node.tee.ballots import HEARD_AT_ONCE, Ballots
+from hansa.node.tee.ballots import NEW_AT_ONCE, NEW_PER_S, UNKNOWN_AT_ONCE, Ballots
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.votes import Vote
@@ -55,12 +55,17 @@ def mesh():
 
 
 @pytest.fixture
-def ballots(tmp_path, mesh):
-    return make(tmp_path / "votes.json", mesh)
+def recorded():
+    return []
 
 
-def make(path, mesh, peers=(*VOTERS[1:], LOUD)):
-    return Ballots(path, mesh, seed=SEEDS[0], me=VOTERS[0], peers=lambda: list(peers), record=lambda vote: None)
+@pytest.fixture
+def ballots(tmp_path, mesh, recorded):
+    return make(tmp_path / "votes.json", mesh, record=recorded.append)
+
+
+def make(path, mesh, peers=(*VOTERS[1:], LOUD), record=print):
+    return Ballots(path, mesh, seed=SEEDS[0], me=VOTERS[0], peers=lambda: list(peers), record=record)
 
 
 def said(*votes):
@@ -74,6 +79,7 @@ def told(messages):
 async def test_one_member_crowds_out_its_own_votes_only(ballots, mesh):
     await mesh.hear(LOUD, said(*map(loud, range(limits.VOTES_PER_VOTER + 1))))
     await mesh.hear(VOTERS[1], said(vote(1)))
+    ballots._voters.clear()
     await mesh.hear(VOTERS[2], said(vote(2), loud(100)))  # passed on: nobody is punished for it
     kept = [each for each in ballots.all() if each.voter == LOUD]
     assert kept == [*map(loud, range(2, limits.VOTES_PER_VOTER + 1)), loud(100)]
@@ -90,7 +96,7 @@ async def test_all_nodes_keep_the_same_whatever_they_heard_first(tmp_path):
         ballots = make(tmp_path / f"{number}", mesh)
         for each in order:
             await mesh.hear(VOTERS[1], said(each))
-            ballots._allowances.clear()
+            ballots._voters.clear()
         found.append(set(ballots.all()))
     assert found[0] == found[1]
     assert len(found[0]) == limits.VOTES_PER_VOTER + 1
@@ -117,6 +123,7 @@ async def test_votes_that_end_make_room(ballots, mesh, monkeypatch):
     await mesh.hear(LOUD, said(*map(loud, range(limits.VOTES_PER_VOTER))))
     later = time.time() + 320 * DAY
     monkeypatch.setattr(time, "time", lambda: later)
+    ballots._voters.clear()
     await mesh.hear(LOUD, said(loud(1, days=330)))
     assert list(ballots._votes) == [loud(1, days=330)]
 
@@ -147,14 +154,30 @@ async def test_what_is_known_is_not_passed_on_again(ballots, mesh):
     assert (set(told(mesh.passed_on)), len(told(mesh.passed_on)), heard) == ({vote(1), vote(2)}, 2, [1])
 
 
-async def test_whoever_talks_without_end_is_not_listened_to(ballots, mesh, autojump_clock):
-    for number in range(int(HEARD_AT_ONCE)):
-        await mesh.hear(LOUD, said(loud(number)))
+async def test_what_a_member_says_without_end_uses_up_nobody_elses_word(ballots, mesh, recorded, autojump_clock):
+    """Also where others pass it on, who have not heard the same: each vote is on record and passed on to all."""
+    for number in range(3 * int(NEW_AT_ONCE)):
+        await mesh.hear((LOUD, *VOTERS[1:])[number % 3], said(loud(number % 16, days=200 + number)))
+    assert len(recorded) == len(told(mesh.passed_on)) == NEW_AT_ONCE
+    await mesh.hear(VOTERS[1], said(vote(1)))
+    await mesh.hear(LOUD, said(vote(2)))
+    assert {vote(1), vote(2)} <= set(ballots.all())
+    await trio.sleep(1 / NEW_PER_S)
+    await mesh.hear(LOUD, said(loud(1, days=364)))
+    assert loud(1, days=364) in ballots.all()
+    assert len(recorded) == NEW_AT_ONCE + 3
+
+
+async def test_only_so_many_unknown_votes_of_one_peer_are_verified(ballots, mesh, monkeypatch, autojump_clock):
+    monkeypatch.setattr("hansa.node.tee.ballots.UNKNOWN_AT_ONCE", 3.0)
+    assert UNKNOWN_AT_ONCE >= 16 * limits.VOTES_MAX
+    forged = [replace(vote(1, until=vote(1).until + number), sig=bytes(64)) for number in range(1, 4)]
+    for each in forged:
+        await mesh.hear(LOUD, said(each))
     await mesh.hear(LOUD, said(vote(1)))
-    assert vote(1) not in ballots.all()
-    await trio.sleep(1)
-    await mesh.hear(LOUD, said(vote(1)))
-    assert vote(1) in ballots.all()
+    assert ballots.all() == []
+    await mesh.hear(VOTERS[2], said(vote(1)))
+    assert ballots.all() == [vote(1)]
 
 
 async def test_forged_votes_on_disk_endorse_nothing(tmp_path, mesh):
@@ -186,6 +209,7 @@ async def test_who_is_introduced_under_a_voters_name_is_no_voter(tmp_path):
     for who in (bureau, sybil):
         await daemon.ballots._heard(bureau.public, said(Vote.make(who.seed, who.public, CODE, OTHER, until)))
     assert len(daemon.ballots.all()) == 2
+    assert [entry["body"]["voter"] for entry in daemon.audit.shown() if entry["kind"] == "vote"] == ["bureau"]
     assert daemon.endorsed() == []
     daemon.book.pin(introduced, "added")
     assert daemon.endorsed() == [OTHER]

@@ -159,7 +159,7 @@ def filled(count, columns=("age",)):
 
 
 def put(vault, jobs):
-    vault.merge({job.job_id: JobKey(job.job_id, job) for job in jobs})
+    vault.merge({job.job_id: JobKey(job.job_id, job) for job in jobs}, own_code=True)
 
 
 async def test_many_keys_come_without_the_link_ever_holding_much(pair, monkeypatch):
@@ -278,6 +278,24 @@ async def test_who_is_not_proven_has_nothing_and_is_not_believed(pair):
     await first.cluster._asked(SECOND, KeysRequest(b"", b""))
     await settled(first, second)
     assert len(first.log.of("keys-handed-over")) == 1
+
+
+async def test_keys_over_a_connection_that_was_replaced_are_nobodys(pair, monkeypatch):
+    """Decoding takes its time, and the genuine enclave may be back before it ends: what it proves is not about these keys."""
+    _, second = await pair()
+    real = module.decode_keys_untrusted
+
+    def slow(data):
+        second.mesh.links[FIRST] = SimpleNamespace(hello=SimpleNamespace(hardware="x"))
+        return real(data)
+
+    monkeypatch.setattr(module, "decode_keys_untrusted", slow)
+    message = JobKeys(module.encode_keys([JobKey(b"k" * 32, JOB)]), False)
+    await second.cluster._handed(FIRST, message)
+    assert len(second.vault) == 0
+    monkeypatch.setattr(module, "decode_keys_untrusted", real)
+    await second.cluster._handed(FIRST, message)
+    assert len(second.vault) == 1
 
 
 async def test_a_proof_counts_on_its_own_connection_and_for_a_while(pair, autojump_clock):

@@ -38,6 +38,14 @@ def test_beginnings_without_end_are_read_once():
     assert time.process_time() - began < 5  # it took twelve minutes
 
 
+def test_blocks_of_no_use_count_too(milan):
+    """A megabyte of them would be read block by block."""
+    other = b"-----BEGIN X-----\n-----END X-----\n"
+    assert pem_blocks_untrusted(other * limits.ATTESTATION_MAX_CERTIFICATES) == []
+    with pytest.raises(MalformedEvidence, match="more than 64 blocks"):
+        pem_blocks_untrusted(other * (limits.ATTESTATION_MAX_CERTIFICATES + 1))
+
+
 def test_other_blocks_are_left_out(milan):
     other = b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n"
     text = b"some words\n" + other + pem(milan.ask) + other + milan.crl().public_bytes(Encoding.PEM)

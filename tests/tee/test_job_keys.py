@@ -51,7 +51,7 @@ def test_state_is_shut_by_a_mark_of_its_own_and_told_once(keys, tmp_path):
     for shown in (b"", b"no mark", bytes(72), mark, mark):
         again.seen(shown)
     assert len(shut) == 1
-    assert again.told() == {"keys": 0, "epoch": 0, "shut": shut[0]}
+    assert again.told() == {"keys": 0, "epoch": 0, "shut": shut[0], "unread": None}
     assert again.objection(JOB) == shut[0]
     assert "rolled back" in shut[0]
 

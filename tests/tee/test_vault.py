@@ -63,30 +63,35 @@ def test_a_model_is_opened_for_its_own_parties_only(changes, path):
     ],
 )
 def test_other_code_machines_and_nodes_do_not_open_it(code, key, node, why, path):
+    """It is left alone, and put aside once there is something to write: other code begins a line of its own."""
     opened(path).make(JOB)
     before = path.read_bytes()
     vault = opened(path, code, key, node)
-    for deny in (
-        lambda: vault.key(use()),
-        lambda: vault.make(JOB),
-        lambda: vault.check_makes(JOB),
-        lambda: vault.keys_for(code, [], NOW),
-    ):
-        with pytest.raises(SecurityError, match=why):
-            deny()
+    assert why in vault.why_unread
+    assert (len(vault), vault.epoch, vault.digests) == (0, 0, [])
+    with pytest.raises(SecurityError, match="has no key for the model"):
+        vault.key(use())
+    assert vault.keys_for(code, [], NOW) == {}
     assert path.read_bytes() == before
-    assert vault.digests == []
+    vault.make(contract("the next"))
+    assert (len(vault), vault.epoch, vault.why_unread) == (1, 1, "")
+    assert path.with_name(path.name + ".aside-1").read_bytes() == before
+    assert len(opened(path, code, key, node)) == 1
 
 
 def test_no_byte_of_the_file_can_be_changed_or_lost(path):
-    opened(path).make(JOB)
-    good = path.read_bytes()
+    whole = opened(path)
+    whole.make(JOB)
+    good, mark = path.read_bytes(), whole.mark()
     places = [*range(0, 260, 3), *range(260, len(good), 97), len(good) - 1]
     for data in [good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :] for place in places] + [
         good[:length] for length in (0, 3, 8, 60, len(good) - 1)
     ]:
         path.write_bytes(data)
-        assert opened(path).why_shut
+        vault = opened(path)
+        assert vault.why_unread
+        vault.seen(mark)
+        assert "it is of epoch 0, and a member has seen epoch 1" in vault.why_shut
 
 
 def test_the_hardware_is_asked_for_its_key_once(path):
@@ -156,7 +161,7 @@ def test_what_is_handed_over_is_taken_as_far_as_there_is_room(path, tmp_path, mo
     monkeypatch.setattr(limits, "VAULT_MAX_ENTRIES", 4)
     monkeypatch.setattr(limits, "VAULT_SHARES", 2)
     vault = opened(path)
-    merged = vault.merge(handed(other))
+    merged = vault.merge(handed(other), own_code=True)
     assert (merged.new, merged.conflicts, merged.surplus) == (3, (), (contract("junk 2", who=pair(0)).job_id,))
     assert opened(path).key(use()) == other.key(use())
 
@@ -182,7 +187,7 @@ def test_an_older_file_is_found_by_what_a_member_has_seen(path):
     assert "it is of epoch 1, and a member has seen epoch 2" in back.why_shut
     with pytest.raises(SecurityError, match="rolled back"):
         back.key(use())
-    assert back.merge(handed(vault)).new == 1
+    assert back.merge(handed(vault), own_code=True).new == 1
     assert back.key(use(newer)) == vault.key(use(newer))
     assert back.epoch == 3
     assert [file.name for file in path.parent.glob("*.aside-*")] == ["keys.sealed.aside-1"]
@@ -235,7 +240,7 @@ def test_what_still_opens_is_united_with_what_is_handed_over(path, tmp_path):
         back._compare(Mark.make(KEY, line_of(KEY, NODE, CODE), 10 * time, b"s" * 16))
         back.seen(seen)
         assert back.why_shut
-        back.merge(handed(other))
+        back.merge(handed(other), own_code=True)
         assert (back.key(use()), back.key(use(contract("foreign")))) == (own, theirs)
         assert back.epoch == 10 * time + 1
         assert back.make(JOB) == own
@@ -247,22 +252,62 @@ def test_with_another_sealing_key_it_begins_another_line(path, tmp_path):
     """After new microcode: nothing opens, nobody's mark can be read, and the other enclave has the keys."""
     vault, other = opened(path), opened(tmp_path / "other", key=b"o" * 32)
     key = vault.make(JOB)
-    other.merge(handed(vault))
+    other.merge(handed(vault), own_code=True)
     later = opened(path, key=b"l" * 32)
     later.seen(vault.mark())
-    assert "does not open" in later.why_shut
-    assert later.merge(handed(other)).new == 1
+    assert ("does not open" in later.why_unread, later.why_shut) == (True, "")
+    assert later.merge(handed(other), own_code=True).new == 1
     assert (later.key(use()), later.why_shut) == (key, "")
     first, second = (Mark.each_untrusted(each.mark())[0] for each in (vault, later))
     assert first.line != second.line
 
 
-def test_nothing_handed_over_mends_nothing(path):
+def rolled_back(path, jobs=(JOB,), newer="newer"):
+    """State that is shut: a member has seen the next epoch."""
     vault = opened(path)
-    vault.make(JOB)
-    path.write_bytes(b"")
-    assert opened(path).merge({}).new == 0
-    assert opened(path).why_shut
+    for job in jobs:
+        vault.make(job)
+    older = path.read_bytes()
+    vault.make(contract(newer))
+    path.write_bytes(older)
+    back = opened(path)
+    back.seen(vault.mark())
+    assert back.why_shut
+    return back
+
+
+def test_nothing_handed_over_mends_nothing(path):
+    back = rolled_back(path)
+    assert back.merge({}, own_code=True).new == 0
+    assert back.why_shut
+
+
+def test_other_code_mends_nothing(path, tmp_path):
+    """Else a pair whose votes move its own keys could hide a rollback."""
+    back, other = rolled_back(path), opened(tmp_path / "other", code=OTHER)
+    other.make(contract("foreign"))
+    with pytest.raises(SecurityError, match="rolled back"):
+        back.merge(other.keys_for(OTHER, [], NOW), own_code=False)
+    assert back.why_shut
+
+
+def test_twins_that_both_lost_what_was_newest_mend_each_other(path, tmp_path):
+    one = rolled_back(path, [JOB])
+    other = rolled_back(tmp_path / "other", [contract("second")])
+    assert one.merge(other.keys_for(CODE, [], NOW), own_code=True).new == 1
+    assert other.merge(one.keys_for(CODE, [], NOW), own_code=True).new == 1
+    assert (len(one), len(other), one.why_shut, other.why_shut) == (2, 2, "", "")
+    assert one.epoch == 3
+    third = opened(tmp_path / "third", code=OTHER)
+    with pytest.raises(SecurityError, match="rolled back"):
+        rolled_back(tmp_path / "again").keys_for(third.code, [], NOW)
+
+
+def test_an_enclave_goes_on_with_its_own_job_though_its_twin_mended_it(path, tmp_path):
+    back, twin = rolled_back(path), opened(tmp_path / "twin")
+    twin.merge(handed(back), own_code=True)
+    back.merge(handed(twin), own_code=True)
+    assert back.make(JOB) == twin.key(use())
 
 
 # --- handing over ------------------------------------------------------------------------------------------------------
@@ -273,7 +318,7 @@ def test_a_jobs_key_is_never_replaced_and_stops_no_other(path, tmp_path):
     key = vault.make(JOB)
     other.make(JOB)
     other.make(contract("another"))
-    merged = vault.merge(handed(other))
+    merged = vault.merge(handed(other), own_code=True)
     assert (merged.new, merged.conflicts) == (1, (JOB.job_id,))
     assert vault.key(use()) == key
     assert opened(path).key(use(contract("another")))
@@ -285,7 +330,7 @@ def test_what_was_handed_over_closes_no_model(path):
     planted = JobKey(b"p" * 32, job, made=True)
     vault = opened(path)
     believed = vault.acceptable({job.job_id: planted}, OTHER, [vote(0, code_from=OTHER, code_to=CODE)], NOW)
-    assert vault.merge(believed).new == 1
+    assert vault.merge(believed, own_code=True).new == 1
     for each in (vault, opened(path)):
         for deny in (each.make, each.check_makes):
             with pytest.raises(SecurityError, match="was handed over by another enclave: no model is closed with it"):
@@ -336,10 +381,10 @@ def test_upgrades_follow_upon_each_other(path):
     first, second, last = (opened(path.with_name(str(n)), code) for n, code in enumerate((CODE, OTHER, third)))
     key = first.make(JOB)
     votes = [vote(rank) for rank in range(2)]
-    second.merge(second.acceptable(first.keys_for(OTHER, votes, NOW), CODE, votes, NOW))
+    second.merge(second.acceptable(first.keys_for(OTHER, votes, NOW), CODE, votes, NOW), own_code=True)
     assert second.keys_for(third, votes, NOW) == {}
     votes += [vote(rank, code_from=OTHER, code_to=third) for rank in range(2)]
-    last.merge(last.acceptable(second.keys_for(third, votes, NOW), OTHER, votes, NOW))
+    last.merge(last.acceptable(second.keys_for(third, votes, NOW), OTHER, votes, NOW), own_code=True)
     assert last.key(use()) == key
 
 

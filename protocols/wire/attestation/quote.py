@@ -64,7 +64,7 @@ _TDX_BODY = (
 )
 _TDX_1_5_MORE = (("tee_tcb_svn2", 16), ("mr_service_td", 48))
 _SGX_STARTED = 1
-_SGX_FLAGS = 0b101_1111_0111
+_SGX_FLAGS = 0b100_1111_0111
 """Initialised, debug, 64 bits, provisioning key, launch key, control flow, key sharing, exit notification (SDM, volume 3D)."""
 _SGX_MISC = 0b11
 _NUMBERS = {"isv_prod_id", "isv_svn", "config_svn"}

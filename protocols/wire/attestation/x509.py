@@ -63,19 +63,20 @@ def pem_blocks_untrusted(text: bytes) -> list[tuple[bytes, bytes]]:
     ``MalformedEvidence`` where one does not end, is not base64, or they are more than ``ATTESTATION_MAX_CERTIFICATES``.
     """
     found: list[tuple[bytes, bytes]] = []
-    at = 0
+    at = blocks = 0
     while (begin := text.find(_BEGIN, at)) >= 0:
-        kind, dashes, _ = text[begin + len(_BEGIN) :][:_LONGEST_KIND].partition(b"-----")
-        body = begin + len(_BEGIN) + len(kind) + len(dashes)
+        after = begin + len(_BEGIN)
+        kind, dashes, _ = text[after : after + _LONGEST_KIND].partition(b"-----")
+        body = after + len(kind) + len(dashes)
         ending = b"-----END " + kind + b"-----"
         end = text.find(ending, body) if dashes else -1
         if end < 0:
             raise MalformedEvidence("PEM", "has a block that does not end")
-        at = end + len(ending)
+        at, blocks = end + len(ending), blocks + 1
+        if blocks > ATTESTATION_MAX_CERTIFICATES:
+            raise MalformedEvidence("PEM", f"has more than {ATTESTATION_MAX_CERTIFICATES} blocks")
         if kind not in PEM_KINDS:
             continue
-        if len(found) == ATTESTATION_MAX_CERTIFICATES:
-            raise MalformedEvidence("PEM", f"has more than {ATTESTATION_MAX_CERTIFICATES} blocks")
         try:
             found.append((kind, b64decode(b"".join(text[body:end].split()), validate=True)))
         except ValueError as error:
