@@ -103,6 +103,10 @@ class NodeMethods:
             elif abs(link.skew_s) > MAX_SKEW_S:
                 text = f"the clock of {peer.name} is {link.skew_s:+.0f} s off ours"
                 warnings.append({"text": text, "remedy": "set both clocks (NTP): contracts expire by the clock"})
+        counted = {daemon.settings.node.name, *(peer.name for peer in daemon.book.all() if not peer.introduced)}
+        for name in sorted(set(daemon.settings.tee.voters) - counted):
+            text = f"votes of '{name}' do not count (tee.voters): no peer was pinned here under that name"
+            warnings.append({"text": text, "remedy": "hansa peer invite, or correct tee.voters in hansa.toml"})
         if not daemon.addresses:
             text = "this node listens on every interface and tells peers no address: none can dial it"
             warnings.append({"text": text, "remedy": 'set listen.advertise = ["host:port"] in hansa.toml, restart'})

@@ -12,6 +12,7 @@ from tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, vote
 from hansa.config.settings import Node, Settings, Tee
 from hansa.node.daemon import Daemon
 from hansa.node.identity import create_identity
+from hansa.node.node_methods import NodeMethods
 from hansa.node.tee.ballots import NEW_AT_ONCE, NEW_PER_S, UNKNOWN_AT_ONCE, Ballots
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import limits
@@ -211,6 +212,8 @@ async def test_who_is_introduced_under_a_voters_name_is_no_voter(tmp_path):
     assert len(daemon.ballots.all()) == 2
     assert [entry["body"]["voter"] for entry in daemon.audit.shown() if entry["kind"] == "vote"] == ["bureau"]
     assert daemon.endorsed() == []
+    (warning,) = [each["text"] for each in NodeMethods(daemon)._warnings() if "tee.voters" in each["text"]]
+    assert warning == "votes of 'telecom' do not count (tee.voters): no peer was pinned here under that name"
     daemon.book.pin(introduced, "added")
     assert daemon.endorsed() == [OTHER]
     assert await trio.to_thread.run_sync(daemon.endorsed) == [OTHER]  # as the judge asks
