@@ -8,6 +8,7 @@ A place is the keyed hash by which ``psi.ddh`` orders rows, so that both roads t
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
@@ -108,26 +109,30 @@ def unpack_untrusted(terms: Terms, rank: int, data: bytes | memoryview, *, score
 
 def common(places: list[Places], names: tuple[str, ...]) -> list[NDArray[np.int64]]:
     """Of each party the rows that all have, in the common order. Raises ``PeerMisbehaved`` for a place that stands twice."""
-    orders = [_order(each) for each in places]
+    halves = [np.frombuffer(each.tobytes(), dtype=">u8").astype(np.uint64).reshape(-1, 2) for each in places]
+    orders = [np.argsort(each[:, 0], kind="stable") for each in halves]
+    firsts = [each[order, 0] for each, order in zip(halves, orders, strict=True)]
+    if any(np.any(first[1:] == first[:-1]) for first in firsts):
+        return _by_all_bytes(places, names)
+    everywhere = reduce(lambda some, others: some[_among(some, others)], firsts)
+    rows = [order[_among(first, everywhere)] for first, order in zip(firsts, orders, strict=True)]
+    seconds = [each[some, 1] for each, some in zip(halves, rows, strict=True)]
+    same = np.logical_and.reduce([each == seconds[0] for each in seconds])
+    return [some[same] for some in rows]
+
+
+def _by_all_bytes(places: list[Places], names: tuple[str, ...]) -> list[NDArray[np.int64]]:
+    """The same where a party has two places that are alike in their first eight bytes: by all sixteen, five times slower."""
+    orders = [np.argsort(each) for each in places]
     ordered = [each[order] for each, order in zip(places, orders, strict=True)]
     for rank, each in enumerate(ordered):
         if np.any(each[1:] == each[:-1]):
             raise _wrong(rank, names[rank], "a key twice")
-    everywhere = ordered[0]
-    for each in ordered[1:]:
-        everywhere = everywhere[_among(everywhere, each)]
+    everywhere = reduce(lambda some, others: some[_among(some, others)], ordered)
     return [order[_among(each, everywhere)] for each, order in zip(ordered, orders, strict=True)]
 
 
-def _order(places: Places) -> NDArray[np.int64]:
-    """What sorts them: by their first eight bytes, which is five times faster, unless two are alike there."""
-    first = np.frombuffer(places.tobytes(), dtype=">u8")[::2].astype(np.uint64)
-    order = np.argsort(first, kind="stable")
-    ordered = first[order]
-    return np.argsort(places) if np.any(ordered[1:] == ordered[:-1]) else order
-
-
-def _among(some: Places, others: Places) -> NDArray[np.bool_]:
+def _among(some: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
     """Which of the sorted ``some`` are in the sorted ``others``."""
     if not len(others):
         return np.zeros(len(some), dtype=np.bool_)

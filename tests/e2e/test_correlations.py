@@ -82,6 +82,7 @@ async def test_two_nodes_make_list_and_use(league_of):
         assert files(league, "bureau") == []
 
 
+@pytest.mark.slow
 async def test_a_copy_put_back_finds_nobody_to_use_it_with(league_of, tmp_path):
     async with league_of() as league:
         await ended(league, await make(league, PAIR[1:]), "done")

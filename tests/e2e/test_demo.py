@@ -56,6 +56,7 @@ def test_an_unusable_folder_is_one_sentence_and_a_way_on(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_two_institutions_need_nobody_else(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="the extra 'demo' is not installed")
     folder = tmp_path / "tables"

@@ -101,6 +101,24 @@ def test_places_that_begin_alike_are_told_apart():
         rows.common([places(1, 2), places(2, 1, 2)], ("a", "b"))
 
 
+def test_both_ways_of_finding_them_find_the_same():
+    """By eight bytes where these tell all of a party's rows apart, else by sixteen."""
+    rng = np.random.default_rng(5)
+    for turn in range(60):
+        pool = rng.integers(0, 4, size=(40, 16), dtype=np.uint8)
+        pool[:, :8] = rng.integers(0, 2 + 254 * (turn % 2), size=(40, 8))
+        pool = np.unique(pool, axis=0)
+        some = [rng.permutation(pool)[: rng.integers(0, len(pool) + 1)] for _ in range(2 + turn % 3)]
+        given = [np.frombuffer(each.tobytes(), dtype="V16") for each in some]
+        found, slowly = rows.common(given, tuple("abcd")), rows._by_all_bytes(given, tuple("abcd"))
+        assert all(np.array_equal(one, other) for one, other in zip(found, slowly, strict=True))
+
+
+def test_who_ends_otherwise_is_somebody_else():
+    here, there = (np.frombuffer(b"p" * 8 + end * 8, dtype="V16") for end in (b"x", b"y"))
+    assert [own.tolist() for own in rows.common([here, there], ("a", "b"))] == [[], []]
+
+
 def test_common_rows_are_found_in_one_order():
     t = terms(n=3)
     data = tables(t)
