@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -146,7 +147,10 @@ class AdminClient:
         self._next_id += 1
         wanted = self._next_id
         try:
-            self._socket.sendall(line({"id": wanted, "method": method, "params": params}))
+            with suppress(
+                BrokenPipeError
+            ):  # a daemon that is full says so and hangs up: what it said is still to be read
+                self._socket.sendall(line({"id": wanted, "method": method, "params": params}))
             while raw := self._file.readline(MAX_LINE):
                 message = json.loads(raw)
                 if message.get("id") != wanted and "error" not in message:
