@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 import uuid
 
 import pytest
@@ -32,10 +31,8 @@ def pem(certificate, times=1):
 def test_beginnings_without_end_are_read_once():
     """A peer may send a megabyte of them: what grows with its square stalls the daemon for minutes."""
     text = BEGIN * (limits.ATTESTATION_MAX_SENT // len(BEGIN))
-    began = time.process_time()
     with pytest.raises(MalformedEvidence, match="has a block that does not end"):
-        collateral_untrusted([text])
-    assert time.process_time() - began < 5  # it took twelve minutes
+        collateral_untrusted([text])  # begun anew at each of them it takes longer than a test may
 
 
 def test_blocks_of_no_use_count_too(milan):
