@@ -1,0 +1,1 @@
+"""Learning and metrics, written once against an engine: no I/O."""

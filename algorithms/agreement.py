@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from hansa.algorithms.terms import Terms
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 
 async def agree(s: Session, kind: str, terms: Terms, *more: int) -> None:

@@ -17,18 +17,19 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms import leakage, lr_job
+from hansa.algorithms import leakage
 from hansa.algorithms.agreement import agree
 from hansa.algorithms.common_rows import check_label, none_in_common, rounded, too_few
 from hansa.algorithms.enclave.model import EnclaveModel
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt import job as gbdt_job
-from hansa.algorithms.gbdt.model import TreeModel
-from hansa.algorithms.gbdt.release import release as release_trees
-from hansa.algorithms.gbdt.released import ReleasedTrees
+from hansa.algorithms.gbdt.model.model import TreeModel
+from hansa.algorithms.gbdt.model.release import release as release_trees
+from hansa.algorithms.gbdt.model.released import ReleasedTrees
 from hansa.algorithms.learner import Learner, Progress, SharedScores, Step
+from hansa.algorithms.lr import job as lr_job
+from hansa.algorithms.lr.model import PartyModel, ReleasedModel
 from hansa.algorithms.metrics import TASKS, evaluate_as
-from hansa.algorithms.model import PartyModel, ReleasedModel
 from hansa.algorithms.opening import open_for
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.split import split_order

@@ -23,16 +23,15 @@ import trio
 from nacl.bindings import crypto_scalarmult_base
 from nacl.signing import SigningKey
 
-from hansa.algorithms import by_xgboost
-from hansa.algorithms.enclave import inside, owner
+from hansa.algorithms.enclave import by_xgboost, inside, owner
 from hansa.algorithms.gbdt.params import Params
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
-from hansa.node.worker_enclave import Box
-from hansa.protocols.mpc.memory import parties, run_parties
-from hansa.protocols.wire.attestation import parcel
-from hansa.protocols.wire.attestation.release_policy import ReleasePolicy
-from hansa.protocols.wire.contract import Code
+from hansa.node.worker.enclave import Box
+from hansa.protocols.mpc.session.memory import parties, run_parties
+from hansa.protocols.wire.attestation.statements import parcel
+from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
+from hansa.protocols.wire.consent.contract import Code
 
 SEED = b"\1" * 32
 

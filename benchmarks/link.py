@@ -15,7 +15,7 @@ from time import perf_counter
 
 import trio
 
-from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
+from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.wire.noise import KeyPair
 
 ROUND_TRIPS = 2000

@@ -11,10 +11,10 @@ from multiprocessing.connection import Connection
 import numpy as np
 import trio
 
-from hansa.protocols.mpc.memory import StreamLink
 from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
 from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
-from hansa.protocols.mpc.session import Session, open_session
+from hansa.protocols.mpc.session.memory import StreamLink
+from hansa.protocols.mpc.session.session import Session, open_session
 
 ROWS, COLUMNS, REPEAT = 1024, 50, 10
 

@@ -23,9 +23,9 @@ import xgboost
 from plot import Curves, Panel, page
 from report import bench, machine, markdown, megabytes, seconds
 
-from hansa.algorithms import by_xgboost
+from hansa.algorithms.enclave import by_xgboost
 from hansa.algorithms.gbdt.params import Params
-from hansa.node.bench.trees import problem
+from hansa.node.lab.bench.trees import problem
 
 TREES: Final = 2
 ENGINES: Final[dict[str, list[str]]] = {

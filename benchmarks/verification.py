@@ -13,7 +13,7 @@ import statistics
 import time
 from pathlib import Path
 
-from hansa.node.tee.collateral import collateral_untrusted
+from hansa.node.tee.evidence.collateral import collateral_untrusted
 from hansa.protocols.wire.attestation.policy import REPORT, Expected
 from hansa.protocols.wire.attestation.verify import verify_evidence
 

@@ -1,0 +1,1 @@
+"""Settings, policies, job files and paths."""

@@ -9,9 +9,9 @@ import numpy as np
 import trio
 
 from hansa.protocols.mpc.fixed_point import decode, encode
-from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.memory import parties, run_parties
+from hansa.protocols.mpc.session.session import Session
 
 FRAC_BITS = 18
 

@@ -23,31 +23,31 @@ import trio
 from hansa.config.errors import ConfigError, HansaError
 from hansa.config.paths import admin_socket
 from hansa.config.settings import Settings, load_settings
+from hansa.node.admin.methods.node import NodeMethods
+from hansa.node.admin.methods.tee import TeeMethods
 from hansa.node.admin.server import AdminServer
 from hansa.node.audit import Audit
-from hansa.node.channel import Purpose
-from hansa.node.discovery import Discovery
-from hansa.node.doctor import Doctor
-from hansa.node.gossip import Gossip
 from hansa.node.identity import PASSPHRASE_VARIABLE, Identity, load_identity
-from hansa.node.invites import Invites
 from hansa.node.job_service import add_jobs
-from hansa.node.listener import Listener
-from hansa.node.mesh import Mesh
-from hansa.node.node_methods import NodeMethods
-from hansa.node.peers import Peer, PeerBook
+from hansa.node.net.connection import Purpose
+from hansa.node.net.discovery import Discovery
+from hansa.node.net.doctor import Doctor
+from hansa.node.net.gossip import Gossip
+from hansa.node.net.invites import Invites
+from hansa.node.net.listener import Listener
+from hansa.node.net.mesh import Mesh
+from hansa.node.net.peers import Peer, PeerBook
 from hansa.node.software import software_version
 from hansa.node.store import Store
-from hansa.node.tee.attestations import Attestations
-from hansa.node.tee.ballots import Ballots
-from hansa.node.tee.cluster import Cluster
-from hansa.node.tee.epochs import SeenEpochs
-from hansa.node.tee.job_keys import JobKeys
+from hansa.node.tee.keys.job_keys import JobKeys
+from hansa.node.tee.peers.attestations import Attestations
+from hansa.node.tee.peers.cluster import Cluster
+from hansa.node.tee.peers.epochs import SeenEpochs
+from hansa.node.tee.peers.votes import Ballots
 from hansa.node.tee.settings_check import check_tee
 from hansa.node.tee.tee_settings import judge_of, prover_of
-from hansa.node.tee_methods import TeeMethods
-from hansa.protocols.wire.attestation.votes import Vote
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.votes import Vote
+from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import AuditHead, Hello
 from hansa.protocols.wire.record import PeerRecord
 

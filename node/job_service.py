@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from hansa.config.errors import ConfigError
 from hansa.config.policy import Policy, load_policy
-from hansa.node.catalog import Catalog
-from hansa.node.idle import Idle
-from hansa.node.job_context import JobContext
-from hansa.node.job_methods import JobMethods
-from hansa.node.job_store import JobStore
-from hansa.node.jobs import Jobs
-from hansa.node.making import CorrelationMethods
-from hansa.node.models import DataMethods, ModelMethods
-from hansa.node.proposals import Proposals
+from hansa.node.admin.methods.jobs import JobMethods
+from hansa.node.admin.methods.models import DataMethods, ModelMethods
+from hansa.node.contracts.proposals import Proposals
+from hansa.node.correlations.idle import Idle
+from hansa.node.correlations.propose import CorrelationMethods
+from hansa.node.data.catalog import Catalog
+from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.registry import Jobs
+from hansa.node.jobs.store import JobStore
 from hansa.node.software import software_version
 from hansa.node.tee.tee_settings import worker_settings
 from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer

@@ -1,0 +1,1 @@
+"""Wire machines, MPC engines and private set intersection: no daemon, no files."""

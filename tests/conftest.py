@@ -19,6 +19,8 @@ from hansa.node.daemon import Daemon
 from hansa.node.errors import DaemonNotRunning, RelayedError
 from hansa.node.identity import create_identity, load_identity
 
+pytest_plugins = ["support.tee.fixtures"]
+
 NAMES = ("bank", "bureau", "telecom")
 FEATURES = {"bank": ("age", "income"), "bureau": ("debt", "late"), "telecom": ("calls", "roaming")}
 COMMON = 300

@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hansa.algorithms.cost_direct import BYTES_PER_SECOND, direct
-from hansa.algorithms.cost_trees import trees
+from hansa.algorithms.cost.direct import BYTES_PER_SECOND, direct
+from hansa.algorithms.cost.trees import trees
 from hansa.config.params import Param
 
 POINT_SECONDS = 110e-6

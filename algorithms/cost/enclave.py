@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hansa.algorithms.cost import WORKER_MB, Estimate
+from hansa.algorithms.cost.cost import WORKER_MB, Estimate
 from hansa.config.params import Param
 
 ROUNDS = 5

@@ -23,7 +23,7 @@ from hansa.algorithms.enclave.answer import Answer, told
 from hansa.algorithms.enclave.opened import declare
 from hansa.algorithms.enclave.pooled import MOST_MODEL, Model, Pool
 from hansa.algorithms.enclave.rows import common, most_bytes, unpack_untrusted
-from hansa.algorithms.gbdt.model import Importance
+from hansa.algorithms.gbdt.model.model import Importance
 from hansa.algorithms.learner import Progress
 from hansa.algorithms.metrics import evaluate_as
 from hansa.algorithms.party_table import PartyTable
@@ -31,7 +31,7 @@ from hansa.algorithms.split import split_order
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
 from hansa.protocols.errors import PeerTimeout
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 PARCEL_EXTRA = 1 << 20
 """Bytes by which a sealed parcel may be longer than what it holds: policy, key, tags."""

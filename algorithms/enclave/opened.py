@@ -10,7 +10,7 @@ from hansa.algorithms.metrics import TASKS
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 
 def declare(

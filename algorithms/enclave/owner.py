@@ -22,7 +22,7 @@ from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import Scores, TrainOutcome
 from hansa.algorithms.terms import Terms
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 MOST_RELEASED = 1 << 29
 

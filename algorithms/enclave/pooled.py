@@ -15,14 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms import by_xgboost
+from hansa.algorithms.enclave import by_xgboost
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.bins import Cuts
-from hansa.algorithms.gbdt.model import Importance
+from hansa.algorithms.gbdt.model.model import Importance
 from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.lr.plaintext import sigmoid
+from hansa.algorithms.lr.prepare import Standardisation
 from hansa.algorithms.party_table import PartyTable
-from hansa.algorithms.plaintext import sigmoid
-from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.terms import Terms
 from hansa.protocols.wire import canonical
 
@@ -153,7 +153,7 @@ class LinearModel:
 
     def released(self) -> dict[str, Any]:
         """As ``model.ReleasedModel`` has it: coefficients in their columns' own units."""
-        from hansa.algorithms.model import ReleasedModel  # noqa: PLC0415  # used once a model
+        from hansa.algorithms.lr.model import ReleasedModel  # noqa: PLC0415  # used once a model
 
         parties = tuple(zip(self.terms.names, self.terms.column_names, strict=True))
         coefficients = self.weights[:-1] / self.standardisation.std

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from hansa.algorithms import leakage
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.gbdt import boost
 from hansa.algorithms.gbdt.bins import Cuts, levels_of
-from hansa.algorithms.gbdt.importance import importance
 from hansa.algorithms.gbdt.layout import Layout
 from hansa.algorithms.gbdt.losses import mean_loss, metric_of
-from hansa.algorithms.gbdt.model import Importance, SavedTree, TreeModel
+from hansa.algorithms.gbdt.model.importance import importance
+from hansa.algorithms.gbdt.model.model import Importance, SavedTree, TreeModel
+from hansa.algorithms.gbdt.model.release import label_unit
 from hansa.algorithms.gbdt.objectives import Objective, SquaredError, Unit, objective_of, sample_weights
 from hansa.algorithms.gbdt.params import Params
-from hansa.algorithms.gbdt.release import label_unit
-from hansa.algorithms.gbdt.stopping import Watch
-from hansa.algorithms.gbdt.tree import Tree, table_of
+from hansa.algorithms.gbdt.training import boost
+from hansa.algorithms.gbdt.training.stopping import Watch
+from hansa.algorithms.gbdt.training.tree import Tree, table_of
 from hansa.algorithms.learner import Save, SharedScores, Step
 from hansa.algorithms.opening import open_for
 from hansa.algorithms.party_table import PartyTable

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms.gbdt.params import Params
-from hansa.algorithms.plaintext import sigmoid
+from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.operators.arithmetic import square

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.gbdt import sampling
 from hansa.algorithms.gbdt.bins import Bins
 from hansa.algorithms.gbdt.layout import Candidates, Layout, Split
 from hansa.algorithms.gbdt.objectives import Objective, Unit, objective_of, sample_weights
 from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.training import sampling
 
 Vector = NDArray[np.float64]
 

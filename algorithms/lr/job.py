@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms import leakage, lr
+from hansa.algorithms import leakage
 from hansa.algorithms.learner import Save, SharedScores, Step
-from hansa.algorithms.model import PartyModel, ReleasedModel
+from hansa.algorithms.lr import lr
+from hansa.algorithms.lr.model import PartyModel, ReleasedModel
+from hansa.algorithms.lr.prepare import Standardisation
+from hansa.algorithms.lr.step_size import refuse_diverged
 from hansa.algorithms.party_table import PartyTable
-from hansa.algorithms.prepare import Standardisation
-from hansa.algorithms.step_size import refuse_diverged
 from hansa.algorithms.terms import Terms
 from hansa.config.vocabulary import FRAC_BITS
 from hansa.protocols.errors import PeerMisbehaved

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms.lr.step_size import PRODUCT_BITS, step_size
 from hansa.algorithms.split import batches
-from hansa.algorithms.step_size import PRODUCT_BITS, step_size
 from hansa.algorithms.terms import Terms
 from hansa.config.vocabulary import FRAC_BITS
 from hansa.protocols.mpc.engine import Engine

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms.lr.prepare import Standardisation
+from hansa.algorithms.lr.step_size import step_size
 from hansa.algorithms.metrics import evaluate
-from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.split import batches, split_order
-from hansa.algorithms.step_size import step_size
 from hansa.config.params import Param
 
 Matrix = NDArray[np.float64]

@@ -16,9 +16,9 @@ from typing import Any
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.node.accepting import next_stream
 from hansa.node.admin import protocol
 from hansa.node.errors import UsageError
+from hansa.node.net.accepting import next_stream
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hansa.node.contracts import trust_of
-from hansa.node.job import Job
-from hansa.node.job_record import JobRecord, State
+from hansa.node.contracts.build import trust_of
+from hansa.node.jobs.job import Job
+from hansa.node.jobs.record import JobRecord, State
 from hansa.protocols.wire.signing import fingerprint
 
 SHOWN_EVENTS = 50

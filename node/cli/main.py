@@ -25,6 +25,7 @@ from hansa.node.errors import UsageError
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+LAB = "try it on this machine"
 COMMANDS: dict[str, dict[str, str]] = {
     "your node": {
         "init": "make a node: keys, settings, policy",
@@ -42,7 +43,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "audit": "show and verify the log of everything agreed to and opened",
         "tee": "trusted hardware: what peers prove, votes for code, judging evidence",
     },
-    "try it on this machine": {
+    LAB: {
         "demo": "three institutions train a model on real data",
         "net": "a local test network of real nodes, to play with and to break",
         "bench": "measure links and engines",
@@ -100,8 +101,13 @@ def build_parser(names: Sequence[str]) -> argparse.ArgumentParser:
     parser = HansaParser(prog="hansa", add_help=False)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     for name in names:
-        importlib.import_module(f"hansa.node.cli.{name}").register(subparsers)
+        importlib.import_module(module_of(name)).register(subparsers)
     return parser
+
+
+def module_of(name: str) -> str:
+    """The module of a command of the first level."""
+    return f"hansa.node.cli.{'lab' if name in COMMANDS[LAB] else 'commands'}.{name}"
 
 
 def command_names() -> list[str]:

@@ -18,7 +18,7 @@ from hansa.config.params import Param
 from hansa.config.vocabulary import AUTO, COMPUTING_PARTIES, ENCLAVE, FRAC_BITS, LEAST_PARTIES, MOST_PARTIES
 from hansa.node.errors import UsageError
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
-from hansa.protocols.wire.contract import (
+from hansa.protocols.wire.consent.contract import (
     VERSION,
     Align,
     Code,

@@ -6,7 +6,7 @@ that compared nothing would open the model for whoever signs.
 
 from __future__ import annotations
 
-from hansa.protocols.wire.contract import Contract, Party
+from hansa.protocols.wire.consent.contract import Contract, Party
 
 
 def departure(trained: Contract, use: Contract) -> str | None:

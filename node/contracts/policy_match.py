@@ -16,8 +16,8 @@ from fnmatch import fnmatchcase
 
 from hansa.config.policy import Policy, Rule
 from hansa.config.vocabulary import ATTESTED, MAKING
-from hansa.protocols.mpc.additive.wares import weight
-from hansa.protocols.wire.contract import Contract, Dealer, Enclave
+from hansa.protocols.mpc.additive.stored.kinds import weight
+from hansa.protocols.wire.consent.contract import Contract, Dealer, Enclave
 
 
 @dataclass(frozen=True, slots=True)

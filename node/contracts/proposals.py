@@ -11,16 +11,17 @@ from typing import Any
 
 import trio
 
-from hansa.algorithms import cost, cost_enclave
+from hansa.algorithms.cost import cost
+from hansa.algorithms.cost import enclave as cost_enclave
 from hansa.config.jobfile import JobFile, parse
 from hansa.config.vocabulary import ENCLAVE
-from hansa.node.catalog import Catalog, info_of
-from hansa.node.contracts import Offer, check_helper, contract_from, contract_on_model, trust_of, why_engine
+from hansa.node.contracts.build import Offer, check_helper, contract_from, contract_on_model, trust_of, why_engine
+from hansa.node.data.catalog import Catalog, info_of
 from hansa.node.errors import UsageError
-from hansa.node.job_context import JobContext
-from hansa.node.mesh import Mesh
-from hansa.protocols.wire.attestation.binding import Role
-from hansa.protocols.wire.contract import Code, Contract, Enclave
+from hansa.node.jobs.context import JobContext
+from hansa.node.net.mesh import Mesh
+from hansa.protocols.wire.attestation.statements.binding import Role
+from hansa.protocols.wire.consent.contract import Code, Contract, Enclave
 
 FEW_ROWS = 500
 SHOWN_COLUMNS = 5

@@ -12,11 +12,11 @@ import trio
 
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import MAKING
-from hansa.node import shelf
-from hansa.node.job_context import JobContext
-from hansa.node.job_record import JobRecord
-from hansa.node.jobs import Jobs
-from hansa.node.making import CorrelationMethods, drawn_by
+from hansa.node.correlations import store as shelf
+from hansa.node.correlations.propose import CorrelationMethods, drawn_by
+from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.record import JobRecord
+from hansa.node.jobs.registry import Jobs
 
 IDLE_S = 300
 LOOK_S = 30.0

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 
 from hansa.config.params import PARAMS, Whole
 from hansa.config.vocabulary import FRAC_BITS, MAKING
-from hansa.node import shelf
 from hansa.node.admin.server import Handler, text_param
+from hansa.node.admin.views import Json
+from hansa.node.correlations import store as shelf
 from hansa.node.errors import UsageError
-from hansa.node.job import Job
-from hansa.node.job_context import JobContext
-from hansa.node.job_record import JobRecord, State
-from hansa.node.job_views import Json
-from hansa.node.jobs import Jobs
-from hansa.node.peers import PeerBook
-from hansa.protocols.mpc.additive.wares import WARES, weight
-from hansa.protocols.wire.contract import VERSION, Align, Contract, Limits, Outputs, Party
+from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.job import Job
+from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.registry import Jobs
+from hansa.node.net.peers import PeerBook
+from hansa.protocols.mpc.additive.stored.kinds import WARES, weight
+from hansa.protocols.wire.consent.contract import VERSION, Align, Contract, Limits, Outputs, Party
 
 EXPIRES_S = 3600
 

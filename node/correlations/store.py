@@ -20,7 +20,7 @@ from hansa.algorithms.errors import DataError
 from hansa.node.errors import UsageError
 from hansa.node.sealing import seal, unseal, write_whole
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.mpc.additive.wares import BATCH_BYTES, MAX_PLACE, WARES, ParcelId
+from hansa.protocols.mpc.additive.stored.kinds import BATCH_BYTES, MAX_PLACE, WARES, ParcelId
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.signing import tagged_hash
 

@@ -18,10 +18,10 @@ import trio
 
 from hansa.algorithms.errors import DataError
 from hansa.config.vocabulary import NAME
-from hansa.node.contracts import nearest
+from hansa.node.contracts.build import nearest
 from hansa.node.data import schema
 from hansa.node.errors import RelayedError, UsageError
-from hansa.node.mesh import Mesh
+from hansa.node.net.mesh import Mesh
 from hansa.node.store import Store
 from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire.limits import CATALOG_MAX_DATASETS

@@ -14,24 +14,24 @@ from trio.socket import SocketType
 
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import MAKING
-from hansa.node import failure
+from hansa.node.contracts.release_policies import POLICY_S, policy_of
+from hansa.node.correlations.store import check_room, set_id, shelf_folder
 from hansa.node.data.schema import Use
 from hansa.node.errors import UsageError
-from hansa.node.failure import COLLECT_S, Agreement, Priority, Verdict
-from hansa.node.job_context import JobContext
-from hansa.node.job_record import JobRecord
-from hansa.node.release_policies import POLICY_S, policy_of
+from hansa.node.jobs import failure
+from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.failure import COLLECT_S, Agreement, Priority, Verdict
+from hansa.node.jobs.record import JobRecord
 from hansa.node.sealing import write_whole
-from hansa.node.shelf import check_room, set_id, shelf_folder
-from hansa.node.worker_links import route_token
-from hansa.node.worker_messages import Attested, Broke, Finished, FromWorker, Opened, Start, Stepped
-from hansa.node.workers import Worker
-from hansa.protocols.mpc.additive.wares import weight
+from hansa.node.worker.links import route_token
+from hansa.node.worker.messages import Attested, Broke, Finished, FromWorker, Opened, Start, Stepped
+from hansa.node.worker.process import Worker
+from hansa.protocols.mpc.additive.stored.kinds import weight
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.channel.preamble import Preamble
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.messages import Failed, JobDone, Progress
-from hansa.protocols.wire.preamble import Preamble
 from hansa.protocols.wire.signing import tagged_hash
 
 DOWN_GRACE_S = 1.0  # a control connection may blink; a daemon that died takes longer than this to come back

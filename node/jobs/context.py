@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import trio
 
 from hansa.config.policy import Policy
+from hansa.node.contracts.hardware import Hardware
 from hansa.node.data.schema import Use
-from hansa.node.job_events import JobEvents
-from hansa.node.job_hardware import Hardware
-from hansa.node.job_store import JobStore
-from hansa.node.listener import Serve
-from hansa.node.worker_messages import Start
-from hansa.node.workers import Worker
+from hansa.node.jobs.events import JobEvents
+from hansa.node.jobs.store import JobStore
+from hansa.node.net.listener import Serve
+from hansa.node.worker.messages import Start
+from hansa.node.worker.process import Worker
 from hansa.protocols.wire.messages import AuditHead, DatasetInfo, Message
 
 

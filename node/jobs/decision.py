@@ -10,12 +10,14 @@ from collections.abc import Mapping
 
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import MAKING
-from hansa.node import job_hardware, job_review, policy_check
-from hansa.node.job import Job
-from hansa.node.job_context import JobContext
-from hansa.node.job_pruning import KEPT_BYTES
-from hansa.node.job_record import JobRecord
-from hansa.protocols.wire.contract import Contract
+from hansa.node.contracts import hardware as job_hardware
+from hansa.node.contracts import policy_match as policy_check
+from hansa.node.jobs import review as job_review
+from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.job import Job
+from hansa.node.jobs.pruning import KEPT_BYTES
+from hansa.node.jobs.record import JobRecord
+from hansa.protocols.wire.consent.contract import Contract
 
 MAX_WAITING = 64
 """Proposals that may wait for the operator, or for proofs; further ones are refused."""

@@ -17,8 +17,8 @@ from typing import Any
 
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import PRINTABLE
-from hansa.node.channel import ChannelClosed
 from hansa.node.errors import JobError
+from hansa.node.net.connection import ChannelClosed
 from hansa.protocols.errors import (
     ConsentError,
     DesyncError,

@@ -14,20 +14,20 @@ import trio
 from nacl.bindings import crypto_scalarmult_base
 
 from hansa.config.vocabulary import MAKING
-from hansa.node import failure
+from hansa.node.correlations.store import batch_of, forget_making, making_folder, publish, shelf_folder
 from hansa.node.errors import JobError
-from hansa.node.failure import Verdict
-from hansa.node.job_context import JobContext
-from hansa.node.job_record import JobRecord, State
-from hansa.node.job_resume import Resumption
-from hansa.node.job_run import Run, done_message, failed_message, other_result
+from hansa.node.jobs import failure
+from hansa.node.jobs.attempt import Run, done_message, failed_message, other_result
+from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.failure import Verdict
+from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.resume import Resumption
 from hansa.node.sealing import checkpoint_files
-from hansa.node.shelf import batch_of, forget_making, making_folder, publish, shelf_folder
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, messages
-from hansa.protocols.wire.consent import Broadcast, Committed, Consent, Effect, Ended, Note
+from hansa.protocols.wire.consent.consent import Broadcast, Committed, Consent, Effect, Ended, Note
+from hansa.protocols.wire.consent.resume import Agreed
 from hansa.protocols.wire.messages import End, Failed, JobDone, Offer, ResumeOffer
-from hansa.protocols.wire.resume import Agreed
 
 MAX_ATTEMPTS = 10
 log = logging.getLogger(__name__)

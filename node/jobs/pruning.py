@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hansa.node.job_record import JobRecord
+from hansa.node.jobs.record import JobRecord
 
 KEPT_S = 30 * 24 * 3600
 KEPT_PROPOSALS = 200

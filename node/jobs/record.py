@@ -8,8 +8,8 @@ from typing import Any
 
 import msgpack
 
-from hansa.node.failure import Priority, Verdict
-from hansa.protocols.wire.contract import Contract
+from hansa.node.jobs.failure import Priority, Verdict
+from hansa.protocols.wire.consent.contract import Contract
 
 
 class State(StrEnum):

@@ -11,18 +11,20 @@ import logging
 import trio
 
 from hansa.config.vocabulary import MAKING
-from hansa.node import failure, job_hardware, job_pruning
-from hansa.node.allowance import Allowance
-from hansa.node.contracts import trust_of
+from hansa.node.contracts import hardware as job_hardware
+from hansa.node.contracts.build import trust_of
 from hansa.node.errors import UsageError
-from hansa.node.job import Job
-from hansa.node.job_context import JobContext
-from hansa.node.job_decision import Decisions
-from hansa.node.job_pruning import long_expired
-from hansa.node.job_record import JobRecord
-from hansa.node.job_run import progress_facts
-from hansa.protocols.wire.consent import Consent
-from hansa.protocols.wire.contract import Contract
+from hansa.node.jobs import failure
+from hansa.node.jobs import pruning as job_pruning
+from hansa.node.jobs.attempt import progress_facts
+from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.decision import Decisions
+from hansa.node.jobs.job import Job
+from hansa.node.jobs.pruning import long_expired
+from hansa.node.jobs.record import JobRecord
+from hansa.node.net.token_bucket import Allowance
+from hansa.protocols.wire.consent.consent import Consent
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
 
 TICK_S = 1.0

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 
 from hansa.algorithms.errors import DataError
 from hansa.config.vocabulary import MAKING
-from hansa.node.contracts import openings_of
+from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.model_terms import departure
+from hansa.node.correlations.store import check_room
 from hansa.node.errors import UsageError
-from hansa.node.job_context import JobContext
-from hansa.node.job_record import JobRecord, State
-from hansa.node.model_terms import departure
-from hansa.node.shelf import check_room
-from hansa.protocols.mpc.additive.wares import weight
-from hansa.protocols.wire.contract import Contract, Party
+from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.record import JobRecord, State
+from hansa.protocols.mpc.additive.stored.kinds import weight
+from hansa.protocols.wire.consent.contract import Contract, Party
 from hansa.protocols.wire.limits import CONTRACT_MAX_BYTES
 
 CLOCK_SLACK_S = 600

@@ -6,8 +6,8 @@ import json
 import logging
 
 from hansa.config.errors import HansaError
-from hansa.node.job_events import Event
-from hansa.node.job_record import JobRecord
+from hansa.node.jobs.events import Event
+from hansa.node.jobs.record import JobRecord
 from hansa.node.store import Store
 
 MAX_EVENTS = 5000

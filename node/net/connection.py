@@ -17,8 +17,16 @@ from trio.socket import SocketType
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerError, PeerLost, PeerTimeout
-from hansa.protocols.wire.channel import MessageReceived, PeerClosed, PingReceived, PongReceived, Receiver, Sender
-from hansa.protocols.wire.handshaking import Established, HandshakeParams, Handshaking
+from hansa.protocols.wire.channel.channel import (
+    MessageReceived,
+    PeerClosed,
+    PingReceived,
+    PongReceived,
+    Receiver,
+    Sender,
+)
+from hansa.protocols.wire.channel.handshaking import Established, HandshakeParams, Handshaking
+from hansa.protocols.wire.channel.preamble import Preamble, Purpose
 from hansa.protocols.wire.limits import (
     CLOSE_DEADLINE_S,
     HANDSHAKE_DEADLINE_S,
@@ -28,7 +36,6 @@ from hansa.protocols.wire.limits import (
     SILENCE_DEADLINE_S,
 )
 from hansa.protocols.wire.noise.cipher import Bytes
-from hansa.protocols.wire.preamble import Preamble, Purpose
 
 __all__ = ["ChannelClosed", "Conn", "HandshakeParams", "Purpose", "accept", "dial", "read_preamble"]
 

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.node.allowance import Allowance
-from hansa.node.channel import Conn
+from hansa.node.net.connection import Conn
+from hansa.node.net.token_bucket import Allowance
 from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError
 from hansa.protocols.wire import messages
 from hansa.protocols.wire.limits import CONTROL_MAX_BYTES, HANDSHAKE_DEADLINE_S

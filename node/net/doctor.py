@@ -8,12 +8,12 @@ from typing import Any
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.node.channel import ChannelClosed
-from hansa.node.mesh import Mesh
-from hansa.node.peers import Peer, PeerBook
+from hansa.node.net.connection import ChannelClosed
+from hansa.node.net.mesh import Mesh
+from hansa.node.net.peers import Peer, PeerBook
 from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, SecurityError
+from hansa.protocols.wire.channel.preamble import PreambleRefused
 from hansa.protocols.wire.messages import Probe, ProbeResult
-from hansa.protocols.wire.preamble import PreambleRefused
 
 ANSWER_WITHIN_S = 15.0
 MAX_SKEW_S = 60.0

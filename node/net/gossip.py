@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import trio
 
-from hansa.node.mesh import Mesh
-from hansa.node.peers import Peer, PeerBook
+from hansa.node.net.mesh import Mesh
+from hansa.node.net.peers import Peer, PeerBook
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.wire.limits import MAX_RECORDS
 from hansa.protocols.wire.messages import Records

@@ -14,17 +14,17 @@ from collections.abc import Callable
 import trio
 from trio.socket import SocketType
 
-from hansa.node.channel import ChannelClosed, Conn, HandshakeParams, Purpose, accept, dial
 from hansa.node.errors import UsageError
 from hansa.node.identity import Identity
-from hansa.node.peers import Peer, PeerBook
+from hansa.node.net.connection import ChannelClosed, Conn, HandshakeParams, Purpose, accept, dial
+from hansa.node.net.peers import Peer, PeerBook
 from hansa.node.store import Store
 from hansa.protocols.errors import ConsentError, PeerError, PeerLost, PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.wire import messages
+from hansa.protocols.wire.channel.preamble import Preamble
 from hansa.protocols.wire.invitation import SECRET_BYTES, Invitation
 from hansa.protocols.wire.limits import CONTROL_MAX_BYTES, MAX_RECORDS
 from hansa.protocols.wire.messages import Records
-from hansa.protocols.wire.preamble import Preamble
 from hansa.protocols.wire.record import PeerRecord, split_address
 
 logger = logging.getLogger(__name__)

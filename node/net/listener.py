@@ -16,10 +16,10 @@ import trio
 from trio.socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, SocketType
 
 from hansa.config.errors import ConfigError, HansaError
-from hansa.node.accepting import next_stream
-from hansa.node.channel import ChannelClosed, Purpose, read_preamble
+from hansa.node.net.accepting import next_stream
+from hansa.node.net.connection import ChannelClosed, Purpose, read_preamble
 from hansa.protocols.errors import PeerLost, PeerTimeout
-from hansa.protocols.wire.preamble import Preamble
+from hansa.protocols.wire.channel.preamble import Preamble
 
 logger = logging.getLogger(__name__)
 

@@ -17,14 +17,14 @@ import trio
 from trio.socket import SocketType
 
 from hansa.config.errors import HansaError
-from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial
-from hansa.node.control_link import ControlLink
 from hansa.node.identity import Identity
-from hansa.node.peers import Peer, PeerBook
+from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept, dial
+from hansa.node.net.control_link import ControlLink
+from hansa.node.net.peers import Peer, PeerBook
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, SecurityError
+from hansa.protocols.wire.channel.preamble import Preamble
 from hansa.protocols.wire.limits import KEEP_ALIVE_INTERVAL_S
 from hansa.protocols.wire.messages import Hello, Message
-from hansa.protocols.wire.preamble import Preamble
 from hansa.protocols.wire.record import split_address
 from hansa.protocols.wire.signing import tagged_hash
 

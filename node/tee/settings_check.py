@@ -16,7 +16,7 @@ def check_tee(home: Path, tee: Tee) -> str | None:
             raise _missing(home, "collateral", home / named)
     path = home / tee.policy
     if path.exists():
-        from hansa.node.tee.policy_file import load_policy  # noqa: PLC0415  # loads cryptography
+        from hansa.node.tee.evidence.policy_file import load_policy  # noqa: PLC0415  # loads cryptography
 
         load_policy(str(path))
         return str(path)

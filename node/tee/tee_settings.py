@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hansa.config.settings import Tee
-from hansa.node.tee.judge import Judge
-from hansa.node.tee.prover import Prover, prover_from
-from hansa.protocols.wire.contract import Code
+from hansa.node.tee.evidence.judge import Judge
+from hansa.node.tee.evidence.prover import Prover, prover_from
+from hansa.protocols.wire.consent.contract import Code
 
 
 def prover_of(home: Path, tee: Tee, version: str) -> Prover | None:

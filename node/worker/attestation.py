@@ -21,18 +21,18 @@ import trio
 from nacl.bindings import crypto_scalarmult_base
 
 from hansa.config.errors import ConfigError
-from hansa.node import job_hardware
-from hansa.node.channel import Conn
+from hansa.node.contracts import hardware as job_hardware
 from hansa.node.errors import EvidenceError
-from hansa.node.progress import Reporter
-from hansa.node.tee.judge import Judge
-from hansa.node.tee.prover import prover_from
-from hansa.node.worker_messages import Attested, Start
+from hansa.node.net.connection import Conn
+from hansa.node.tee.evidence.judge import Judge
+from hansa.node.tee.evidence.prover import prover_from
+from hansa.node.worker.messages import Attested, Start
+from hansa.node.worker.progress import Reporter
 from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
-from hansa.protocols.mpc.session import Session, sole_error
-from hansa.protocols.wire.attestation.binding import NONCE_BYTES, report_data
-from hansa.protocols.wire.attestation.proof import Proof
-from hansa.protocols.wire.contract import Code, Contract
+from hansa.protocols.mpc.session.session import Session, sole_error
+from hansa.protocols.wire.attestation.statements.binding import NONCE_BYTES, report_data
+from hansa.protocols.wire.attestation.statements.proof import Proof
+from hansa.protocols.wire.consent.contract import Code, Contract
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S, ATTESTATION_MAX_SENT
 
 log = logging.getLogger(__name__)

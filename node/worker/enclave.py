@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from hansa.node.release_policies import policy_of
+from hansa.node.contracts.release_policies import policy_of
 from hansa.node.sealing import seal, unseal
-from hansa.node.worker_hardware import Proven
+from hansa.node.worker.attestation import Proven
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.attestation import parcel
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.attestation.statements import parcel
+from hansa.protocols.wire.consent.contract import Contract
 
 
 @dataclass(frozen=True, slots=True)

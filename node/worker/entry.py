@@ -1,6 +1,6 @@
 """The worker: one process for one attempt of one job at one node; it alone holds that job's data and shares.
 
-    python -m hansa.node.worker FD      FD: a unix socket to the daemon (node.worker_messages)
+    python -m hansa.node.worker.entry FD      FD: a unix socket to the daemon (node.worker_messages)
 
 It reads its table while it meets the other workers, runs the job's steps over one MPC session, tells its daemon how it
 ended, and stays until the daemon stops it (so that no party's last bytes are lost). When the daemon's end closes, the
@@ -20,21 +20,23 @@ import trio
 
 from hansa.algorithms.party_table import PartyTable
 from hansa.config.errors import HansaError
-from hansa.node import failure, worker_hardware, worker_links
-from hansa.node.channel import Conn
 from hansa.node.data.table import load_table
 from hansa.node.errors import JobError
-from hansa.node.fd_passing import FramePipe, PipeClosed
-from hansa.node.progress import Reporter
+from hansa.node.jobs import failure
+from hansa.node.net.connection import Conn
 from hansa.node.sealing import SealedCheckpoints
-from hansa.node.worker_links import Arrival, LinkTerms, PeerTerms
-from hansa.node.worker_messages import Broke, Finished, FromWorker, Route, Start, decode, encode
-from hansa.node.worker_steps import run_steps
+from hansa.node.worker import attestation as worker_hardware
+from hansa.node.worker import links as worker_links
+from hansa.node.worker.fd_passing import FramePipe, PipeClosed
+from hansa.node.worker.links import Arrival, LinkTerms, PeerTerms
+from hansa.node.worker.messages import Broke, Finished, FromWorker, Route, Start, decode, encode
+from hansa.node.worker.progress import Reporter
+from hansa.node.worker.steps import run_steps
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.session import open_session, sole_error
-from hansa.protocols.wire.consent import Certificate
-from hansa.protocols.wire.contract import Contract
-from hansa.protocols.wire.preamble import Preamble
+from hansa.protocols.mpc.session.session import open_session, sole_error
+from hansa.protocols.wire.channel.preamble import Preamble
+from hansa.protocols.wire.consent.consent import Certificate
+from hansa.protocols.wire.consent.contract import Contract
 
 MAX_ARRIVALS = 16
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.node import channel
-from hansa.node.channel import Conn, HandshakeParams
+from hansa.node.net import connection as channel
+from hansa.node.net.connection import Conn, HandshakeParams
 from hansa.protocols.errors import PeerError, PeerMisbehaved, PeerTimeout, SecurityError
-from hansa.protocols.wire.preamble import Preamble, Purpose
+from hansa.protocols.wire.channel.preamble import Preamble, Purpose
 from hansa.protocols.wire.record import split_address
 
 SECOND_DIALER_S = 3.0

@@ -7,13 +7,13 @@ from typing import Any
 
 import trio
 
-from hansa.node.progress import Reporter
-from hansa.node.shelf import Shelf, batch_of, forget_making, making_folder
-from hansa.node.worker_messages import Start
-from hansa.protocols.mpc.additive.making import make_parcels
-from hansa.protocols.mpc.additive.wares import WARES, ParcelId
-from hansa.protocols.mpc.session import Session
-from hansa.protocols.wire.contract import Contract
+from hansa.node.correlations.store import Shelf, batch_of, forget_making, making_folder
+from hansa.node.worker.messages import Start
+from hansa.node.worker.progress import Reporter
+from hansa.protocols.mpc.additive.stored.kinds import WARES, ParcelId
+from hansa.protocols.mpc.additive.stored.preprocessing import make_parcels
+from hansa.protocols.mpc.session.session import Session
+from hansa.protocols.wire.consent.contract import Contract
 
 
 def shelf_of(start: Start, contract: Contract) -> Shelf | None:

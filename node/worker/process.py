@@ -16,13 +16,13 @@ from pathlib import Path
 
 import trio
 
-from hansa.node.fd_passing import FramePipe, PipeClosed, pipe_pair
-from hansa.node.worker_messages import Broke, Finished, FromWorker, Route, Start, decode, encode
+from hansa.node.worker.fd_passing import FramePipe, PipeClosed, pipe_pair
+from hansa.node.worker.messages import Broke, Finished, FromWorker, Route, Start, decode, encode
 
 MAX_LOG = 1 << 20
 STOP_GRACE_S = 2.0
 MAX_EARLY = 64
-MODULE = "hansa.node.worker"
+MODULE = "hansa.node.worker.entry"
 
 Heard = Callable[[FromWorker], Awaitable[None]]
 

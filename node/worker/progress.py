@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from hansa.node.worker_messages import Attested, FromWorker, Opened, Stepped
+from hansa.node.worker.messages import Attested, FromWorker, Opened, Stepped
 
 INTERVAL_S = 0.2
 

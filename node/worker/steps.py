@@ -20,26 +20,26 @@ from typing import Any
 
 from hansa.algorithms import curves, pipeline
 from hansa.algorithms.enclave.model import EnclaveModel
-from hansa.algorithms.gbdt.model import TreeModel
-from hansa.algorithms.model import PartyModel
+from hansa.algorithms.gbdt.model.model import TreeModel
+from hansa.algorithms.lr.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import AnyModel, Scores
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
 from hansa.config.vocabulary import ENCLAVE, MAKING
-from hansa.node.progress import Reporter
 from hansa.node.sealing import SealedCheckpoints, model_name, seal, unseal, write_whole
-from hansa.node.worker_enclave import Box, Opener, Sealer
-from hansa.node.worker_hardware import Proven
-from hansa.node.worker_making import make_ahead, shelf_of
-from hansa.node.worker_messages import Finished, Start
+from hansa.node.worker.attestation import Proven
+from hansa.node.worker.enclave import Box, Opener, Sealer
+from hansa.node.worker.messages import Finished, Start
+from hansa.node.worker.preprocessing import make_ahead, shelf_of
+from hansa.node.worker.progress import Reporter
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive import dealer
+from hansa.protocols.mpc.additive.dealer import dealer
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.engines import open_engine
-from hansa.protocols.mpc.session import Session
-from hansa.protocols.mpc.transcript import Kind, Transcript
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.mpc.session.session import Session
+from hansa.protocols.mpc.session.transcript import Kind, Transcript
+from hansa.protocols.wire.consent.contract import Contract
 
 
 def terms_of(contract: Contract) -> Terms:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from hansa.protocols.mpc.additive.dealt import Dealt
-from hansa.protocols.mpc.additive.direct import Direct
-from hansa.protocols.mpc.additive.masked import Masked
-from hansa.protocols.mpc.additive.pairwise import Pairwise
-from hansa.protocols.mpc.additive.shelf import Shelf
+from hansa.protocols.mpc.additive.dealer.correlations import Dealt
+from hansa.protocols.mpc.additive.dealer.engine import Masked
+from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
+from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.additive.stored.store import Shelf
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.ot.link import AUTO
 from hansa.protocols.mpc.replicated.engine import Replicated
-from hansa.protocols.mpc.replicated.guests import WithGuests
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.replicated.input_parties import WithGuests
+from hansa.protocols.mpc.session.session import Session
 
 
 @asynccontextmanager

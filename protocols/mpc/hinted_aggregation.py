@@ -30,7 +30,7 @@ from hansa.protocols.mpc.kernels.hints import add_rows
 from hansa.protocols.mpc.kernels.ring import bin_sums
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.ring_product import RingFactor, errors_ring, ternary_ring
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shares import Linear, Product, Ring, Share, concatenate
 from hansa.protocols.mpc.work import offload
 

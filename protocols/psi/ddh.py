@@ -33,7 +33,7 @@ from nacl.bindings import (
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 POINT = 32
 CHUNK = 2048

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, get_args
 from hansa.config.vocabulary import BACKENDS
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, limits, signing
-from hansa.protocols.wire.attestation.binding import NONCE_BYTES, Role
-from hansa.protocols.wire.certificate import Signature
+from hansa.protocols.wire.attestation.statements.binding import NONCE_BYTES, Role
+from hansa.protocols.wire.consent.certificate import Signature
 from hansa.protocols.wire.fields import Fields
 
 Reader = Callable[[Fields, str], Any]

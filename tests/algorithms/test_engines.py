@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.algorithms import cost, leakage, pipeline
-from hansa.algorithms.cost_direct import LINK
+from hansa.algorithms import leakage, pipeline
+from hansa.algorithms.cost import cost
+from hansa.algorithms.cost.direct import LINK
+from hansa.algorithms.lr.plaintext import train_and_test
 from hansa.algorithms.party_table import PartyTable
-from hansa.algorithms.plaintext import train_and_test
 from hansa.algorithms.terms import Terms
-from hansa.protocols.mpc.additive import dealer, matrices
+from hansa.protocols.mpc.additive import matrices
+from hansa.protocols.mpc.additive.dealer import dealer
 from hansa.protocols.mpc.engines import open_engine
-from hansa.protocols.mpc.memory import parties, run_parties
-from hansa.protocols.mpc.session import Session
-from hansa.protocols.mpc.transcript import Kind, Transcript
+from hansa.protocols.mpc.session.memory import parties, run_parties
+from hansa.protocols.mpc.session.session import Session
+from hansa.protocols.mpc.session.transcript import Kind, Transcript
 
 ROWS, COLUMNS = 150, 2
 ENGINES = [("additive", True, 2), ("additive", True, 3), ("additive", True, 4), ("additive", True, 5)]
@@ -135,7 +137,7 @@ async def test_training_scoring_and_release(engine: str, dealt: bool, n: int) ->
 
 def standardised(league: League, rows: Any) -> Any:
     """As the owners do it: by the training rows' means and deviations."""
-    from hansa.algorithms.prepare import Standardisation
+    from hansa.algorithms.lr.prepare import Standardisation
     from hansa.algorithms.split import split_order
 
     order, train = split_order(league.terms.seed, ROWS, league.terms.test_fraction)

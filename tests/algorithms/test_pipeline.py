@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 import trio
 
-from hansa.algorithms import cost, leakage, pipeline, plaintext
+from hansa.algorithms import leakage, pipeline
+from hansa.algorithms.cost import cost
 from hansa.algorithms.errors import DataError
+from hansa.algorithms.lr import plaintext
+from hansa.algorithms.lr.model import PartyModel
+from hansa.algorithms.lr.plaintext import train_and_test
+from hansa.algorithms.lr.prepare import Standardisation
 from hansa.algorithms.metrics import evaluate
-from hansa.algorithms.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
-from hansa.algorithms.plaintext import train_and_test
-from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.terms import Terms
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerMisbehaved, UndeclaredOpening
 from hansa.protocols.mpc.fourier import COEFFICIENTS, DOMAIN, HARMONICS
-from hansa.protocols.mpc.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.wire import canonical
 
 SEED = bytes(range(16))

@@ -7,7 +7,7 @@ import signal
 import pytest
 import trio
 
-from hansa.node import shelf
+from hansa.node.correlations import store as shelf
 from hansa.node.errors import UsageError
 
 PAIR = ("bank", "bureau")

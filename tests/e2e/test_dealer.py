@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from hansa.node.errors import UsageError
-from hansa.node.local_league import LocalNode
-from hansa.node.net import Net
+from hansa.node.lab.testnet.league import LocalNode
+from hansa.node.lab.testnet.testnet import Net
 
 POLICY = """
 default = "refuse"

@@ -8,11 +8,11 @@ import pytest
 import trio
 
 from hansa.config.settings import Node, Settings, Tee
-from hansa.node import job_review
-from hansa.node.contracts import openings_of
+from hansa.node.contracts.build import openings_of
 from hansa.node.errors import UsageError
-from hansa.node.local_league import LocalNode
-from hansa.node.net import Net
+from hansa.node.jobs import review as job_review
+from hansa.node.lab.testnet.league import LocalNode
+from hansa.node.lab.testnet.testnet import Net
 
 pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
 WORD = "insecure-simulated"

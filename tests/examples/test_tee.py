@@ -12,7 +12,7 @@ import pytest
 from hansa.config.policy import load_policy as load_rules
 from hansa.config.settings import load_settings
 from hansa.node.cli.main import build_parser
-from hansa.node.tee.policy_file import load_policy
+from hansa.node.tee.evidence.policy_file import load_policy
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FILLED = {

@@ -11,25 +11,16 @@ import trio
 from nacl.signing import SigningKey
 
 from hansa.config.policy import Policy
-from hansa.node.contracts import openings_of
-from hansa.node.job_context import JobContext
-from hansa.node.job_store import JobStore
-from hansa.node.jobs import Jobs
+from hansa.node.contracts.build import openings_of
+from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.registry import Jobs
+from hansa.node.jobs.store import JobStore
 from hansa.node.store import Store
-from hansa.node.worker_messages import Finished, Stepped
+from hansa.node.worker.messages import Finished, Stepped
 from hansa.protocols.errors import HansaError, PeerLost
 from hansa.protocols.wire import messages
-from hansa.protocols.wire.contract import Align, Contract, Limits, Outputs, Party
-from hansa.protocols.wire.messages import (
-    DatasetInfo,
-    End,
-    Evidence,
-    Failed,
-    JobDone,
-    Offer,
-    Progress,
-    ResumeOffer,
-)
+from hansa.protocols.wire.consent.contract import Align, Contract, Limits, Outputs, Party
+from hansa.protocols.wire.messages import DatasetInfo, End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
 
 NAMES = ("bank", "bureau", "telecom")
 LATENCY_S = 0.01

@@ -1,14 +1,6 @@
 import pytest
 
-from hansa.node.sealing import (
-    KEPT,
-    SealedCheckpoints,
-    checkpoint_files,
-    model_name,
-    seal,
-    unseal,
-    write_whole,
-)
+from hansa.node.sealing import KEPT, SealedCheckpoints, checkpoint_files, model_name, seal, unseal, write_whole
 from hansa.protocols.errors import SecurityError
 
 KEY, JOB = b"s" * 32, b"j" * 32

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import trio
-from mpc.engines import FRAC_BITS, Run
+from support.engines import FRAC_BITS, Run
 
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode

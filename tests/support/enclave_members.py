@@ -12,8 +12,8 @@ from hansa.algorithms.enclave import inside, owner, statement
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import TrainOutcome
 from hansa.algorithms.terms import Terms
-from hansa.node.worker_enclave import Box
-from hansa.protocols.mpc.memory import parties, run_parties
+from hansa.node.worker.enclave import Box
+from hansa.protocols.mpc.session.memory import parties, run_parties
 
 LR = {"epochs": 3, "batch_size": 64, "learning_rate": 0.5, "l2": 0.01}
 GBDT = {

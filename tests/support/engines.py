@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from hansa.protocols.mpc.additive.dealer import serve
-from hansa.protocols.mpc.additive.dealt import Dealt
-from hansa.protocols.mpc.additive.direct import Direct
-from hansa.protocols.mpc.additive.masked import Masked
-from hansa.protocols.mpc.additive.pairwise import Pairwise
-from hansa.protocols.mpc.memory import parties, run_parties
+from hansa.protocols.mpc.additive.dealer.correlations import Dealt
+from hansa.protocols.mpc.additive.dealer.dealer import serve
+from hansa.protocols.mpc.additive.dealer.engine import Masked
+from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
+from hansa.protocols.mpc.additive.dealerless.engine import Direct
 from hansa.protocols.mpc.replicated.engine import Replicated
-from hansa.protocols.mpc.replicated.guests import WithGuests
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.replicated.input_parties import WithGuests
+from hansa.protocols.mpc.session.memory import parties, run_parties
+from hansa.protocols.mpc.session.session import Session
 
 FRAC_BITS = 18
 Protocol = Callable[[Any], Awaitable[Any]]

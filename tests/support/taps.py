@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import numpy as np
-
-from hansa.protocols.mpc.links import Link
-from hansa.protocols.mpc.memory import network, parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.session.links import Link
+from hansa.protocols.mpc.session.memory import network, parties, run_parties
 
 Protocol = Callable[[Replicated], Awaitable[Any]]
 
@@ -46,8 +44,21 @@ async def received_by_each(protocol: Protocol) -> list[bytes]:
     return [b"".join(message[16:] for message in messages if len(message) > 600) for messages in heard]
 
 
-def chi_square_of_bytes(data: bytes) -> float:
-    """Pearson's statistic of byte values against the uniform distribution, 255 degrees of freedom."""
-    counts = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256)
-    expected = len(data) / 256
-    return float(((counts - expected) ** 2 / expected).sum())
+HEADER = 24
+
+
+class PayloadTap:
+    """A link that keeps the payloads it receives."""
+
+    def __init__(self, link: Any, heard: list[bytes]) -> None:
+        self._link, self._heard = link, heard
+
+    async def send(self, *parts: Any) -> None:
+        await self._link.send(*parts)
+
+    async def receive(self) -> memoryview:
+        data = await self._link.receive()
+        size = int.from_bytes(data[16:24], "little")
+        if size > 600:
+            self._heard.append(bytes(data[HEADER : HEADER + size]))
+        return data

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hansa.algorithms.gbdt.tree import Tree
+from hansa.algorithms.gbdt.training.tree import Tree
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.shares import Share, concatenate
 

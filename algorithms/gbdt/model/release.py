@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from hansa.algorithms import leakage
 from hansa.algorithms.gbdt.bins import MAX_CATEGORIES, Cuts, category_bins
 from hansa.algorithms.gbdt.layout import Split
-from hansa.algorithms.gbdt.model import TreeModel
+from hansa.algorithms.gbdt.model.model import TreeModel
+from hansa.algorithms.gbdt.model.released import PlainSplit, ReleasedTrees
 from hansa.algorithms.gbdt.objectives import Objective, SquaredError, Unit, base_score, objective_of
 from hansa.algorithms.gbdt.params import Params
-from hansa.algorithms.gbdt.released import PlainSplit, ReleasedTrees
 from hansa.algorithms.learner import Step
 from hansa.algorithms.terms import Terms
 from hansa.protocols.errors import PeerMisbehaved

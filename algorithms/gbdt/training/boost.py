@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.cost_trees import ENTRIES
+from hansa.algorithms.cost.trees import ENTRIES
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.gbdt import sampling
 from hansa.algorithms.gbdt.bins import Bins
-from hansa.algorithms.gbdt.gain import Penalty, scale_shift
 from hansa.algorithms.gbdt.objectives import Objective
 from hansa.algorithms.gbdt.params import Params
-from hansa.algorithms.gbdt.stopping import Watch
-from hansa.algorithms.gbdt.tree import Growth, Table, Tree, descend, grow
+from hansa.algorithms.gbdt.training import sampling
+from hansa.algorithms.gbdt.training.gain import Penalty, scale_shift
+from hansa.algorithms.gbdt.training.stopping import Watch
+from hansa.algorithms.gbdt.training.tree import Growth, Table, Tree, descend, grow
 from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.hints import most_bits
+from hansa.protocols.mpc.hinted_aggregation import most_bits
 from hansa.protocols.mpc.operators.arithmetic import mul
 from hansa.protocols.mpc.operators.normalise import MAGNITUDE
 from hansa.protocols.mpc.shares import Share, concatenate

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hansa.algorithms.gbdt.gain import Penalty, ratios
 from hansa.algorithms.gbdt.layout import Candidates
+from hansa.algorithms.gbdt.training.gain import Penalty, ratios
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.operators.sorting import sort
 from hansa.protocols.mpc.shares import Share, concatenate

@@ -14,10 +14,10 @@ import numpy as np
 
 from hansa.algorithms import leakage
 from hansa.algorithms.gbdt.bins import Bins
-from hansa.algorithms.gbdt.candidates import left_sums, totals
-from hansa.algorithms.gbdt.gain import Best, Penalty, best_splits, ratios, thresholded
 from hansa.algorithms.gbdt.layout import Candidates, Layout, Split
 from hansa.algorithms.gbdt.objectives import between
+from hansa.algorithms.gbdt.training.candidates import left_sums, totals
+from hansa.algorithms.gbdt.training.gain import Best, Penalty, best_splits, ratios, thresholded
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.operators.arithmetic import integer_product
 from hansa.protocols.mpc.shares import BitShare, Share, concatenate

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import builtins
 
-from hansa.node import job_views
+from hansa.node.admin import views as job_views
 from hansa.node.admin.server import Handler, Notify, text_param
-from hansa.node.job import Job
-from hansa.node.job_views import Json
-from hansa.node.jobs import Jobs
-from hansa.node.proposals import Proposals
-from hansa.node.workers import read_log
+from hansa.node.admin.views import Json
+from hansa.node.contracts.proposals import Proposals
+from hansa.node.jobs.job import Job
+from hansa.node.jobs.registry import Jobs
+from hansa.node.worker.process import read_log
 from hansa.protocols.errors import ConsentError
 
 KEPT_AT_A_GLANCE_S = 3600

@@ -10,13 +10,13 @@ from typing import Any
 
 from hansa.config.vocabulary import BACKENDS
 from hansa.node.admin.server import Handler, text_param
-from hansa.node.catalog import Catalog
+from hansa.node.admin.views import Json
+from hansa.node.contracts.proposals import Proposals
+from hansa.node.data.catalog import Catalog
 from hansa.node.errors import UsageError
-from hansa.node.job import Job
-from hansa.node.job_record import JobRecord, State
-from hansa.node.job_views import Json
-from hansa.node.jobs import Jobs
-from hansa.node.proposals import Proposals
+from hansa.node.jobs.job import Job
+from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.registry import Jobs
 
 
 class DataMethods:

@@ -12,9 +12,9 @@ import trio
 from hansa.node.admin.answers import PeerView
 from hansa.node.admin.server import Handler, text_param
 from hansa.node.audit import HeadCheck
-from hansa.node.doctor import MAX_SKEW_S
 from hansa.node.errors import UsageError
-from hansa.node.peers import Peer
+from hansa.node.net.doctor import MAX_SKEW_S
+from hansa.node.net.peers import Peer
 from hansa.node.software import software_version
 from hansa.protocols.errors import PeerLost, SecurityError
 from hansa.protocols.wire.messages import Heads, HeadsRequest

@@ -8,13 +8,13 @@ from typing import Any
 from hansa.config.errors import HansaError
 from hansa.node.admin.server import Handler
 from hansa.node.errors import UsageError
-from hansa.node.mesh import Mesh
-from hansa.node.peers import PeerBook
-from hansa.node.tee.attestations import Attestations, Standing
-from hansa.node.tee.ballots import Ballots
+from hansa.node.net.mesh import Mesh
+from hansa.node.net.peers import PeerBook
+from hansa.node.tee.peers.attestations import Attestations, Standing
+from hansa.node.tee.peers.votes import Ballots
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, MEASUREMENT_BYTES
-from hansa.protocols.wire.attestation.votes import Vote
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.votes import Vote
+from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.limits import VOTE_MAX_AHEAD_S
 
 Json = dict[str, Any]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansa.node.cli.ask import ask
+from hansa.node.cli.commands.peer import peer_columns
 from hansa.node.cli.job_lines import coloured_state
 from hansa.node.cli.output import again, emit, hint, style
 from hansa.node.cli.parser import command
-from hansa.node.cli.peer import peer_columns
 from hansa.node.cli.table import shorten, table
 from hansa.node.cli.units import duration
 

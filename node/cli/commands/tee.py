@@ -10,9 +10,9 @@ from typing import Any
 
 from hansa.config.errors import ConfigError
 from hansa.node.cli.ask import ask
+from hansa.node.cli.commands.peer import hardware
 from hansa.node.cli.output import emit, hint, style
 from hansa.node.cli.parser import command, group
-from hansa.node.cli.peer import hardware
 from hansa.node.cli.units import ago, clock
 from hansa.node.errors import MissingExtra, UsageError
 
@@ -134,8 +134,8 @@ def _verify(args: argparse.Namespace) -> int:
 def _judged(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """The verdict, and the policy's name."""
     # the library of certificates takes longer to load than most commands take
-    from hansa.node.tee.collateral import load_collateral, missing_library, read_bounded  # noqa: PLC0415
-    from hansa.node.tee.policy_file import load_policy  # noqa: PLC0415
+    from hansa.node.tee.evidence.collateral import load_collateral, missing_library, read_bounded  # noqa: PLC0415
+    from hansa.node.tee.evidence.policy_file import load_policy  # noqa: PLC0415
     from hansa.protocols.wire.attestation.errors import MalformedEvidence  # noqa: PLC0415
     from hansa.protocols.wire.attestation.platforms import MEASUREMENT_BYTES, code_of  # noqa: PLC0415
     from hansa.protocols.wire.attestation.policy import LEAST_NONCE_BYTES, REPORT_DATA_BYTES, Expected  # noqa: PLC0415

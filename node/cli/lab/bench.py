@@ -9,12 +9,12 @@ import sys
 from typing import Any
 
 from hansa.config.vocabulary import MPC_ENGINES
-from hansa.node.bench.catalogue import CATALOGUE, KINDS, MAX_N, SOURCES, Plan, check_plan, chosen_size
 from hansa.node.cli.output import say
 from hansa.node.cli.parser import command
 from hansa.node.cli.table import table
 from hansa.node.cli.units import count, duration, size
 from hansa.node.errors import UsageError
+from hansa.node.lab.bench.catalogue import CATALOGUE, KINDS, MAX_N, SOURCES, Plan, check_plan, chosen_size
 
 ABOUT = """\
 Real processes, one a party, over Noise channels on loopback, or through a relay that gives them latency and bandwidth.
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     plans = [_plan(args, operation, shape) for operation in (CATALOGUE if whole else (args.operation,))]
     for plan in plans:
         check_plan(plan)
-    from hansa.node.bench.processes import measure  # noqa: PLC0415  # brings the engines along
+    from hansa.node.lab.bench.processes import measure  # noqa: PLC0415  # brings the engines along
 
     results = []
     for plan in plans:
@@ -106,7 +106,7 @@ def _plan(args: argparse.Namespace, operation: str, shape: Any) -> Plan:
 
 
 def _shape(args: argparse.Namespace) -> Any:
-    from hansa.node.relay import Shape, parse_bandwidth, parse_latency  # noqa: PLC0415  # brings trio along
+    from hansa.node.lab.testnet.relay import Shape, parse_bandwidth, parse_latency  # noqa: PLC0415  # brings trio along
 
     try:
         latency = parse_latency(args.latency) if args.latency else 0.0

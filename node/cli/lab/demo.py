@@ -40,7 +40,7 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo and show its table."""
-    from hansa.node import demo  # noqa: PLC0415  # brings numpy and scikit-learn along
+    from hansa.node.lab.demo import demo  # noqa: PLC0415  # brings numpy and scikit-learn along
 
     live = _Live(quiet=args.json)
     data = Path(args.data).expanduser() if args.data else None

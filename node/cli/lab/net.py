@@ -70,7 +70,7 @@ def register(subparsers: Any) -> None:
 
 
 def _net(args: argparse.Namespace) -> Any:
-    from hansa.node.net import Net, default_folder  # noqa: PLC0415  # only this command manages processes
+    from hansa.node.lab.testnet.testnet import Net, default_folder  # noqa: PLC0415  # only this command manages processes
 
     return Net(Path(args.dir).expanduser() if args.dir else default_folder())
 
@@ -151,7 +151,7 @@ def _kill(args: argparse.Namespace) -> int:
 
 
 def _slow(args: argparse.Namespace) -> int:
-    from hansa.node.relay import parse_bandwidth, parse_latency  # noqa: PLC0415
+    from hansa.node.lab.testnet.relay import parse_bandwidth, parse_latency  # noqa: PLC0415
 
     try:
         if args.latency:

@@ -8,13 +8,13 @@ from pathlib import Path
 import trio
 
 from hansa.config.vocabulary import FRAC_BITS
-from hansa.node.bench.catalogue import Plan
-from hansa.node.bench.operation import Build
-from hansa.node.shelf import Shelf
-from hansa.protocols.mpc.additive.making import make_parcels
-from hansa.protocols.mpc.additive.wares import BATCH_BYTES, WARES, ParcelId
+from hansa.node.correlations.store import Shelf
+from hansa.node.lab.bench.catalogue import Plan
+from hansa.node.lab.bench.operation import Build
+from hansa.protocols.mpc.additive.stored.kinds import BATCH_BYTES, WARES, ParcelId
+from hansa.protocols.mpc.additive.stored.preprocessing import make_parcels
 from hansa.protocols.mpc.engines import open_engine
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 _BATCH = bytes(BATCH_BYTES)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hansa.node.errors import UsageError
 
 if TYPE_CHECKING:
-    from hansa.node.relay import Shape
+    from hansa.node.lab.testnet.relay import Shape
 
 SOURCES: Final = ("auto", "softspoken", "silent")
 KINDS: Final = ("random", "correlated", "one-of-16")

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from hansa.node.bench.catalogue import Size
-from hansa.node.bench.operation import Build, Facts, Operation
+from hansa.node.lab.bench.catalogue import Size
+from hansa.node.lab.bench.operation import Build, Facts, Operation
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.ot import OtReceiver, OtSender, start_pair
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 BULK_CHUNK = 1 << 24
 ROUND_TRIPS = 200

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.config.vocabulary import FRAC_BITS as F
-from hansa.node.bench.catalogue import Size
+from hansa.node.lab.bench.catalogue import Size
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.shares import Share

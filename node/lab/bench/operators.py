@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.algorithms.metrics import evaluate
-from hansa.algorithms.plaintext import sigmoid
 from hansa.config.vocabulary import FRAC_BITS as F
-from hansa.node.bench.catalogue import Size
-from hansa.node.bench.operation import Build, Facts, Operation, distance, numbers
+from hansa.node.lab.bench.catalogue import Size
+from hansa.node.lab.bench.operation import Build, Facts, Operation, distance, numbers
 from hansa.protocols.mpc import operators as op
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode

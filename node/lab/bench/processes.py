@@ -21,19 +21,19 @@ import trio
 
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import FRAC_BITS
-from hansa.node.bench import links, operators, rows, trees
-from hansa.node.bench.ahead import stocked
-from hansa.node.bench.catalogue import Plan
-from hansa.node.bench.operation import Build
-from hansa.node.channel import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.node.errors import JobError, RelayedError
-from hansa.node.relay import Shape, serve_relay
-from hansa.protocols.mpc.additive.dealer import serve
+from hansa.node.lab.bench import links, operators, rows, trees
+from hansa.node.lab.bench.ahead import stocked
+from hansa.node.lab.bench.catalogue import Plan
+from hansa.node.lab.bench.operation import Build
+from hansa.node.lab.testnet.relay import Shape, serve_relay
+from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
+from hansa.protocols.mpc.additive.dealer.dealer import serve
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.kernels.__main__ import warm
-from hansa.protocols.mpc.session import Session, open_session, sole_error
-from hansa.protocols.mpc.transcript import Kind
+from hansa.protocols.mpc.session.session import Session, open_session, sole_error
+from hansa.protocols.mpc.session.transcript import Kind
 from hansa.protocols.wire.noise import KeyPair
 
 _PATIENCE_S = 900.0

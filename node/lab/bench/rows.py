@@ -6,18 +6,18 @@ from typing import Final
 
 import numpy as np
 
-from hansa.algorithms import lr
+from hansa.algorithms.lr import lr
+from hansa.algorithms.lr.plaintext import sigmoid, train_and_test
+from hansa.algorithms.lr.prepare import Standardisation
 from hansa.algorithms.metrics import evaluate
-from hansa.algorithms.plaintext import sigmoid, train_and_test
-from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.split import split_order
 from hansa.algorithms.terms import Terms
 from hansa.config.vocabulary import FRAC_BITS as F
-from hansa.node.bench.catalogue import Size
-from hansa.node.bench.operation import Build, Facts, Operation, distance, numbers, opened, shared
+from hansa.node.lab.bench.catalogue import Size
+from hansa.node.lab.bench.operation import Build, Facts, Operation, distance, numbers, opened, shared
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.psi.ddh import intersect
 
 SEED = bytes(16)

@@ -7,16 +7,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.gbdt import boost, plaintext
+from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
 from hansa.algorithms.gbdt.layout import Layout
 from hansa.algorithms.gbdt.objectives import Logistic
 from hansa.algorithms.gbdt.params import Params
-from hansa.algorithms.gbdt.tree import table_of
+from hansa.algorithms.gbdt.training import boost
+from hansa.algorithms.gbdt.training.tree import table_of
+from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.algorithms.metrics import evaluate
-from hansa.algorithms.plaintext import sigmoid
-from hansa.node.bench.catalogue import Size
-from hansa.node.bench.operation import Build, Facts, Operation, opened
+from hansa.node.lab.bench.catalogue import Size
+from hansa.node.lab.bench.operation import Build, Facts, Operation, opened
 from hansa.protocols.mpc.engine import Engine
 
 PLAIN_ROWS: Final = 200_000

@@ -16,12 +16,12 @@ from hansa.config import jobfile
 from hansa.config.vocabulary import ATTESTED, ENCLAVE
 from hansa.node.admin.client import AdminClient
 from hansa.node.data.schema import Use, table_spec
-from hansa.node.demo_data import Tables, breast_cancer, from_folder
-from hansa.node.demo_reference import Reference, reference
 from hansa.node.errors import JobError, UsageError
-from hansa.node.local_league import ACCEPTS_SIMULATED, IS_SIMULATED, SIMULATED, LocalNode, introduce, running
+from hansa.node.lab.demo.data import Tables, breast_cancer, from_folder
+from hansa.node.lab.demo.reference import Reference, reference
+from hansa.node.lab.testnet.league import ACCEPTS_SIMULATED, IS_SIMULATED, SIMULATED, LocalNode, introduce, running
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 DATASET = "customers"
 ENGINE_PARTIES = 3
 """For which the examples' engine is."""

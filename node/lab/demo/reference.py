@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms import by_xgboost
+from hansa.algorithms.enclave import by_xgboost
 from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
 from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.lr.plaintext import sigmoid, train_and_test
 from hansa.algorithms.metrics import evaluate
-from hansa.algorithms.plaintext import sigmoid, train_and_test
 from hansa.algorithms.split import split_order
 from hansa.config.jobfile import JobFile
 from hansa.node.data.table import load_table

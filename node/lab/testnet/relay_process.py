@@ -1,4 +1,7 @@
-"""The relay process of a local network: `python -m hansa.node.net_relay NET.json`. SIGHUP makes it read its shape anew."""
+"""The relay process of a local network: `python -m hansa.node.lab.testnet.relay_process NET.json`.
+
+SIGHUP makes it read its shape anew.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from pathlib import Path
 
 import trio
 
-from hansa.node.net import NetState, load_state
-from hansa.node.relay import Shape, parse_bandwidth, parse_latency, serve_relay
+from hansa.node.lab.testnet.relay import Shape, parse_bandwidth, parse_latency, serve_relay
+from hansa.node.lab.testnet.testnet import NetState, load_state
 
 
 def apply(state: NetState, shape: Shape) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hansa.node.errors import JobError, UsageError
-from hansa.node.local_league import (
+from hansa.node.lab.testnet.league import (
     ACCEPTS_SIMULATED,
     IS_SIMULATED,
     SIMULATED,
@@ -179,7 +179,7 @@ class Net:
     def _start_relay(self, state: NetState) -> None:
         if alive(state.relay_pid):
             return
-        words = [sys.executable, "-m", "hansa.node.net_relay", str(self._file)]
+        words = [sys.executable, "-m", "hansa.node.lab.testnet.relay_process", str(self._file)]
         state.relay_pid = spawn(words, self.folder / "relay.log")
         self._save(state)
         until = time.monotonic() + _RELAY_WITHIN_S

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from hansa.node.errors import MissingExtra, UsageError
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
-from hansa.protocols.wire.attestation.snp import SnpCollateral
+from hansa.protocols.wire.attestation.snp.snp import SnpCollateral
 from hansa.protocols.wire.attestation.verify import Collateral
 from hansa.protocols.wire.attestation.x509 import (
     CERTIFICATE,
@@ -24,7 +24,7 @@ from hansa.protocols.wire.attestation.x509 import (
 from hansa.protocols.wire.limits import ATTESTATION_MAX_CERTIFICATES, ATTESTATION_MAX_COLLATERAL
 
 if TYPE_CHECKING:
-    from hansa.protocols.wire.attestation.dcap import DcapCollateral
+    from hansa.protocols.wire.attestation.intel.dcap import DcapCollateral
 
 _TABLE_ENTRY = struct.Struct("<16sII")
 _TABLE_END = bytes(16)
@@ -122,7 +122,7 @@ def parse_collateral_untrusted(data: bytes) -> list[_Piece]:
     """What one file's bytes hold; ``MalformedEvidence`` where that is nothing or broken, ``MissingExtra`` for Intel's."""
     if data.lstrip()[:1] == b"{":
         try:
-            from hansa.protocols.wire.attestation.dcap import read_collateral_untrusted  # noqa: PLC0415  # optional
+            from hansa.protocols.wire.attestation.intel.dcap import read_collateral_untrusted  # noqa: PLC0415  # optional
         except ModuleNotFoundError as error:
             raise missing_library() from error
         return [read_collateral_untrusted(data)]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from hashlib import sha384
 
 from hansa.config.errors import ConfigError
-from hansa.node.tee import gramine, sev_guest, tsm
-from hansa.node.tee.evidence import Device, Evidence, wanted
+from hansa.node.tee.evidence import gramine, sev_guest, tsm
+from hansa.node.tee.evidence.evidence import Device, Evidence, wanted
 from hansa.protocols.wire.attestation.platforms import MEASUREMENT_BYTES
 from hansa.protocols.wire.attestation.simulated import WORD, insecure_make
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from hansa.node.errors import EvidenceError
-from hansa.protocols.wire.attestation import quote, snp_report
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
+from hansa.protocols.wire.attestation.intel import quote
 from hansa.protocols.wire.attestation.policy import REPORT_DATA_BYTES
+from hansa.protocols.wire.attestation.snp import report as snp_report
 
 MOST_BYTES = 64 * 1024
 

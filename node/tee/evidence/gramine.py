@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hansa.node.tee.evidence import Evidence, broken, checked, read, wanted, write
+from hansa.node.tee.evidence.evidence import Evidence, broken, checked, read, wanted, write
 
 FOLDER = Path("/dev/attestation")
 _KIND = b"dcap"

@@ -16,10 +16,10 @@ from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.platforms import code_of
 from hansa.protocols.wire.attestation.policy import Expected
-from hansa.protocols.wire.attestation.proof import Proof
 from hansa.protocols.wire.attestation.simulated import MARK, WORD, insecure_verify
+from hansa.protocols.wire.attestation.statements.proof import Proof
 from hansa.protocols.wire.attestation.verdict import Code, Findings, Reason, Verdict
-from hansa.protocols.wire.contract_parts import Code as ContractCode
+from hansa.protocols.wire.consent.contract_parts import Code as ContractCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ class Judge:
             return insecure_verify(
                 proof.evidence, expected, ours=self.accept, theirs=proof.backend, contract=WORD if said else ""
             )
-        from hansa.node.tee.collateral import collateral_untrusted, missing_library  # noqa: PLC0415  # loads cryptography
-        from hansa.node.tee.policy_file import load_policy  # noqa: PLC0415
+        from hansa.node.tee.evidence.collateral import collateral_untrusted, missing_library  # noqa: PLC0415  # loads cryptography
+        from hansa.node.tee.evidence.policy_file import load_policy  # noqa: PLC0415
         from hansa.protocols.wire.attestation.verify import verify_evidence  # noqa: PLC0415
 
         if not self.policy.exists():

@@ -10,7 +10,7 @@ from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.toml_reader import Table
 from hansa.node.errors import UsageError
-from hansa.node.tee.collateral import read_bounded
+from hansa.node.tee.evidence.collateral import read_bounded
 from hansa.protocols.wire.attestation.measurements import SgxMeasurement, SnpMeasurement, TdxMeasurement
 from hansa.protocols.wire.attestation.policy import NAMED, REVOKED, UP_TO_DATE, Policy
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from hansa.node.errors import EvidenceError
-from hansa.node.tee.devices import device_of
-from hansa.node.tee.evidence import Evidence
+from hansa.node.tee.evidence.devices import device_of
+from hansa.node.tee.evidence.evidence import Evidence
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.attestation import quote, snp_report
+from hansa.protocols.wire.attestation.intel import quote
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, SNP, code_of
 from hansa.protocols.wire.attestation.policy import REPORT_DATA_BYTES
-from hansa.protocols.wire.attestation.proof import Proof
 from hansa.protocols.wire.attestation.simulated import insecure_measured
+from hansa.protocols.wire.attestation.snp import report as snp_report
+from hansa.protocols.wire.attestation.statements.proof import Proof
 
 
 @dataclass

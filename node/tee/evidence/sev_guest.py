@@ -8,9 +8,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from hansa.node.tee.evidence import Evidence, broken, checked, wanted
+from hansa.node.tee.evidence.evidence import Evidence, broken, checked, wanted
 from hansa.protocols.wire.attestation.reader import Reader
-from hansa.protocols.wire.attestation.snp_report import REPORT_BYTES
+from hansa.protocols.wire.attestation.snp.report import REPORT_BYTES
 
 DEVICE = Path("/dev/sev-guest")
 _CERTIFICATES_BYTES = 16 * 1024  # the most the kernel takes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from hansa.node.tee.evidence import Evidence, broken, checked, read, wanted, write
+from hansa.node.tee.evidence.evidence import Evidence, broken, checked, read, wanted, write
 
 FOLDER = Path("/sys/kernel/config/tsm/report")
 _PLATFORMS = {b"tdx_guest": "TDX", b"sev_guest": "SEV-SNP"}

@@ -10,11 +10,11 @@ from typing import Any
 
 from hansa.config.errors import HansaError
 from hansa.node.errors import EvidenceError
-from hansa.node.tee.prover import Prover
-from hansa.node.tee.sealing_key import sealing_key
-from hansa.node.tee.vault import Vault
+from hansa.node.tee.evidence.prover import Prover
+from hansa.node.tee.keys.sealing_key import sealing_key
+from hansa.node.tee.keys.vault import Vault
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.contract import Code, Contract
+from hansa.protocols.wire.consent.contract import Code, Contract
 
 log = logging.getLogger(__name__)
 

@@ -18,15 +18,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hansa.config.errors import HansaError
-from hansa.node.model_terms import departure
+from hansa.node.contracts.model_terms import departure
 from hansa.node.sealing import seal, unseal, write_whole
-from hansa.node.tee.marks import NO_STATE, STATE_BYTES, Mark, line_of
-from hansa.node.tee.vault_keys import KEY_BYTES, JobKey, Room, decode_keys_untrusted, encode_keys, voted
+from hansa.node.tee.keys.epoch_tokens import NO_STATE, STATE_BYTES, Mark, line_of
+from hansa.node.tee.keys.vault_keys import KEY_BYTES, JobKey, Room, decode_keys_untrusted, encode_keys, voted
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.attestation.votes import Vote
-from hansa.protocols.wire.contract import Code, Contract
-from hansa.protocols.wire.contract_parts import code_map, code_untrusted
+from hansa.protocols.wire.attestation.statements.votes import Vote
+from hansa.protocols.wire.consent.contract import Code, Contract
+from hansa.protocols.wire.consent.contract_parts import code_map, code_untrusted
 from hansa.protocols.wire.fields import Fields
 
 MAGIC = b"HVT1"

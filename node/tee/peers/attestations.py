@@ -18,19 +18,19 @@ from typing import Protocol
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.node.allowance import Allowance
-from hansa.node.mesh import Mesh
-from hansa.node.tee.answering import Answering
-from hansa.node.tee.epochs import SeenEpochs
-from hansa.node.tee.job_keys import JobKeys
-from hansa.node.tee.judge import Judge, Judged
-from hansa.node.tee.prover import Prover
-from hansa.node.tee.questions import Answer, Questions
+from hansa.node.net.mesh import Mesh
+from hansa.node.net.token_bucket import Allowance
+from hansa.node.tee.evidence.judge import Judge, Judged
+from hansa.node.tee.evidence.prover import Prover
+from hansa.node.tee.keys.job_keys import JobKeys
+from hansa.node.tee.peers.epochs import SeenEpochs
+from hansa.node.tee.peers.requester import Answer, Questions
+from hansa.node.tee.peers.responder import Answering
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, SecurityError
-from hansa.protocols.wire.attestation.binding import Role, report_data
-from hansa.protocols.wire.attestation.proof import Proof
+from hansa.protocols.wire.attestation.statements.binding import Role, report_data
+from hansa.protocols.wire.attestation.statements.proof import Proof
 from hansa.protocols.wire.attestation.verdict import Code as Reason
-from hansa.protocols.wire.contract import Code, Contract
+from hansa.protocols.wire.consent.contract import Code, Contract
 from hansa.protocols.wire.messages import Sealed
 
 log = logging.getLogger(__name__)

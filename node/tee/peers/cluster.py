@@ -22,18 +22,18 @@ from typing import Any
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.node.allowance import Allowance
-from hansa.node.control_link import ControlLink
-from hansa.node.mesh import Mesh
-from hansa.node.tee.attestations import Attestations, AuditLog
-from hansa.node.tee.ballots import Ballots
-from hansa.node.tee.judge import Judged
-from hansa.node.tee.vault import Merged
-from hansa.node.tee.vault_keys import JobKey, decode_keys_untrusted, encode_keys
+from hansa.node.net.control_link import ControlLink
+from hansa.node.net.mesh import Mesh
+from hansa.node.net.token_bucket import Allowance
+from hansa.node.tee.evidence.judge import Judged
+from hansa.node.tee.keys.vault import Merged
+from hansa.node.tee.keys.vault_keys import JobKey, decode_keys_untrusted, encode_keys
+from hansa.node.tee.peers.attestations import Attestations, AuditLog
+from hansa.node.tee.peers.votes import Ballots
 from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.attestation.binding import Role
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.binding import Role
+from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import JobKeys, KeysRequest, Sealed
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from hansa.node.sealing import write_whole
-from hansa.node.tee.marks import Mark
+from hansa.node.tee.keys.epoch_tokens import Mark
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
 

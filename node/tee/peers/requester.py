@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 import trio
 
-from hansa.node.control_link import ControlLink
-from hansa.node.mesh import Mesh
-from hansa.node.tee.answering import NO_HARDWARE
+from hansa.node.net.control_link import ControlLink
+from hansa.node.net.mesh import Mesh
+from hansa.node.tee.peers.responder import NO_HARDWARE
 from hansa.protocols.errors import PeerError, PeerLost, PeerTimeout, SecurityError
-from hansa.protocols.wire.attestation.binding import NONCE_BYTES, Role
+from hansa.protocols.wire.attestation.statements.binding import NONCE_BYTES, Role
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S
 from hansa.protocols.wire.messages import AttestReply, AttestRequest
 

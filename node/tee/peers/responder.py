@@ -12,14 +12,14 @@ from contextlib import suppress
 
 import trio
 
-from hansa.node.allowance import Allowance
-from hansa.node.control_link import ControlLink
-from hansa.node.mesh import Mesh
-from hansa.node.tee.job_keys import JobKeys
-from hansa.node.tee.prover import Prover
+from hansa.node.net.control_link import ControlLink
+from hansa.node.net.mesh import Mesh
+from hansa.node.net.token_bucket import Allowance
+from hansa.node.tee.evidence.prover import Prover
+from hansa.node.tee.keys.job_keys import JobKeys
 from hansa.protocols.errors import PeerLost
-from hansa.protocols.wire.attestation.binding import Role, report_data
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.binding import Role, report_data
+from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import AttestReply, AttestRequest
 
 log = logging.getLogger(__name__)

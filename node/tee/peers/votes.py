@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from hansa.node.allowance import Allowance
-from hansa.node.mesh import Mesh
+from hansa.node.net.mesh import Mesh
+from hansa.node.net.token_bucket import Allowance
 from hansa.node.sealing import write_whole
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.attestation.votes import Vote, verified
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.votes import Vote, verified
+from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import Votes
 
 NEW_AT_ONCE, NEW_PER_S = 16.0, 1 / 600

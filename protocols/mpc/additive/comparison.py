@@ -18,8 +18,8 @@ from hansa.protocols.mpc.shares import BitShare, Ring, Share
 from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
+    from hansa.protocols.mpc.additive.dealer.engine import Masked
     from hansa.protocols.mpc.additive.engine import Additive
-    from hansa.protocols.mpc.additive.masked import Masked
 
 
 async def msb(e: Masked, x: Share) -> BitShare:

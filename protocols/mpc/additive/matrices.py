@@ -20,7 +20,7 @@ from hansa.protocols.mpc.shares import Product, Ring, Share
 from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.masked import Masked
+    from hansa.protocols.mpc.additive.dealer.engine import Masked
 
 BLOCK_WORDS: Final = 1 << 18
 """Words of a padded matrix that travel in one message (2 MiB)."""

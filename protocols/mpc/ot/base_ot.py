@@ -31,7 +31,7 @@ from nacl.exceptions import RuntimeError as SodiumRefused
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 POINT = 32
 KEY = 16

@@ -15,7 +15,7 @@ import numpy as np
 import trio
 
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.session import Session, sole_error
+from hansa.protocols.mpc.session.session import Session, sole_error
 
 BURST: Final = 128 << 10
 BURSTS: Final = 5

@@ -10,7 +10,6 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.ot import silent
 from hansa.protocols.mpc.ot.base_ot import receive_base_ots, send_base_ots
 from hansa.protocols.mpc.ot.code import COLUMNS
 from hansa.protocols.mpc.ot.extension import (
@@ -25,10 +24,11 @@ from hansa.protocols.mpc.ot.extension import (
 from hansa.protocols.mpc.ot.hash import session_key
 from hansa.protocols.mpc.ot.receiver import OtReceiver, receiver_keys
 from hansa.protocols.mpc.ot.sender import OtSender, sender_keys
-from hansa.protocols.mpc.ot.silent_rows import FIRST, ReceiverRows, SenderRows
+from hansa.protocols.mpc.ot.silent import silent
+from hansa.protocols.mpc.ot.silent.rows import FIRST, ReceiverRows, SenderRows
 from hansa.protocols.mpc.ot.softspoken import FullTrees, PuncturedTrees, padded
 from hansa.protocols.mpc.ot.trees import NODE, grow, regrow
-from hansa.protocols.mpc.session import Session, sole_error
+from hansa.protocols.mpc.session.session import Session, sole_error
 
 DEFAULT_W: Final = 4
 """The best on loopback (`hansa bench ot --w`; docs/protocols.md has the table); a slow link is better served by 6 or 8."""

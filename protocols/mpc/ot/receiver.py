@@ -13,7 +13,7 @@ from hansa.protocols.mpc.kernels import ot_code
 from hansa.protocols.mpc.ot.ends import BitChooses, CodeChooses
 from hansa.protocols.mpc.ot.sender import ACK_CHUNKS, LAG_CHUNKS, chunks
 from hansa.protocols.mpc.ot.softspoken import padded
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 Ring = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]

@@ -13,7 +13,7 @@ from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
 from hansa.protocols.mpc.ot.ends import BitSends, CodeSends
 from hansa.protocols.mpc.ot.softspoken import CHUNK, padded
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 Ring = NDArray[np.uint64]
 ACK_CHUNKS = 32

@@ -1,0 +1,1 @@
+"""Replicated sharing among three, with an honest majority; any number of further input parties."""

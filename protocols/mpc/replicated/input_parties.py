@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc import hints
+from hansa.protocols.mpc import hinted_aggregation as hints
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.masked import check_bits
 from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.replicated.engine import PARTIES, Replicated
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shapes import check_factors, check_matrices, check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
 from hansa.protocols.mpc.work import offload

@@ -20,7 +20,7 @@ from hansa.protocols.mpc.rlwe.packing import Packing, encrypt_ring, message_conv
 from hansa.protocols.mpc.rlwe.params import RING, Params, linear_params
 from hansa.protocols.mpc.rlwe.residues import in_ring
 from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 Ring = NDArray[np.uint64]
 Words = NDArray[np.uint32]

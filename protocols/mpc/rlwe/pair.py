@@ -17,7 +17,7 @@ from hansa.protocols.mpc.rlwe.params import Params
 from hansa.protocols.mpc.rlwe.residues import Basis, basis
 from hansa.protocols.mpc.rlwe.sampling import SEED_BYTES, fresh_coins
 from hansa.protocols.mpc.rlwe.scheme import PublicKey, Returned, Scheme, SecretKey, scheme
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 Words = NDArray[np.uint32]
 SEED_WORDS: Final = SEED_BYTES // 4

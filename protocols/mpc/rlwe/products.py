@@ -28,7 +28,7 @@ from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import errors
 from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme, scheme
 from hansa.protocols.mpc.rlwe.transform import transform
-from hansa.protocols.mpc.session import Session, sole_error
+from hansa.protocols.mpc.session.session import Session, sole_error
 
 Ring = NDArray[np.uint64]
 Words = NDArray[np.uint32]

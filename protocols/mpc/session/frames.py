@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.limits import MAX_ABORT, MAX_LABEL
+from hansa.protocols.mpc.session.limits import MAX_ABORT, MAX_LABEL
 
 _HEADER: Final = Struct("<BBHIQQ")
 HEADER_SIZE: Final = _HEADER.size

@@ -14,16 +14,16 @@ import trio
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerAborted, PeerLost, PeerMisbehaved, SecurityError
-from hansa.protocols.mpc import frames
-from hansa.protocols.mpc.frames import Frame, FrameKind
-from hansa.protocols.mpc.limits import FRAME_COST, MAX_UNCLAIMED, MAX_UNCLAIMED_WAITING, REASON_SECONDS
+from hansa.protocols.mpc.session import frames
+from hansa.protocols.mpc.session.frames import Frame, FrameKind
+from hansa.protocols.mpc.session.limits import FRAME_COST, MAX_UNCLAIMED, MAX_UNCLAIMED_WAITING, REASON_SECONDS
 
 _OWN_FIELDS: Final = frozenset({"self", "message", "remedy", "peer", "cause", "culprit", "step"})
 """Names that a peer's error cannot give a field: we say these ourselves."""
 
 
 class Link(Protocol):
-    """An ordered, authenticated message connection to one peer (``hansa.node.channel.Conn`` is one)."""
+    """An ordered, authenticated message connection to one peer (``hansa.node.net.connection.Conn`` is one)."""
 
     async def send(self, *parts: bytes | bytearray | memoryview) -> None:
         """Send one message, the concatenation of the parts; they are not used after it returns."""

@@ -11,8 +11,8 @@ import trio
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerAborted, PeerMisbehaved
-from hansa.protocols.mpc.links import Link
-from hansa.protocols.mpc.session import OnOpening, Session, internal_error, sole_error
+from hansa.protocols.mpc.session.links import Link
+from hansa.protocols.mpc.session.session import OnOpening, Session, internal_error, sole_error
 
 T = TypeVar("T")
 MAX_STREAM_MESSAGE: Final = 1 << 32

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerMisbehaved, ProtocolError, UndeclaredOpening
-from hansa.protocols.mpc import frames
-from hansa.protocols.mpc.frames import RAW, Frame, FrameKind
-from hansa.protocols.mpc.limits import MAX_LABEL, REASON_SECONDS, SMALL_FRAME
-from hansa.protocols.mpc.links import Failure, Inbox, Link, again
-from hansa.protocols.mpc.public import Public, digest
-from hansa.protocols.mpc.transcript import Kind, OpeningRecord, Transcript
+from hansa.protocols.mpc.session import frames
+from hansa.protocols.mpc.session.frames import RAW, Frame, FrameKind
+from hansa.protocols.mpc.session.limits import MAX_LABEL, REASON_SECONDS, SMALL_FRAME
+from hansa.protocols.mpc.session.links import Failure, Inbox, Link, again
+from hansa.protocols.mpc.session.public import Public, digest
+from hansa.protocols.mpc.session.transcript import Kind, OpeningRecord, Transcript
 
 Array = NDArray[Any]
 Shape = int | tuple[int, ...]
@@ -35,7 +35,7 @@ _UINT64: Final = np.dtype(np.uint64)
 
 
 class Session:
-    """One party's end of a joint computation; made by ``open_session`` or ``hansa.protocols.mpc.memory.parties``.
+    """One party's end of a joint computation; made by ``open_session`` or ``hansa.protocols.mpc.session.memory.parties``.
 
     ``rank`` is this party's number among ``n_parties``; ``context`` (job id and attempt) enters every derived key;
     ``transcript`` records costs and openings. ``job_ranks`` are the parties' ranks in the job, which ``among`` may

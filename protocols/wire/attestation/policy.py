@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hmac import compare_digest
 
-from hansa.protocols.wire.attestation.measurements import (
-    Measurement,
-    SgxMeasurement,
-    SnpMeasurement,
-    TdxMeasurement,
-)
+from hansa.protocols.wire.attestation.measurements import Measurement, SgxMeasurement, SnpMeasurement, TdxMeasurement
 from hansa.protocols.wire.attestation.platforms import SGX, SNP, TDX
 from hansa.protocols.wire.attestation.verdict import Code, Findings
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.policy import Expected, Policy
 from hansa.protocols.wire.attestation.simulated import MARK, WORD
-from hansa.protocols.wire.attestation.snp import SnpCollateral, verify_snp
+from hansa.protocols.wire.attestation.snp.snp import SnpCollateral, verify_snp
 from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
 from hansa.protocols.wire.limits import ATTESTATION_MAX_QUOTE
 
 if TYPE_CHECKING:
-    from hansa.protocols.wire.attestation.dcap import DcapCollateral
+    from hansa.protocols.wire.attestation.intel.dcap import DcapCollateral
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def verify_evidence(data: bytes, collateral: Collateral, policy: Policy, expecte
     if int.from_bytes(data[:4], "little") <= 0xFF:
         return verify_snp(data, collateral.snp, policy, expected, at)
     if int.from_bytes(data[:2], "little") <= 0xFF and data[3] == 0:
-        from hansa.protocols.wire.attestation.dcap import verify_dcap  # noqa: PLC0415  # an optional package
+        from hansa.protocols.wire.attestation.intel.dcap import verify_dcap  # noqa: PLC0415  # an optional package
 
         return verify_dcap(data, collateral.intel, policy, expected, at)
     raise MalformedEvidence("evidence", "is neither an SGX or TDX quote nor a SEV-SNP report")

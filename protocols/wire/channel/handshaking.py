@@ -17,9 +17,9 @@ from enum import Enum, auto
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
+from hansa.protocols.wire.channel.preamble import Preamble, PreambleRefused, Purpose, Refusal, Reply
 from hansa.protocols.wire.limits import HANDSHAKE_MAX_PAYLOAD
 from hansa.protocols.wire.noise import CipherState, HandshakeState, KeyPair, ProtocolName
-from hansa.protocols.wire.preamble import Preamble, PreambleRefused, Purpose, Refusal, Reply
 
 _MAX_HANDSHAKE_MESSAGE = HANDSHAKE_MAX_PAYLOAD + 256
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, limits, signing
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.fields import Fields
 
 _TAG = "contract"

@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hansa.protocols.errors import ConsentError, SecurityError
-from hansa.protocols.wire.certificate import Certificate, Signature
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.consent.certificate import Certificate, Signature
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.messages import End, Evidence, Message, Offer
 
 __all__ = ["Broadcast", "Certificate", "Committed", "Consent", "Ended", "Note", "Signature", "State"]

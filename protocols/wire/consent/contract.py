@@ -24,7 +24,7 @@ from hansa.config.vocabulary import (
 )
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.contract_parts import (
+from hansa.protocols.wire.consent.contract_parts import (
     HARDWARE,
     Align,
     Code,

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hansa.protocols.errors import ProtocolError, SecurityError
-from hansa.protocols.wire.certificate import Certificate, Signature
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.consent.certificate import Certificate, Signature
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.messages import ResumeOffer
 
 FROM_START = -1

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from hansa.node.worker_enclave import Box
+from hansa.node.worker.enclave import Box
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from algorithms.enclave.members import GBDT, tables, terms
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.enclave_members import GBDT, tables, terms
 
 from hansa.algorithms.enclave import rows
 from hansa.algorithms.enclave.answer import Answer
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.job import MOST_WEIGHT
-from hansa.algorithms.gbdt.model import Importance
+from hansa.algorithms.gbdt.model.model import Importance
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.psi.ddh import places_in_order
 

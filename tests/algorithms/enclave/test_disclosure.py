@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from algorithms.enclave.members import GBDT, Plain, Quiet, allowed, run, tables, terms, train
+from support.enclave_members import GBDT, Plain, Quiet, allowed, run, tables, terms, train
 
 from hansa.algorithms import leakage
 from hansa.algorithms.agreement import agree
@@ -12,7 +12,7 @@ from hansa.algorithms.common_rows import rounded
 from hansa.algorithms.enclave import owner
 from hansa.algorithms.enclave.answer import Answer
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.memory import outcomes_of_parties, parties
+from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
 
 pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
 

@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algorithms.enclave.members import GBDT, LR, Quiet, allowed, run, tables, terms, train
+from support.enclave_members import GBDT, LR, Quiet, allowed, run, tables, terms, train
 
-from hansa.algorithms import by_xgboost, leakage
-from hansa.algorithms.enclave import owner, statement
+from hansa.algorithms import leakage
+from hansa.algorithms.enclave import by_xgboost, owner, statement
 from hansa.algorithms.enclave.model import EnclaveModel
 from hansa.algorithms.enclave.pooled import _padded
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.lr.prepare import Standardisation
 from hansa.algorithms.metrics import TASKS, evaluate_as
-from hansa.algorithms.prepare import Standardisation
 from hansa.algorithms.split import split_order
-from hansa.node.worker_enclave import Box
+from hansa.node.worker.enclave import Box
 from hansa.protocols.errors import PeerAborted, PeerMisbehaved, SecurityError
-from hansa.protocols.mpc.memory import outcomes_of_parties, parties
+from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
 from hansa.protocols.psi.ddh import in_common_order
 
 pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")

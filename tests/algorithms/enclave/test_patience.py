@@ -5,14 +5,14 @@ from contextlib import suppress
 
 import pytest
 import trio
-from algorithms.enclave.members import Plain, Quiet, allowed, tables, terms
+from support.enclave_members import Plain, Quiet, allowed, tables, terms
 
 from hansa.algorithms.agreement import agree
 from hansa.algorithms.enclave import inside, owner
 from hansa.algorithms.enclave.rows import most_bytes
-from hansa.node.worker_enclave import Box
+from hansa.node.worker.enclave import Box
 from hansa.protocols.errors import PeerAborted, PeerTimeout
-from hansa.protocols.mpc.memory import network, parties
+from hansa.protocols.mpc.session.memory import network, parties
 
 pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
 T = terms()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from algorithms.enclave.members import GBDT, terms
+from support.enclave_members import GBDT, terms
 
 from hansa.algorithms.enclave import pooled
 from hansa.algorithms.enclave.pooled import Pool

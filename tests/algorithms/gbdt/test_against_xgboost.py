@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.algorithms import by_xgboost
+from hansa.algorithms.enclave import by_xgboost
 from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.params import Params
 

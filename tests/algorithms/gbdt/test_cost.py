@@ -2,7 +2,7 @@
 
 import pytest
 
-from hansa.algorithms.cost_trees import trees
+from hansa.algorithms.cost.trees import trees
 
 PARAMS = {"n_estimators": 10, "max_depth": 3, "max_bin": 16}
 

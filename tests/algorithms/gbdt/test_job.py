@@ -9,22 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.algorithms import cost, leakage, pipeline
+from hansa.algorithms import leakage, pipeline
+from hansa.algorithms.cost import cost
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
-from hansa.algorithms.gbdt.model import TreeModel
+from hansa.algorithms.gbdt.model.model import TreeModel
+from hansa.algorithms.gbdt.model.released import ReleasedTrees
 from hansa.algorithms.gbdt.params import Params
-from hansa.algorithms.gbdt.released import ReleasedTrees
+from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.party_table import PartyTable
-from hansa.algorithms.plaintext import sigmoid
 from hansa.algorithms.split import split_order
 from hansa.algorithms.terms import Terms
-from hansa.protocols.mpc.additive import dealer
+from hansa.protocols.mpc.additive.dealer import dealer
 from hansa.protocols.mpc.engines import open_engine
-from hansa.protocols.mpc.memory import parties, run_parties
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.memory import parties, run_parties
+from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.wire import canonical
 
 ROWS = 300

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algorithms.gbdt.cases import Case, Quiet, make, train
-from mpc.engines import ENGINES, additive_dealt, replicated
+from support.engines import ENGINES, additive_dealt, replicated
+from support.gbdt_cases import Case, Quiet, make, train
 
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.job import TreeLearner
 from hansa.algorithms.learner import Step
+from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.algorithms.metrics import TASKS, evaluate, evaluate_as
-from hansa.algorithms.plaintext import sigmoid
 from hansa.protocols.mpc.engine import Engine
 
 

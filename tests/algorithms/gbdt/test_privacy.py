@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algorithms.gbdt.cases import Case, Trained, make, train
-from mpc.engines import ENGINES
+from support.engines import ENGINES
+from support.gbdt_cases import Case, Trained, make, train
 
 from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.memory import network
+from hansa.protocols.mpc.session.memory import network
 from hansa.protocols.mpc.shares import Ring, Share
 
 SAME = 420.0

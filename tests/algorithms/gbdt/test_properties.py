@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import trio
-from algorithms.gbdt.cases import LETTERS, Case, Trained, splits_of, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mpc.engines import additive_dealt, replicated, with_guests
+from support.engines import additive_dealt, replicated, with_guests
+from support.gbdt_cases import LETTERS, Case, Trained, splits_of, train
 
 from hansa.algorithms.gbdt.layout import Layout, Split
 from hansa.algorithms.gbdt.objectives import objective_of

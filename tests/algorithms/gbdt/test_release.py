@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algorithms.gbdt.cases import NAMES, Case, F, Quiet, make, train
-from mpc.engines import additive_dealt
+from support.engines import additive_dealt
+from support.gbdt_cases import NAMES, Case, F, Quiet, make, train
 
-from hansa.algorithms.gbdt import boost
 from hansa.algorithms.gbdt import job as gbdt_job
 from hansa.algorithms.gbdt.bins import levels_of
-from hansa.algorithms.gbdt.model import TreeModel
-from hansa.algorithms.gbdt.release import _read, release
-from hansa.algorithms.gbdt.released import ReleasedTrees
+from hansa.algorithms.gbdt.model.model import TreeModel
+from hansa.algorithms.gbdt.model.release import _read, release
+from hansa.algorithms.gbdt.model.released import ReleasedTrees
+from hansa.algorithms.gbdt.training import boost
 from hansa.algorithms.learner import Step
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.engine import Engine

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from algorithms.gbdt.cases import NAMES, Case, make, splits_of, train
-from mpc.engines import ENGINES, additive_dealt, additive_direct, replicated, with_guests
+from support.engines import ENGINES, additive_dealt, additive_direct, replicated, with_guests
+from support.gbdt_cases import NAMES, Case, make, splits_of, train
 
 from hansa.algorithms.gbdt.layout import Split
 from hansa.algorithms.gbdt.plaintext import PlainTree

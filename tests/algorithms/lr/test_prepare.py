@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.prepare import CLIP, Standardisation
+from hansa.algorithms.lr.prepare import CLIP, Standardisation
+from hansa.algorithms.lr.step_size import MOST_WEIGHT, PRODUCT_BITS, refuse_diverged, step_size
 from hansa.algorithms.split import batches, permutation, split_order
-from hansa.algorithms.step_size import MOST_WEIGHT, PRODUCT_BITS, refuse_diverged, step_size
 
 SEED = bytes(range(16))
 GOLDEN = [0, 3, 6, 2, 5, 1, 7, 4]

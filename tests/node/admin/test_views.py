@@ -1,8 +1,8 @@
 """Jobs as the admin socket shows them have the fields that the typed client says."""
 
 from hansa.config.policy import Policy
-from hansa.node import job_views
 from hansa.node.admin import answers
+from hansa.node.admin import views as job_views
 
 
 async def test_summaries_glances_and_approvals_have_their_fields(autojump_clock, league_of):

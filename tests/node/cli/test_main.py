@@ -18,7 +18,7 @@ from hansa.config.errors import ConfigError, HansaError
 from hansa.node.cli import main as cli
 from hansa.protocols.errors import ConsentError, PeerLost, SecurityError
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 HEAVY = {"trio", "numpy", "numba", "pyarrow", "sklearn", "nacl", "cryptography", "msgpack", "zeroconf", "asyncio"}
 
 COMMANDS = [
@@ -202,7 +202,7 @@ def test_nothing_a_peer_wrote_moves_the_cursor(hansa, daemon):
 
 def test_a_bug_of_ours_is_one_line_and_a_log(hansa, monkeypatch, home, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("hansa.node.cli.status.run", lambda args: 1 / 0)
+    monkeypatch.setattr("hansa.node.cli.commands.status.run", lambda args: 1 / 0)
     code, out, err = hansa("status")
     assert (code, out) == (1, "")
     assert "Traceback" not in err
@@ -217,7 +217,7 @@ def test_interrupting(hansa, monkeypatch, home):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hansa.node.cli.status.run", interrupted)
+    monkeypatch.setattr("hansa.node.cli.commands.status.run", interrupted)
     assert hansa("status") == (130, "", "interrupted\n")
 
 
@@ -241,4 +241,4 @@ def test_a_command_loads_nothing_heavy(words, home):
 
 def test_every_command_module_is_there():
     for name in cli.command_names():
-        assert callable(importlib.import_module(f"hansa.node.cli.{name}").register)
+        assert callable(importlib.import_module(cli.module_of(name)).register)

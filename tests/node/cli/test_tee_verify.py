@@ -9,10 +9,10 @@ import sys
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tee.amd import AT
+from support.tee.amd import AT
 
 from hansa.node.cli.main import main
-from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.snp.amd_roots import AMD_ROOTS
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_code_as_it_is_shown_is_a_code_to_ask_for(hansa, captured):
 def test_without_the_library(hansa, captured, monkeypatch, files):
     entry = captured("tdx-v4-uptodate")
     monkeypatch.setitem(sys.modules, "dcap_qvl", None)
-    monkeypatch.delitem(sys.modules, "hansa.protocols.wire.attestation.dcap", raising=False)
+    monkeypatch.delitem(sys.modules, "hansa.protocols.wire.attestation.intel.dcap", raising=False)
     for words in (["--collateral", entry["collateral"]], []):
         code, _, err = hansa("tee", "verify", entry["quote"], *words)
         assert code == 2

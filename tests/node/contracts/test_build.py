@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from hansa.config.jobfile import parse
-from hansa.node.contracts import (
+from hansa.node.contracts.build import (
     Offer,
     contract_from,
     contract_on_model,
@@ -14,7 +14,7 @@ from hansa.node.contracts import (
     why_engine,
 )
 from hansa.node.errors import UsageError
-from hansa.protocols.wire.contract import Code, Contract, Dealer, Enclave, Outputs
+from hansa.protocols.wire.consent.contract import Code, Contract, Dealer, Enclave, Outputs
 from hansa.protocols.wire.messages import DatasetInfo
 
 NOW = 1_800_000_000

@@ -8,14 +8,14 @@ import trio
 
 from hansa.config.errors import ConfigError
 from hansa.config.policy import Policy, Rule
-from hansa.node.contracts import openings_of
+from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.hardware import AT_FAULT
 from hansa.node.errors import EvidenceError, UsageError
-from hansa.node.job_decision import MAX_WAITING_OF_ONE
-from hansa.node.job_hardware import AT_FAULT
-from hansa.node.worker_messages import Attested, Finished
+from hansa.node.jobs.decision import MAX_WAITING_OF_ONE
+from hansa.node.worker.messages import Attested, Finished
 from hansa.protocols.errors import PeerTimeout
-from hansa.protocols.wire.consent import Consent
-from hansa.protocols.wire.contract import VERSION, Code, Dealer, Outputs
+from hansa.protocols.wire.consent.consent import Consent
+from hansa.protocols.wire.consent.contract import VERSION, Code, Dealer, Outputs
 from hansa.protocols.wire.messages import Offer
 
 CODE = Code("SGX", b"c" * 32)

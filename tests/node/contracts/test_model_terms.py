@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from tee.members import CODE, JOB, contract, use
+from support.tee.members import CODE, JOB, contract, use
 
-from hansa.node.model_terms import departure
-from hansa.protocols.wire.contract import Align, Code, Dealer, Enclave, Outputs
+from hansa.node.contracts.model_terms import departure
+from hansa.protocols.wire.consent.contract import Align, Code, Dealer, Enclave, Outputs
 
 STRANGER = b"s" * 32
 FIRST, SECOND, THIRD = JOB.parties

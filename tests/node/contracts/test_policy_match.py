@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from hansa.config.policy import Policy, Rule
-from hansa.node.contracts import openings_of
-from hansa.node.policy_check import decide
-from hansa.protocols.wire.contract import Align, Code, Contract, Dealer, Enclave, Limits, Outputs, Party
+from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.policy_match import decide
+from hansa.protocols.wire.consent.contract import Align, Code, Contract, Dealer, Enclave, Limits, Outputs, Party
 
 ME, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 NAMES = {B: "bureau", C: "telecom"}

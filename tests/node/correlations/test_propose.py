@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from hansa.config.policy import Policy, Rule
-from hansa.node import shelf
+from hansa.node.contracts.policy_match import decide
+from hansa.node.correlations import store as shelf
+from hansa.node.correlations.idle import IDLE_S, Idle
+from hansa.node.correlations.propose import CorrelationMethods, making_contract
 from hansa.node.errors import UsageError
-from hansa.node.idle import IDLE_S, Idle
-from hansa.node.making import CorrelationMethods, making_contract
-from hansa.node.peers import PeerBook
-from hansa.node.policy_check import decide
-from hansa.node.worker_messages import Broke, Finished, Stepped
+from hansa.node.net.peers import PeerBook
+from hansa.node.worker.messages import Broke, Finished, Stepped
 from hansa.protocols.errors import ConsentError
-from hansa.protocols.mpc.additive.wares import WARES, ParcelId
-from hansa.protocols.wire.contract import Contract, Dealer, Opening
+from hansa.protocols.mpc.additive.stored.kinds import WARES, ParcelId
+from hansa.protocols.wire.consent.contract import Contract, Dealer, Opening
 
 NAMES = ("bank", "bureau", "telecom")
 AMOUNTS = {"triples": 1, "bit_triples": 100}

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from hansa.algorithms.errors import DataError
-from hansa.node import shelf as shelves
-from hansa.node.errors import UsageError
-from hansa.node.shelf import (
+from hansa.node.correlations import store as shelves
+from hansa.node.correlations.store import (
     Shelf,
     batch_of,
     bytes_on_disk,
@@ -22,7 +21,8 @@ from hansa.node.shelf import (
     set_id,
     shelf_folder,
 )
-from hansa.protocols.mpc.additive.wares import MAX_PLACE, WARES, ParcelId
+from hansa.node.errors import UsageError
+from hansa.protocols.mpc.additive.stored.kinds import MAX_PLACE, WARES, ParcelId
 
 A, B, C = (bytes([number]) * 32 for number in (3, 1, 2))
 NAMES = {A: "bank", B: "bureau", C: "telecom"}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hansa.config.settings import Limits, Node, Settings
-from hansa.node import catalog
 from hansa.node.daemon import Daemon
+from hansa.node.data import catalog
 from hansa.node.errors import UsageError
 from hansa.node.identity import create_identity
 from hansa.protocols.errors import HansaError

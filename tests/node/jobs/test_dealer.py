@@ -3,10 +3,10 @@
 import pytest
 
 from hansa.config.policy import Policy, Rule
-from hansa.node import job_views
-from hansa.node.contracts import openings_of
-from hansa.node.worker_messages import Finished, Start
-from hansa.protocols.wire.contract import Dealer, Outputs
+from hansa.node.admin import views as job_views
+from hansa.node.contracts.build import openings_of
+from hansa.node.worker.messages import Finished, Start
+from hansa.protocols.wire.consent.contract import Dealer, Outputs
 
 POLICY = Policy("refuse", (Rule("approve", peers=("bank", "bureau", "telecom")), Rule("approve", roles=("dealer",))))
 NOTHING = {"rows": 0, "test_rows": 0}

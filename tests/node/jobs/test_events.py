@@ -1,6 +1,6 @@
 import trio
 
-from hansa.node.job_events import WATCHER_MOST, WATCHER_SLACK, JobEvents
+from hansa.node.jobs.events import WATCHER_MOST, WATCHER_SLACK, JobEvents
 
 JOB = b"j" * 32
 

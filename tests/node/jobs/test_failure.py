@@ -4,7 +4,7 @@ import pytest
 
 from hansa.algorithms.errors import DataError
 from hansa.config.errors import HansaError
-from hansa.node.failure import (
+from hansa.node.jobs.failure import (
     MAX_TEXT,
     Agreement,
     Priority,

@@ -6,11 +6,11 @@ import os
 import pytest
 import trio
 
-from hansa.node.failure import Priority, Verdict
-from hansa.node.worker_messages import Stepped
+from hansa.node.jobs.failure import Priority, Verdict
+from hansa.node.worker.messages import Stepped
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, signing
-from hansa.protocols.wire.certificate import Signature
+from hansa.protocols.wire.consent.certificate import Signature
 from hansa.protocols.wire.messages import Failed, ResumeOffer
 
 ERROR = {"code": "peer-lost", "exit_code": 5, "message": "gone", "remedy": "wait", "fields": {}}

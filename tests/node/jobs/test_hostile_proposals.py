@@ -6,14 +6,14 @@ import pytest
 import trio
 
 from hansa.config.policy import Policy
-from hansa.node.contracts import openings_of
+from hansa.node.contracts.build import openings_of
 from hansa.node.errors import UsageError
-from hansa.node.job_decision import MAX_WAITING, MAX_WAITING_OF_ONE
-from hansa.node.job_pruning import KEPT_PROPOSALS, KEPT_S, forgettable
-from hansa.node.job_record import JobRecord, State
-from hansa.node.jobs import NEW_AT_ONCE
-from hansa.protocols.wire.certificate import Signature
-from hansa.protocols.wire.contract import Outputs
+from hansa.node.jobs.decision import MAX_WAITING, MAX_WAITING_OF_ONE
+from hansa.node.jobs.pruning import KEPT_PROPOSALS, KEPT_S, forgettable
+from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.registry import NEW_AT_ONCE
+from hansa.protocols.wire.consent.certificate import Signature
+from hansa.protocols.wire.consent.contract import Outputs
 from hansa.protocols.wire.messages import Offer
 
 

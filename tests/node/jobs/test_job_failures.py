@@ -4,9 +4,9 @@ import pytest
 import trio
 
 from hansa.algorithms.errors import DataError
-from hansa.node import failure
-from hansa.node.job import MAX_ATTEMPTS
-from hansa.node.worker_messages import Broke, Finished, Stepped
+from hansa.node.jobs import failure
+from hansa.node.jobs.job import MAX_ATTEMPTS
+from hansa.node.worker.messages import Broke, Finished, Stepped
 from hansa.protocols.errors import PeerLost
 
 STEPS = ("align", "train", "evaluate")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hansa.protocols.wire.certificate import Signature
+from hansa.protocols.wire.consent.certificate import Signature
 from hansa.protocols.wire.messages import Offer
 
 

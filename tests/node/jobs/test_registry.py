@@ -6,11 +6,11 @@ import pytest
 import trio
 
 from hansa.config.policy import Policy, Rule
-from hansa.node.contracts import openings_of
+from hansa.node.contracts.build import openings_of
 from hansa.node.errors import UsageError
 from hansa.protocols.errors import ConsentError
-from hansa.protocols.wire.certificate import Signature
-from hansa.protocols.wire.contract import Outputs
+from hansa.protocols.wire.consent.certificate import Signature
+from hansa.protocols.wire.consent.contract import Outputs
 from hansa.protocols.wire.messages import Offer, Progress
 
 

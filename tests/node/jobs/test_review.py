@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from hansa.node.contracts import openings_of
-from hansa.node.job_record import JobRecord, State
-from hansa.node.job_review import objection
-from hansa.protocols.wire.contract import VERSION, Outputs
+from hansa.node.contracts.build import openings_of
+from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.review import objection
+from hansa.protocols.wire.consent.contract import VERSION, Outputs
 
 PARAMS = {
     "n_estimators": 2,

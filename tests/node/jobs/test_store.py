@@ -3,10 +3,10 @@ from contextlib import closing
 
 import pytest
 
-from hansa.node import job_store
-from hansa.node.failure import node_lost
-from hansa.node.job_record import JobRecord, State
-from hansa.node.job_store import JobStore
+from hansa.node.jobs import store as job_store
+from hansa.node.jobs.failure import node_lost
+from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.store import JobStore
 from hansa.node.store import Store
 
 

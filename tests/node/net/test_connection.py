@@ -14,13 +14,13 @@ from trio.socket import SocketType
 from trio.testing import MockClock
 
 from hansa.config.errors import HansaError
-from hansa.node import channel
-from hansa.node.channel import ChannelClosed, Conn, HandshakeParams, Purpose, accept, dial, read_preamble
+from hansa.node.net import connection as channel
+from hansa.node.net.connection import ChannelClosed, Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError, SecurityError
-from hansa.protocols.wire.handshaking import Handshaking
+from hansa.protocols.wire.channel.handshaking import Handshaking
+from hansa.protocols.wire.channel.preamble import SUITES, Preamble, PreambleRefused
 from hansa.protocols.wire.limits import CHANNEL_MAX_MESSAGE, NOISE_MAX_MESSAGE
 from hansa.protocols.wire.noise import KeyPair
-from hansa.protocols.wire.preamble import SUITES, Preamble, PreambleRefused
 
 A, B, MALLORY = KeyPair.generate(), KeyPair.generate(), KeyPair.generate()
 HERE = HandshakeParams("KK", A.secret, SUITES, B.public, b"job", b"from a")

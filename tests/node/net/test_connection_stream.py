@@ -5,10 +5,10 @@ from __future__ import annotations
 import trio
 from trio.testing import check_two_way_stream
 
-from hansa.node.channel import ChannelClosed, Conn, HandshakeParams, Purpose, accept, dial, read_preamble
+from hansa.node.net.connection import ChannelClosed, Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.errors import PeerLost
+from hansa.protocols.wire.channel.preamble import SUITES
 from hansa.protocols.wire.noise import KeyPair
-from hansa.protocols.wire.preamble import SUITES
 
 A, B = KeyPair.generate(), KeyPair.generate()
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from hansa.node import discovery
-from hansa.node.discovery import MAX_CANDIDATES, SERVICE, Discovery
+from hansa.node.net import discovery
+from hansa.node.net.discovery import MAX_CANDIDATES, SERVICE, Discovery
 
 
 async def until(condition: Callable[[], bool], within: float = 15) -> None:

@@ -14,11 +14,11 @@ import pytest
 import trio
 
 from hansa.config.settings import Listen, Node, PeerEntry, Peers, Settings
-from hansa.node import doctor as doctor_module
-from hansa.node import mesh as mesh_module
 from hansa.node.daemon import Daemon
 from hansa.node.errors import UsageError
 from hansa.node.identity import create_identity, load_identity
+from hansa.node.net import doctor as doctor_module
+from hansa.node.net import mesh as mesh_module
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire.messages import Heads, HeadsRequest, Records
 from hansa.protocols.wire.record import PeerRecord

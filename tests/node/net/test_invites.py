@@ -13,13 +13,13 @@ import pytest
 import trio
 
 from hansa.config.settings import SUITES
-from hansa.node import invites as invites_module
-from hansa.node.channel import HandshakeParams, Purpose, dial
 from hansa.node.errors import UsageError
 from hansa.node.identity import Identity
-from hansa.node.invites import MAX_OPEN, MAX_TTL_S, Invites
-from hansa.node.listener import Listener
-from hansa.node.peers import Peer, PeerBook
+from hansa.node.net import invites as invites_module
+from hansa.node.net.connection import HandshakeParams, Purpose, dial
+from hansa.node.net.invites import MAX_OPEN, MAX_TTL_S, Invites
+from hansa.node.net.listener import Listener
+from hansa.node.net.peers import Peer, PeerBook
 from hansa.node.store import Store
 from hansa.protocols.errors import ConsentError, PeerError, PeerTimeout, SecurityError
 from hansa.protocols.wire.invitation import Invitation

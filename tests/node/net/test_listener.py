@@ -11,13 +11,13 @@ import pytest
 import trio
 
 from hansa.config.errors import ConfigError
-from hansa.node import accepting
-from hansa.node import listener as listener_module
-from hansa.node.accepting import next_stream
-from hansa.node.channel import ChannelClosed, Purpose
-from hansa.node.listener import REFUSALS_FORGOTTEN_S, Listener
+from hansa.node.net import accepting
+from hansa.node.net import listener as listener_module
+from hansa.node.net.accepting import next_stream
+from hansa.node.net.connection import ChannelClosed, Purpose
+from hansa.node.net.listener import REFUSALS_FORGOTTEN_S, Listener
 from hansa.protocols.errors import PeerLost
-from hansa.protocols.wire.preamble import Preamble
+from hansa.protocols.wire.channel.preamble import Preamble
 
 SUITES = ("AESGCM_SHA256",)
 
@@ -108,7 +108,7 @@ async def test_a_preamble_byte_by_byte_is_read_and_not_one_more() -> None:
 
 
 async def test_a_silent_stranger_is_dropped_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hansa.node.channel.PREAMBLE_DEADLINE_S", 0.1)
+    monkeypatch.setattr("hansa.node.net.connection.PREAMBLE_DEADLINE_S", 0.1)
     async with open_port() as port, await port.dial() as stream:
         await stream.send_all(b"HNSA")
         assert await all_of(stream) == b""

@@ -14,14 +14,14 @@ import pytest
 import trio
 
 from hansa.config.settings import SUITES
-from hansa.node import control_link
-from hansa.node import mesh as mesh_module
-from hansa.node.channel import Conn, HandshakeParams, Purpose, dial
-from hansa.node.control_link import ControlLink
 from hansa.node.identity import Identity
-from hansa.node.listener import Listener
-from hansa.node.mesh import Mesh
-from hansa.node.peers import PeerBook
+from hansa.node.net import control_link
+from hansa.node.net import mesh as mesh_module
+from hansa.node.net.connection import Conn, HandshakeParams, Purpose, dial
+from hansa.node.net.control_link import ControlLink
+from hansa.node.net.listener import Listener
+from hansa.node.net.mesh import Mesh
+from hansa.node.net.peers import PeerBook
 from hansa.node.store import Store
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError
 from hansa.protocols.wire import messages

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hansa.node import peers as peers_module
 from hansa.node.errors import UsageError
 from hansa.node.identity import Identity
-from hansa.node.peers import PeerBook
+from hansa.node.net import peers as peers_module
+from hansa.node.net.peers import PeerBook
 from hansa.node.store import Store
 from hansa.protocols.errors import ConsentError, PeerMisbehaved
 from hansa.protocols.wire.record import PeerRecord

@@ -6,19 +6,19 @@ from types import SimpleNamespace
 import pytest
 import trio
 from nacl.bindings import crypto_scalarmult_base
-from tee.members import VOTERS, contract
+from support.tee.members import VOTERS, contract
 
 from hansa.config.settings import Tee
-from hansa.node import worker_hardware
-from hansa.node.tee.devices import insecure_measurement
-from hansa.node.tee.prover import Prover
+from hansa.node.tee.evidence.devices import insecure_measurement
+from hansa.node.tee.evidence.prover import Prover
 from hansa.node.tee.tee_settings import worker_settings
-from hansa.node.worker_hardware import attest
+from hansa.node.worker import attestation as worker_hardware
+from hansa.node.worker.attestation import attest
 from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
-from hansa.protocols.mpc.memory import outcomes_of_parties, parties
-from hansa.protocols.mpc.session import culprit
-from hansa.protocols.wire.attestation.binding import NONCE_BYTES
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
+from hansa.protocols.mpc.session.session import culprit
+from hansa.protocols.wire.attestation.statements.binding import NONCE_BYTES
+from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S
 
 WORD = "insecure-simulated"

@@ -4,15 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from hansa.node import worker_hardware
+from hansa.node.contracts.hardware import AT_FAULT
 from hansa.node.errors import EvidenceError
-from hansa.node.failure import judge
-from hansa.node.job_hardware import AT_FAULT
-from hansa.node.tee.devices import insecure_measurement
-from hansa.node.tee.policy_file import load_policy
+from hansa.node.jobs.failure import judge
+from hansa.node.tee.evidence.devices import insecure_measurement
+from hansa.node.tee.evidence.policy_file import load_policy
+from hansa.node.worker import attestation as worker_hardware
 from hansa.protocols.errors import PeerAborted
-from hansa.protocols.mpc.memory import outcomes_of_parties, parties
-from hansa.protocols.wire.contract import Code, Dealer
+from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
+from hansa.protocols.wire.consent.contract import Code, Dealer
 
 WORD = "insecure-simulated"
 MEMBERS = (Dealer(b"b" * 32, "bank"), Dealer(b"u" * 32, "bureau"), Dealer(b"t" * 32, "telecom"))

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 from nacl.bindings import crypto_scalarmult_base
-from tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, contract
+from support.tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, contract
 
-from hansa.node.job_run import Run
-from hansa.node.release_policies import policy_of
-from hansa.node.worker_enclave import Opener, Sealer
-from hansa.node.worker_hardware import Proven
+from hansa.node.contracts.release_policies import policy_of
+from hansa.node.jobs.attempt import Run
+from hansa.node.worker.attestation import Proven
+from hansa.node.worker.enclave import Opener, Sealer
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.attestation.release_policy import ReleasePolicy
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
+from hansa.protocols.wire.consent.contract import Code
 
 JOB = contract()
 SECRET = b"s" * 32

@@ -4,9 +4,9 @@ import socket
 import pytest
 import trio
 
-from hansa.node import fd_passing
 from hansa.node.errors import JobError
-from hansa.node.fd_passing import FramePipe, PipeClosed, pipe_pair
+from hansa.node.worker import fd_passing
+from hansa.node.worker.fd_passing import FramePipe, PipeClosed, pipe_pair
 
 
 def pipes():

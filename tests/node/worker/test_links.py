@@ -5,9 +5,9 @@ import pytest
 import trio
 from nacl.bindings import crypto_scalarmult_base
 
-from hansa.node import worker_links
-from hansa.node.channel import read_preamble
-from hansa.node.worker_links import LinkTerms, PeerTerms, open_links, route_token
+from hansa.node.net.connection import read_preamble
+from hansa.node.worker import links as worker_links
+from hansa.node.worker.links import LinkTerms, PeerTerms, open_links, route_token
 from hansa.protocols.errors import HansaError, PeerTimeout, SecurityError
 
 JOB = b"j" * 32

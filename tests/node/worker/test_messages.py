@@ -1,7 +1,7 @@
 import msgpack
 import pytest
 
-from hansa.node.worker_messages import KINDS, Attested, Broke, Finished, Opened, Route, Start, Stepped, decode, encode
+from hansa.node.worker.messages import KINDS, Attested, Broke, Finished, Opened, Route, Start, Stepped, decode, encode
 from hansa.protocols.errors import ProtocolError
 
 MESSAGES = [

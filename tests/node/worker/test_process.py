@@ -8,9 +8,9 @@ import textwrap
 import pytest
 import trio
 
-from hansa.node import workers
-from hansa.node.worker_messages import Finished, Start, Stepped
-from hansa.node.workers import Worker, read_log
+from hansa.node.worker import process as workers
+from hansa.node.worker.messages import Finished, Start, Stepped
+from hansa.node.worker.process import Worker, read_log
 
 START = Start(
     contract=b"contract",
@@ -35,8 +35,8 @@ START = Start(
 PRELUDE = """
 import os, socket, sys, time
 import trio
-from hansa.node.fd_passing import FramePipe, PipeClosed
-from hansa.node.worker_messages import *
+from hansa.node.worker.fd_passing import FramePipe, PipeClosed
+from hansa.node.worker.messages import *
 async def main():
     pipe = FramePipe(socket.socket(fileno=int(sys.argv[1])))
     start = decode((await pipe.receive())[0])

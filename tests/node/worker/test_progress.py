@@ -1,7 +1,7 @@
 import trio
 
-from hansa.node.progress import INTERVAL_S, Reporter
-from hansa.node.worker_messages import Opened, Stepped
+from hansa.node.worker.messages import Opened, Stepped
+from hansa.node.worker.progress import INTERVAL_S, Reporter
 
 
 def told(reporter):

@@ -10,8 +10,8 @@ import numpy as np
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import Scores
 from hansa.node.data.cells import join_key
-from hansa.node.worker_steps import _write_scores, key_parts, terms_of
-from hansa.protocols.wire.contract import VERSION, Align, Contract, Limits, Outputs, Party
+from hansa.node.worker.steps import _write_scores, key_parts, terms_of
+from hansa.protocols.wire.consent.contract import VERSION, Align, Contract, Limits, Outputs, Party
 
 KEYS = [("a", "1"), ("b,c", "2"), ('d"', "3"), ("é", "4")]
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.engines import ENGINES, additive_dealt
+from support.engines import ENGINES, additive_dealt
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc import hints
+from hansa.protocols.mpc import hinted_aggregation as hints
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.ring_product import errors_ring, ternary_ring
-from hansa.protocols.mpc.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Kind
 
 
 def sums_of(v: Any, bins: Any, n_bins: int) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nacl.bindings import crypto_core_ed25519_add, crypto_core_ed25519_is_valid_point
 
 from hansa.protocols.errors import PeerAborted, PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.memory import memory_link_pair, network, outcomes_of_parties, parties, run_parties
+from hansa.protocols.mpc.session.memory import memory_link_pair, network, outcomes_of_parties, parties, run_parties
 from hansa.protocols.psi import ddh
 
 SEED = bytes(16)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from nacl.signing import SigningKey
 
-from hansa.protocols.wire.certificate import Signature
-from hansa.protocols.wire.contract import Align, Contract, Limits, Opening, Outputs, Party
+from hansa.protocols.wire.consent.certificate import Signature
+from hansa.protocols.wire.consent.contract import Align, Contract, Limits, Opening, Outputs, Party
 
 NAMES = ("bank", "bureau", "telecom")
 NOW = 1_800_000_000

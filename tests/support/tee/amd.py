@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from hansa.protocols.wire.attestation.snp import SnpCollateral
+from hansa.protocols.wire.attestation.snp.snp import SnpCollateral
 
 AT = 1_800_000_000
 DATA = b"r" * 64

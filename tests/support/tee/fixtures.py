@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tee.amd import AT, DATA, Vendor
-from tee.intel import Maker
+from support.tee.amd import AT, DATA, Vendor
+from support.tee.intel import Maker
 
-from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
-from hansa.protocols.wire.attestation.proof import Proof
+from hansa.protocols.wire.attestation.snp.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.statements.proof import Proof
 
-FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "vectors" / "tee"
+FOLDER = Path(__file__).resolve().parents[3].parent / "shared" / "vectors" / "tee"
 
 
 @pytest.fixture(scope="session")

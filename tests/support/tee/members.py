@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from nacl.signing import SigningKey
 
-from hansa.node.contracts import openings_of
-from hansa.node.tee.vault import Vault
-from hansa.protocols.wire.attestation.votes import Vote
-from hansa.protocols.wire.contract import VERSION, Align, Code, Contract, Enclave, Limits, Outputs, Party
+from hansa.node.contracts.build import openings_of
+from hansa.node.tee.keys.vault import Vault
+from hansa.protocols.wire.attestation.statements.votes import Vote
+from hansa.protocols.wire.consent.contract import VERSION, Align, Code, Contract, Enclave, Limits, Outputs, Party
 
 CODE, OTHER = Code("SGX", b"c" * 32), Code("SGX", b"d" * 32)
 SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import trio
 
-from hansa.node.tee.attestations import Attestations
-from hansa.node.tee.epochs import SeenEpochs
-from hansa.node.tee.job_keys import JobKeys
-from hansa.node.tee.judge import Judge
-from hansa.node.tee.prover import Prover
+from hansa.node.tee.evidence.judge import Judge
+from hansa.node.tee.evidence.prover import Prover
+from hansa.node.tee.keys.job_keys import JobKeys
+from hansa.node.tee.peers.attestations import Attestations
+from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.protocols.wire import messages
 
 WORD = "insecure-simulated"

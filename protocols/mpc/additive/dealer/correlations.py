@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import Pad, TrigMasks, words_of
-from hansa.protocols.mpc.additive.dealer import FORK, REQUEST, SEED, STEP, stream_of
-from hansa.protocols.mpc.additive.recipes import Part, Recipe, Ware, matmul_recipe, recipe
+from hansa.protocols.mpc.additive.dealer.dealer import FORK, REQUEST, SEED, STEP, stream_of
+from hansa.protocols.mpc.additive.dealer.specs import Part, Recipe, Ware, matmul_recipe, recipe
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.session import Session
-from hansa.protocols.mpc.transcript import Kind
+from hansa.protocols.mpc.session.session import Session
+from hansa.protocols.mpc.session.transcript import Kind
 
 Ring = NDArray[np.uint64]
 

@@ -18,11 +18,11 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive.recipes import Recipe, Ware, allowed, matmul_recipe, recipe
+from hansa.protocols.mpc.additive.dealer.specs import Recipe, Ware, allowed, matmul_recipe, recipe
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.session import Session
-from hansa.protocols.mpc.transcript import Kind
+from hansa.protocols.mpc.session.session import Session
+from hansa.protocols.mpc.session.transcript import Kind
 
 Ring = NDArray[np.uint64]
 

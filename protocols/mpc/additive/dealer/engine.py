@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hansa.protocols.mpc.additive import comparison, matrices
-from hansa.protocols.mpc.additive import sigmoid as logistic
 from hansa.protocols.mpc.additive.correlations import MaskCorrelations
+from hansa.protocols.mpc.additive.dealer import sigmoid as logistic
 from hansa.protocols.mpc.additive.engine import Additive, input_masks
 from hansa.protocols.mpc.additive.matrices import OwnedMatrix
 from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
 
 

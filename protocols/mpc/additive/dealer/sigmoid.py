@@ -19,7 +19,7 @@ from hansa.protocols.mpc.shares import Linear, Ring, Share
 from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.masked import Masked
+    from hansa.protocols.mpc.additive.dealer.engine import Masked
 
 
 async def sigmoid(e: Masked, x: Linear, scale_bits: int) -> Share:

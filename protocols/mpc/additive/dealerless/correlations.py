@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.protocols.mpc.additive.correlations import words_of
-from hansa.protocols.mpc.additive.pairs import Pair, start_pairs, together
-from hansa.protocols.mpc.additive.shelf import Shelf, Stored
-from hansa.protocols.mpc.additive.wares import UNIT, WARES
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair, start_pairs, together
+from hansa.protocols.mpc.additive.stored.kinds import UNIT, WARES
+from hansa.protocols.mpc.additive.stored.store import Shelf, Stored
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.ot.link import AUTO
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.linear import DEGREE, MAX_TERMS
-from hansa.protocols.mpc.session import Session
-from hansa.protocols.mpc.transcript import Kind
+from hansa.protocols.mpc.session.session import Session
+from hansa.protocols.mpc.session.transcript import Kind
 
 Ring = NDArray[np.uint64]
 STEP: Final = "correlations"

@@ -12,18 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive import live_sigmoid, many, two
 from hansa.protocols.mpc.additive.correlations import TOP_BITS, sigmoid_bits
+from hansa.protocols.mpc.additive.dealerless import multi_party as many
+from hansa.protocols.mpc.additive.dealerless import sigmoid as live_sigmoid
+from hansa.protocols.mpc.additive.dealerless import two_party as two
+from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise, multiply_other, multiply_own
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair, together
 from hansa.protocols.mpc.additive.engine import Additive, input_masks
 from hansa.protocols.mpc.additive.matrices import checked
-from hansa.protocols.mpc.additive.pairs import Pair, together
-from hansa.protocols.mpc.additive.pairwise import Pairwise, multiply_other, multiply_own
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.masked import OFFSET, check_bits
 from hansa.protocols.mpc.masking import checked_bits
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
 from hansa.protocols.mpc.work import offload
 

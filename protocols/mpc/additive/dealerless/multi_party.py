@@ -13,7 +13,7 @@ from hansa.protocols.mpc.additive.correlations import words_of
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.direct import Direct
+    from hansa.protocols.mpc.additive.dealerless.engine import Direct
 
 
 async def top_bits(e: Direct, own: Ring, offsets: Sequence[int]) -> Ring:

@@ -14,7 +14,7 @@ from hansa.protocols.mpc.ot import OtReceiver, OtSender, start_pair
 from hansa.protocols.mpc.ot.link import AUTO, Source, agreed
 from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
 from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
-from hansa.protocols.mpc.session import Session, sole_error
+from hansa.protocols.mpc.session.session import Session, sole_error
 
 Ring = NDArray[np.uint64]
 T = TypeVar("T")

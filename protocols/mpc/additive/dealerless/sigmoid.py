@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT
-from hansa.protocols.mpc.additive.pairs import together
+from hansa.protocols.mpc.additive.dealerless.pairs import together
 from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
 from hansa.protocols.mpc.rlwe.products import best_terms
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
 from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.direct import Direct
+    from hansa.protocols.mpc.additive.dealerless.engine import Direct
 
 TRIG_WIDTH: Final = TRIG_BITS + 2
 """Bits of a sine at ``TRIG_BITS``, one at most, with its sign."""

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from hansa.protocols.mpc.additive.comparison import borrow
 from hansa.protocols.mpc.additive.correlations import blocks_of, words_of
-from hansa.protocols.mpc.additive.pairs import Pair, together
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair, together
 from hansa.protocols.mpc.kernels.additive import leaf_choices, leaf_planes, leaf_tables
 from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.direct import Direct
+    from hansa.protocols.mpc.additive.dealerless.engine import Direct
 
 PIECE: Final = 1 << 11
 """Words of elements compared at once in a direction (131,072 elements)."""

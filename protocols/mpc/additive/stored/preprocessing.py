@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from hansa.protocols.mpc.additive.pairwise import Pairwise
-from hansa.protocols.mpc.additive.shelf import to_bytes
-from hansa.protocols.mpc.additive.wares import WARES
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
+from hansa.protocols.mpc.additive.stored.kinds import WARES
+from hansa.protocols.mpc.additive.stored.store import to_bytes
+from hansa.protocols.mpc.session.session import Session
 
 Put = Callable[[str, int, bytes], Awaitable[None]]
 

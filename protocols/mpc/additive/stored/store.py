@@ -21,8 +21,8 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive.wares import PACKED, WARES, ParcelId, packed, unpacked_untrusted
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.additive.stored.kinds import PACKED, WARES, ParcelId, packed, unpacked_untrusted
+from hansa.protocols.mpc.session.session import Session
 
 Ring = NDArray[np.uint64]
 MAX_NAMED: Final = 256

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from numpy.typing import NDArray
 
 from hansa.protocols.mpc.kernels import silent as kernels
-from hansa.protocols.mpc.ot.half_trees import HalfTrees
+from hansa.protocols.mpc.ot.silent.half_trees import HalfTrees
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.session import Session
 
 Ring = NDArray[np.uint64]
 CHUNK_ROWS: Final = 1 << 16

@@ -19,7 +19,7 @@ from hansa.protocols.mpc.kernels import silent as kernels
 from hansa.protocols.mpc.ot.ends import Hashed
 from hansa.protocols.mpc.ot.extension import CODE_ROWS, ROWS
 from hansa.protocols.mpc.ot.hash import Permutation
-from hansa.protocols.mpc.ot.silent_rows import ReceiverRows, SenderRows
+from hansa.protocols.mpc.ot.silent.rows import ReceiverRows, SenderRows
 
 Ring = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]

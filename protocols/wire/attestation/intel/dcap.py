@@ -19,16 +19,10 @@ import dcap_qvl
 
 from hansa.protocols.wire.attestation.code_check import check_code
 from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
-from hansa.protocols.wire.attestation.intel_signer import CHAINS, canonical_chain, objection
+from hansa.protocols.wire.attestation.intel.quote import IntelQuote, parse_untrusted
+from hansa.protocols.wire.attestation.intel.signer import CHAINS, canonical_chain, objection
 from hansa.protocols.wire.attestation.platforms import SGX
-from hansa.protocols.wire.attestation.policy import (
-    REVOKED,
-    UP_TO_DATE,
-    Expected,
-    Policy,
-    check_nonce,
-)
-from hansa.protocols.wire.attestation.quote import IntelQuote, parse_untrusted
+from hansa.protocols.wire.attestation.policy import REVOKED, UP_TO_DATE, Expected, Policy, check_nonce
 from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
 from hansa.protocols.wire.attestation.x509 import moment
 

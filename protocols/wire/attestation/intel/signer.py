@@ -12,7 +12,7 @@ from typing import Final
 from cryptography import x509
 
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
-from hansa.protocols.wire.attestation.quote import pem_of
+from hansa.protocols.wire.attestation.intel.quote import pem_of
 from hansa.protocols.wire.attestation.x509 import common_name, load_certificate_untrusted, pem_blocks_untrusted
 
 CHAINS: Final = ("tcb_info_issuer_chain", "qe_identity_issuer_chain")

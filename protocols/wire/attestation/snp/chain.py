@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID
 
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
-from hansa.protocols.wire.attestation.snp_report import SnpReport
+from hansa.protocols.wire.attestation.snp.report import SnpReport
 from hansa.protocols.wire.attestation.verdict import Code, Findings
 from hansa.protocols.wire.attestation.x509 import common_name, in_force, moment
 

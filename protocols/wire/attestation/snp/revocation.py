@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from cryptography import x509
 
-from hansa.protocols.wire.attestation.snp_chain import signed_by
+from hansa.protocols.wire.attestation.snp.chain import signed_by
 from hansa.protocols.wire.attestation.verdict import Code, Findings
 from hansa.protocols.wire.attestation.x509 import moment
 

@@ -12,21 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
-from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
 from hansa.protocols.wire.attestation.code_check import check_code
 from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
 from hansa.protocols.wire.attestation.platforms import SNP
 from hansa.protocols.wire.attestation.policy import UP_TO_DATE, Expected, Policy, check_nonce
-from hansa.protocols.wire.attestation.snp_chain import (
-    Chain,
-    check_chain,
-    check_leaf,
-    find_chain,
-    listed,
-    report_key,
-)
-from hansa.protocols.wire.attestation.snp_report import SnpReport, parse_untrusted
-from hansa.protocols.wire.attestation.snp_revocation import check_revocation
+from hansa.protocols.wire.attestation.snp.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.snp.chain import Chain, check_chain, check_leaf, find_chain, listed, report_key
+from hansa.protocols.wire.attestation.snp.report import SnpReport, parse_untrusted
+from hansa.protocols.wire.attestation.snp.revocation import check_revocation
 from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
 
 OUT_OF_DATE = "OutOfDate"

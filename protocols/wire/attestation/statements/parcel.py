@@ -22,7 +22,7 @@ from nacl.exceptions import CryptoError
 
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.attestation.release_policy import ReleasePolicy
+from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
 from hansa.protocols.wire.signing import tagged_hash
 
 KEY_BYTES = 32

@@ -10,7 +10,7 @@ from typing import Any
 
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, limits, signing
-from hansa.protocols.wire.contract_parts import Code, code_map, code_untrusted
+from hansa.protocols.wire.consent.contract_parts import Code, code_map, code_untrusted
 from hansa.protocols.wire.fields import Fields
 
 _TAG = "release-policy"

@@ -3,12 +3,12 @@
 from types import SimpleNamespace
 
 import pytest
-from tee.members import CODE, OTHER
+from support.tee.members import CODE, OTHER
 
+from hansa.node.admin.methods.tee import TeeMethods
 from hansa.node.errors import UsageError
-from hansa.node.tee.judge import Judged
-from hansa.node.tee_methods import TeeMethods
-from hansa.protocols.wire.attestation.votes import Vote
+from hansa.node.tee.evidence.judge import Judged
+from hansa.protocols.wire.attestation.statements.votes import Vote
 
 BANK, TEE = b"b" * 32, b"t" * 32
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.engines import ENGINES
+from support.engines import ENGINES
 
-from hansa.node.bench import links, operators
-from hansa.node.bench.catalogue import CATALOGUE, KINDS, Size
-from hansa.node.bench.operators import OPERATORS, Operator
-from hansa.node.bench.processes import BUILDS
 from hansa.node.cli.main import main
+from hansa.node.lab.bench import links, operators
+from hansa.node.lab.bench.catalogue import CATALOGUE, KINDS, Size
+from hansa.node.lab.bench.operators import OPERATORS, Operator
+from hansa.node.lab.bench.processes import BUILDS
 from hansa.protocols.mpc import operators as op
 
 FIELDS = {
@@ -199,7 +199,7 @@ def test_refused_before_anything_starts(
     def started(plan: object) -> None:
         raise AssertionError(f"{plan} was started")
 
-    monkeypatch.setattr("hansa.node.bench.processes.measure", started)
+    monkeypatch.setattr("hansa.node.lab.bench.processes.measure", started)
     try:
         code = main(["bench", *argv])
     except SystemExit as ended:

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 import trio
 
-from hansa.node.relay import Shape, parse_bandwidth, parse_latency, serve_relay
+from hansa.node.lab.testnet.relay import Shape, parse_bandwidth, parse_latency, serve_relay
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hansa.node.errors import UsageError
-from hansa.node.local_league import alive
-from hansa.node.net import Net
+from hansa.node.lab.testnet.league import alive
+from hansa.node.lab.testnet.testnet import Net
 
 
 def test_the_story_of_a_network(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import uuid
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tee.amd import integer
+from support.tee.amd import integer
 
 from hansa.node.errors import UsageError
-from hansa.node.tee.collateral import collateral_untrusted, load_collateral, parse_collateral_untrusted
+from hansa.node.tee.evidence.collateral import collateral_untrusted, load_collateral, parse_collateral_untrusted
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.x509 import load_certificate_untrusted, load_crl_untrusted, pem_blocks_untrusted

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from hansa.node.errors import EvidenceError
-from hansa.node.tee.collateral import parse_collateral_untrusted
-from hansa.node.tee.gramine import Gramine
-from hansa.node.tee.sev_guest import GET_EXTENDED_REPORT, ExtendedRequest, GuestRequest, Response, SevGuest
-from hansa.node.tee.tsm import Tsm
+from hansa.node.tee.evidence.collateral import parse_collateral_untrusted
+from hansa.node.tee.evidence.gramine import Gramine
+from hansa.node.tee.evidence.sev_guest import GET_EXTENDED_REPORT, ExtendedRequest, GuestRequest, Response, SevGuest
+from hansa.node.tee.evidence.tsm import Tsm
 
 ASKED = b"\x11" * 64  # what the vendor's reports of tests/tee/amd.py are over
 

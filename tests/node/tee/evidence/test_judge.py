@@ -4,15 +4,15 @@ import time
 
 import pytest
 from nacl.signing import SigningKey
-from tee.amd import AT, DATA
+from support.tee.amd import AT, DATA
 
-from hansa.node.tee.ballots import Ballots
-from hansa.node.tee.judge import Judge
+from hansa.node.tee.evidence.judge import Judge
+from hansa.node.tee.peers.votes import Ballots
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.attestation.proof import Proof
 from hansa.protocols.wire.attestation.simulated import WORD, insecure_make
-from hansa.protocols.wire.attestation.votes import Vote
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.proof import Proof
+from hansa.protocols.wire.attestation.statements.votes import Vote
+from hansa.protocols.wire.consent.contract import Code
 
 CODE, OTHER = Code("SEV-SNP", b"\x22" * 48), Code("SEV-SNP", b"\x23" * 48)
 SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]

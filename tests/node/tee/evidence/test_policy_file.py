@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hansa.config.errors import ConfigError
-from hansa.node.tee.policy_file import load_policy, parse_policy
+from hansa.node.tee.evidence.policy_file import load_policy, parse_policy
 from hansa.protocols.wire.attestation.measurements import SgxMeasurement, SnpMeasurement, TdxMeasurement
 from hansa.protocols.wire.attestation.policy import REPORT, STRICT
 

@@ -1,12 +1,12 @@
 """The vault as the rest of an enclave's node sees it: what it says of itself, and what it hands to a worker."""
 
 import pytest
-from tee.members import JOB, NODE, use
+from support.tee.members import JOB, NODE, use
 
 from hansa.node.errors import EvidenceError
-from hansa.node.tee import job_keys as module
-from hansa.node.tee.job_keys import JobKeys
-from hansa.node.tee.prover import Prover
+from hansa.node.tee.evidence.prover import Prover
+from hansa.node.tee.keys import job_keys as module
+from hansa.node.tee.keys.job_keys import JobKeys
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import limits
 
@@ -79,6 +79,6 @@ def test_what_peers_read_of_a_missing_sealing_key_names_no_device(tmp_path, monk
     def none(*_):
         raise EvidenceError("/dev/sev-guest cannot be opened", remedy="see", device="/dev/sev-guest")
 
-    monkeypatch.setattr("hansa.node.tee.job_keys.sealing_key", none)
+    monkeypatch.setattr("hansa.node.tee.keys.job_keys.sealing_key", none)
     keys = JobKeys(tmp_path, Prover(WORD, (), "code"), NODE)
     assert keys.objection(JOB) == "its hardware gives no sealing key"

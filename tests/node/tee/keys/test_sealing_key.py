@@ -7,11 +7,11 @@ import pytest
 
 from hansa.config.errors import ConfigError
 from hansa.node.errors import EvidenceError
-from hansa.node.tee import sealing_key as module
-from hansa.node.tee.sealing_key import INSECURE_FILE, DerivedKeyRequest, DerivedKeyResponse, sealing_key
-from hansa.node.tee.sev_guest import GuestRequest
+from hansa.node.tee.evidence.sev_guest import GuestRequest
+from hansa.node.tee.keys import sealing_key as module
+from hansa.node.tee.keys.sealing_key import INSECURE_FILE, DerivedKeyRequest, DerivedKeyResponse, sealing_key
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.consent.contract import Code
 
 SGX, SNP = Code("SGX", b"c" * 32), Code("SEV-SNP", b"c" * 48)
 SIMULATED = Code("insecure-simulated", b"c" * 48)

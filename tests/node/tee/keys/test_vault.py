@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 from nacl.signing import SigningKey
-from tee.members import CODE, JOB, KEY, NODE, NOW, OTHER, SEEDS, VOTERS, contract, opened, use, vote
+from support.tee.members import CODE, JOB, KEY, NODE, NOW, OTHER, SEEDS, VOTERS, contract, opened, use, vote
 
-from hansa.node.tee.marks import Mark, line_of
-from hansa.node.tee.vault import Vault
-from hansa.node.tee.vault_keys import JobKey
+from hansa.node.tee.keys.epoch_tokens import Mark, line_of
+from hansa.node.tee.keys.vault import Vault
+from hansa.node.tee.keys.vault_keys import JobKey
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.attestation.votes import Vote
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.votes import Vote
+from hansa.protocols.wire.consent.contract import Code
 
 STRANGER = b"s" * 32
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from tee.members import CODE, JOB, OTHER, VOTERS, contract, vote
+from support.tee.members import CODE, JOB, OTHER, VOTERS, contract, vote
 
-from hansa.node.tee.vault_keys import JobKey, Room, decode_keys_untrusted, encode_keys, voted
+from hansa.node.tee.keys.vault_keys import JobKey, Room, decode_keys_untrusted, encode_keys, voted
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.wire import canonical, limits
 

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 import trio
-from tee.amd import Encoding, Vendor
-from tee.nodes import BANK, TEE, WORD, Heard, two_nodes
+from support.tee.amd import Encoding, Vendor
+from support.tee.nodes import BANK, TEE, WORD, Heard, two_nodes
 
 from hansa.config.errors import ConfigError
-from hansa.node.tee.answering import NO_EVIDENCE, NO_HARDWARE, TOO_OFTEN
-from hansa.node.tee.attestations import AGAIN_S
-from hansa.node.tee.judge import Judge
+from hansa.node.tee.evidence.judge import Judge
+from hansa.node.tee.peers.attestations import AGAIN_S
+from hansa.node.tee.peers.responder import NO_EVIDENCE, NO_HARDWARE, TOO_OFTEN
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, PeerTimeout, SecurityError
-from hansa.protocols.wire.attestation.binding import Role, report_data
-from hansa.protocols.wire.attestation.proof import Proof
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.binding import Role, report_data
+from hansa.protocols.wire.attestation.statements.proof import Proof
+from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import AttestReply, AttestRequest, Sealed
 
 OTHER = Code(WORD, b"x" * 48)

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import trio
-from tee.members import CODE, JOB, NODE, OTHER, VOTERS, contract, opened, use, vote
+from support.tee.members import CODE, JOB, NODE, OTHER, VOTERS, contract, opened, use, vote
 
-from hansa.node.tee import cluster as module
-from hansa.node.tee.cluster import Cluster, page
-from hansa.node.tee.vault_keys import JobKey
+from hansa.node.tee.keys.vault_keys import JobKey
+from hansa.node.tee.peers import cluster as module
+from hansa.node.tee.peers.cluster import Cluster, page
 from hansa.protocols.errors import PeerLost, SecurityError
 from hansa.protocols.wire import limits, messages
 from hansa.protocols.wire.messages import JobKeys, KeysRequest, Sealed

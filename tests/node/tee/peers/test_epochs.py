@@ -1,10 +1,10 @@
 """What a member remembers of an enclave's sealed state, and what it does not believe."""
 
 import pytest
-from tee.members import CODE, KEY, NODE, OTHER
+from support.tee.members import CODE, KEY, NODE, OTHER
 
-from hansa.node.tee.epochs import SeenEpochs
-from hansa.node.tee.marks import Mark, line_of
+from hansa.node.tee.keys.epoch_tokens import Mark, line_of
+from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
 

@@ -5,12 +5,12 @@ import time
 import pytest
 import trio
 import trio.testing
-from tee.nodes import TEE, Heard, two_nodes
+from support.tee.nodes import TEE, Heard, two_nodes
 
-from hansa.node.tee import prover as prover_module
-from hansa.node.tee.answering import ASKED_AT_ONCE, MOST_WAITING, NO_EVIDENCE, TOO_OFTEN
+from hansa.node.tee.evidence import prover as prover_module
+from hansa.node.tee.peers.responder import ASKED_AT_ONCE, MOST_WAITING, NO_EVIDENCE, TOO_OFTEN
 from hansa.protocols.errors import PeerError
-from hansa.protocols.wire.attestation.binding import Role
+from hansa.protocols.wire.attestation.statements.binding import Role
 from hansa.protocols.wire.messages import AttestReply, AttestRequest
 
 

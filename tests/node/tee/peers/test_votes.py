@@ -7,17 +7,17 @@ from dataclasses import replace
 import pytest
 import trio
 from nacl.signing import SigningKey
-from tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, vote
+from support.tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, vote
 
 from hansa.config.settings import Node, Settings, Tee
+from hansa.node.admin.methods.node import NodeMethods
 from hansa.node.daemon import Daemon
 from hansa.node.identity import create_identity
-from hansa.node.node_methods import NodeMethods
-from hansa.node.tee.ballots import NEW_AT_ONCE, NEW_PER_S, UNKNOWN_AT_ONCE, Ballots
+from hansa.node.tee.peers.votes import NEW_AT_ONCE, NEW_PER_S, UNKNOWN_AT_ONCE, Ballots
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.attestation.votes import Vote
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.votes import Vote
+from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import Votes
 
 SEED = b"m" * 32
@@ -170,7 +170,7 @@ async def test_what_a_member_says_without_end_uses_up_nobody_elses_word(ballots,
 
 
 async def test_only_so_many_unknown_votes_of_one_peer_are_verified(ballots, mesh, monkeypatch, autojump_clock):
-    monkeypatch.setattr("hansa.node.tee.ballots.UNKNOWN_AT_ONCE", 3.0)
+    monkeypatch.setattr("hansa.node.tee.peers.votes.UNKNOWN_AT_ONCE", 3.0)
     assert UNKNOWN_AT_ONCE >= 16 * limits.VOTES_MAX
     forged = [replace(vote(1, until=vote(1).until + number), sig=bytes(64)) for number in range(1, 4)]
     for each in forged:

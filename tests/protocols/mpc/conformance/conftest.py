@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mpc.engines import ENGINES, Run
+from support.engines import ENGINES, Run
 
 SLOW = {"additive, 3"}
 """Engines that take a second to start among so many: 40 s for the suite."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mpc.conformance.arithmetic import (
+from support.conformance import (
     EDGES,
     ULP,
     assert_close,
@@ -20,7 +20,7 @@ from mpc.conformance.arithmetic import (
     put,
     put_numbers,
 )
-from mpc.engines import FRAC_BITS, Run
+from support.engines import FRAC_BITS, Run
 
 from hansa.algorithms.metrics import evaluate
 from hansa.protocols.mpc import operators as op

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from mpc.conformance.arithmetic import EDGES, computed, get, get_planes, put
-from mpc.engines import Run
+from support.conformance import EDGES, computed, get, get_planes, put
+from support.engines import Run
 
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.engine import Engine

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.engines import ENGINES, FRAC_BITS
+from support.engines import ENGINES, FRAC_BITS
 
 from hansa.protocols.mpc import operators as op
 from hansa.protocols.mpc.engine import Engine
+from hansa.protocols.mpc.session.transcript import Kind
 from hansa.protocols.mpc.shares import Share
-from hansa.protocols.mpc.transcript import Kind
 
 N = 640
 """Ten words of bits."""
-DOCS = Path(__file__).parents[3] / "docs" / "protocols.md"
+DOCS = Path(__file__).parents[4] / "docs" / "protocols.md"
 HEADER = "| operator (of 640 elements) |"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.engines import ENGINES, FRAC_BITS
+from support.engines import ENGINES, FRAC_BITS
 
 from hansa.protocols.mpc import operators as op
 from hansa.protocols.mpc.engine import Engine

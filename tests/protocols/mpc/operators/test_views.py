@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.conftest import Tap, chi_square_of_bytes
-from mpc.engines import FRAC_BITS, Run, additive_dealt, replicated
+from support.engines import FRAC_BITS, Run, additive_dealt, replicated
+from support.statistics import chi_square
+from support.taps import Tap
 
 from hansa.protocols.mpc import operators as op
 from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.memory import network
 from hansa.protocols.mpc.replicated.bits import and_bits
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.session.memory import network
 from hansa.protocols.mpc.shares import BitShare
 
 SIZE = 1024
@@ -55,7 +56,7 @@ async def test_views_are_uniform(run: Run, parties: int, name: str, value: int) 
     views = await heard_by_each(run, parties, protocol)
     assert sum(map(len, views)) > 100_000
     for view in views:
-        assert chi_square_of_bytes(view) < UNIFORM if view else True
+        assert chi_square(view) < UNIFORM if view else True
 
 
 class InsecureMasklessEngine(Replicated):
@@ -81,4 +82,4 @@ async def test_an_engine_that_forgets_a_mask_is_caught() -> None:
         await leaky.and_bits(zero, zero)
 
     views = await heard_by_each(replicated(), 3, protocol)
-    assert max(chi_square_of_bytes(view) for view in views) > UNIFORM
+    assert max(chi_square(view) for view in views) > UNIFORM

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import trio
 
-from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.ot import OtReceiver, OtSender, start_pair
+from hansa.protocols.mpc.session.memory import parties, run_parties
 
 Sending = Callable[[OtSender], Awaitable[Any]]
 Receiving = Callable[[OtReceiver], Awaitable[Any]]

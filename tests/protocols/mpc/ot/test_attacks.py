@@ -7,28 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.ot import SAME, insecure_no_hash
+from support.statistics import chi_square, chi_square_of_two
 
 from hansa.protocols.mpc.kernels import ot as kernels
-from hansa.protocols.mpc.memory import network
 from hansa.protocols.mpc.ot.hash import Permutation
 from hansa.protocols.mpc.ot.softspoken import FullTrees
+from hansa.protocols.mpc.session.memory import network
 
 N = 1 << 14
-SAME = 400.0
-"""Two samples of one distribution: the statistic has mean 255 and deviation 23; six deviations."""
-
-
-def chi_square_of_two(a: bytes, b: bytes) -> float:
-    """The two-sample statistic on byte values, 255 degrees of freedom."""
-    counts = np.stack([np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256) for data in (a, b)])
-    expected = counts.sum(axis=0) * (counts.sum(axis=1) / counts.sum())[:, None]
-    seen = expected[0] > 0
-    return float((((counts - expected) ** 2)[:, seen] / expected[:, seen]).sum())
-
-
-def chi_square(data: bytes) -> float:
-    counts = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256)
-    return float(((counts - len(data) / 256) ** 2 / (len(data) / 256)).sum())
 
 
 class InsecureTrees(FullTrees):
@@ -38,11 +25,6 @@ class InsecureTrees(FullTrees):
         planes, sums = super().stretch(n)
         sums[:] = 0
         return planes, sums
-
-
-def insecure_no_hash(self: Permutation, rows: np.ndarray) -> np.ndarray:
-    """A permutation that makes the hash the identity."""
-    return np.zeros_like(rows)
 
 
 async def heard(run_one_way: Any, tap: Any, kind: str, choices: Any, offered: Any, party: int) -> bytes:

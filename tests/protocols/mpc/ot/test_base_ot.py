@@ -9,8 +9,8 @@ import pytest
 from nacl.bindings import crypto_core_ed25519_add, crypto_scalarmult_ed25519_base_noclamp
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.ot.base_ot import receive_base_ots, send_base_ots
+from hansa.protocols.mpc.session.memory import parties, run_parties
 
 GOOD = crypto_scalarmult_ed25519_base_noclamp((7).to_bytes(32, "little"))
 ORDER_8 = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.ot import start_pair
 from hansa.protocols.mpc.ot.extension import bit_widths, code_widths
 from hansa.protocols.mpc.ot.softspoken import CHUNK
+from hansa.protocols.mpc.session.memory import parties, run_parties
 
 
 @pytest.mark.parametrize("w", [1, 2, 3, 4, 5])

@@ -10,8 +10,8 @@ import trio
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import DesyncError, PeerLost, PeerMisbehaved
-from hansa.protocols.mpc.memory import network, outcomes_of_parties, parties
 from hansa.protocols.mpc.ot import start_pair
+from hansa.protocols.mpc.session.memory import network, outcomes_of_parties, parties
 
 N = 2048
 SETUP_MESSAGES = range(2, 11)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from hansa.protocols.errors import DesyncError, PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.ot import link
 from hansa.protocols.mpc.ot.link import COSTS, Source, agreed, best, measured
+from hansa.protocols.mpc.session.memory import parties, run_parties
 
 SILENT, SOFTSPOKEN = Source(silent=True), Source(silent=False)
 

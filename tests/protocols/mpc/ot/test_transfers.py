@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from hansa.protocols.errors import DesyncError
-from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.ot import receiver as receiver_module
 from hansa.protocols.mpc.ot import sender as sender_module
 from hansa.protocols.mpc.ot import start_pair
 from hansa.protocols.mpc.ot.softspoken import CHUNK
+from hansa.protocols.mpc.session.memory import parties, run_parties
 
 SIZES = [0, 1, 63, 64, 65, 511, 513, 100_000]
 

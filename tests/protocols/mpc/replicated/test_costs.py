@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.protocols.mpc.memory import StreamLink, network, parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.session.memory import StreamLink, network, parties, run_parties
 
 N = 640
 """Ten words of bits."""
@@ -63,7 +63,7 @@ async def test_costs(operation: str) -> None:
 
 @pytest.mark.parametrize("scale", [18, 36])
 async def test_the_cost_of_a_sigmoid_stands_in_the_plan(scale: int) -> None:
-    from hansa.algorithms.cost import SIGMOID_BYTES, SIGMOID_ROUNDS
+    from hansa.algorithms.cost.cost import SIGMOID_BYTES, SIGMOID_ROUNDS
 
     async with parties(3) as sessions:
 

@@ -15,8 +15,8 @@ from hansa.protocols.errors import ProtocolError, UndeclaredOpening
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.fourier import MAX_ERROR
 from hansa.protocols.mpc.kernels.bits import unpack_bits
-from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.mpc.shares import BitShare, Product, Share
 
 EDGES = np.array([0, 1, 2**64 - 1, 2**63, 2**63 - 1, 2**62, 2**62 - 1, 12345, 2**64 - 12345], dtype=np.uint64)

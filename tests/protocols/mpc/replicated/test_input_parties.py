@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import trio
-from mpc.conftest import Tap, chi_square_of_bytes
+from support.statistics import chi_square
+from support.taps import Tap
 
 from hansa.protocols.errors import ProtocolError, UndeclaredOpening
-from hansa.protocols.mpc.memory import network, parties, run_parties
-from hansa.protocols.mpc.replicated.guests import WithGuests
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.replicated.input_parties import WithGuests
+from hansa.protocols.mpc.session.memory import network, parties, run_parties
+from hansa.protocols.mpc.session.session import Session
 
 COMPUTING = (1, 2, 4)
 GUESTS = (0, 3)
@@ -125,7 +126,7 @@ async def test_what_anybody_receives_of_a_guests_input_is_uniform() -> None:
     for rank in (1, 2, 3, 4):
         for message in heard[rank]:
             if len(message) > 1000:
-                assert 150 < chi_square_of_bytes(message[16:-64]) < 400
+                assert 150 < chi_square(message[16:-64]) < 400
 
 
 async def test_an_opening_to_a_guest_must_be_declared() -> None:

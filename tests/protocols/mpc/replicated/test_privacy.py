@@ -5,25 +5,19 @@ The statistic has mean 255 and deviation 22.6 on uniform bytes; 500 is eleven de
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.statistics import chi_square
+from support.taps import Tap, received_by_each, run_replicated
 
 from hansa.protocols.mpc.fixed_point import encode
-from hansa.protocols.mpc.frames import parse_untrusted
 from hansa.protocols.mpc.masked import OFFSET, mask_parts, unmask
-from hansa.protocols.mpc.memory import network
 from hansa.protocols.mpc.replicated.engine import OwnedMatrix, Replicated
+from hansa.protocols.mpc.session.frames import parse_untrusted
+from hansa.protocols.mpc.session.memory import network
 from hansa.protocols.mpc.shares import Product, Share
-
-_SPEC = importlib.util.spec_from_file_location("mpc_conftest", Path(__file__).with_name("conftest.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-support = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(support)
 
 SIZE = 4096
 UNIFORM = 500.0
@@ -87,20 +81,20 @@ OPERATIONS = ["mul", "truncate", "truncate a product", "less", "mux", "sigmoid",
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("values", INPUTS, ids=["zeros", "equal", "wide"])
 async def test_every_party_receives_uniform_bytes(operation: str, values: np.ndarray) -> None:
-    for heard in await support.received_by_each(protocol_for(operation, values)):
+    for heard in await received_by_each(protocol_for(operation, values)):
         if heard:
-            assert support.chi_square_of_bytes(heard) < UNIFORM
+            assert chi_square(heard) < UNIFORM
 
 
 @pytest.mark.parametrize("operation", ["mul", "matrix"])
 async def test_a_leaky_engine_is_caught(operation: str) -> None:
-    views = await support.received_by_each(protocol_for(operation, np.full(SIZE, 3.0), InsecureLeakyEngine))
-    assert max(support.chi_square_of_bytes(heard) for heard in views if heard) > UNIFORM
+    views = await received_by_each(protocol_for(operation, np.full(SIZE, 3.0), InsecureLeakyEngine))
+    assert max(chi_square(heard) for heard in views if heard) > UNIFORM
 
 
 async def test_two_runs_draw_fresh_randomness() -> None:
     protocol = protocol_for("mul", INPUTS[1])
-    first, second = await support.received_by_each(protocol), await support.received_by_each(protocol)
+    first, second = await received_by_each(protocol), await received_by_each(protocol)
     assert all(a != b for a, b in zip(first, second, strict=True) if a)
 
 
@@ -133,14 +127,14 @@ async def view_of(rank: int, operation: str, engine: type[Replicated] = Replicat
     heard: list[bytes] = []
     drawn: list[np.ndarray] = []
     ends = network(3)
-    ends[rank] = {peer: support.Tap(link, heard) for peer, link in ends[rank].items()}
+    ends[rank] = {peer: Tap(link, heard) for peer, link in ends[rank].items()}
     protocol = protocol_for(operation, np.full(SIZE, 3.0), engine)
 
     async def noted(e: Replicated) -> None:
         own, then = (Noted(k, drawn) if e.rank == rank else k for k in (e.key_own, e.key_next))
         await protocol(Replicated(e.session, e.frac_bits, own, then))  # type: ignore[arg-type]
 
-    await support.run_replicated(noted, links=ends)
+    await run_replicated(noted, links=ends)
     frames = [parse_untrusted(memoryview(message)) for message in heard]
     received = [np.frombuffer(frame.payload, dtype=np.uint64) for frame in frames if frame.dtype == 1]
     return [v for a in received for v in in_vectors(a)], [v for a in drawn for v in in_vectors(a.reshape(-1))]
@@ -157,7 +151,7 @@ def worst_pair(heard: list[np.ndarray], drawn: list[np.ndarray]) -> float:
     for at, first in enumerate(heard):
         for second in (other for other in [*heard[at + 1 :], *drawn] if other.size == first.size >= SIZE // 64):
             for mixed in (first + second, first - second, first ^ second):
-                worst = max(worst, support.chi_square_of_bytes(mixed.tobytes()))
+                worst = max(worst, chi_square(mixed.tobytes()))
     return worst
 
 
@@ -178,7 +172,7 @@ async def test_keystreams_stay_in_step() -> None:
             await protocol_for(operation, np.full(65, 3.0) if operation != "matrix" else np.ones(64))(e)
         return int(e.key_own.words(1)[0]), int(e.key_next.words(1)[0])
 
-    ends = await support.run_replicated(protocol)
+    ends = await run_replicated(protocol)
     for rank in range(3):
         assert ends[rank][1] == ends[(rank + 1) % 3][0]
 

@@ -10,8 +10,8 @@ from scipy.optimize import linprog
 
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.fourier import COEFFICIENTS, DOMAIN, HARMONICS, MAX_ERROR, PERIOD_BITS
-from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.session.memory import parties, run_parties
 
 SERIES_ERROR = 3.95e-4
 SATURATION_ERROR = 1.32e-4

@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from mpc.rlwe.scenes import Scene, insecure_linear
+from support.rlwe_scenes import Scene, insecure_linear
 
 from hansa.protocols.mpc.rlwe.params import ERROR_BOUND
 from hansa.protocols.mpc.rlwe.sampling import limbs

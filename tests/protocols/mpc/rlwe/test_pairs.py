@@ -12,7 +12,6 @@ import pytest
 import trio
 
 from hansa.protocols.errors import DesyncError, PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.mpc.rlwe import linear, pair, products
 from hansa.protocols.mpc.rlwe.linear import CHUNK, MatrixGuest, MatrixOwner, level_params, packing_of
 from hansa.protocols.mpc.rlwe.products import (
@@ -25,7 +24,8 @@ from hansa.protocols.mpc.rlwe.products import (
     plan_for,
 )
 from hansa.protocols.mpc.rlwe.scheme import scheme
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties, run_parties
+from hansa.protocols.mpc.session.session import Session
 
 Side = Callable[[Session], Awaitable[Any]]
 START = 32

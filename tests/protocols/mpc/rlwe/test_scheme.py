@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from mpc.rlwe.scenes import Scene, insecure_linear, numbers
+from support.rlwe_scenes import Scene, insecure_linear, numbers
 
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, Params, fit, linear_params, product_noise, product_params

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.conftest import chi_square_of_bytes
+from support.statistics import chi_square
 
-from hansa.protocols.mpc.memory import parties, run_parties
 from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
 from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.memory import parties, run_parties
+from hansa.protocols.mpc.session.session import Session
 
 UNIFORM = 400
 
@@ -29,7 +29,7 @@ async def test_summands_of_products(bits: int, value: int) -> None:
     async with parties(2) as sessions:
         mine, other = await run_parties(sessions, party)
     assert np.array_equal(mine + other, np.uint64(2) * numbers * numbers)
-    assert max(chi_square_of_bytes(share.tobytes()) for share in (mine, other)) < UNIFORM
+    assert max(chi_square(share.tobytes()) for share in (mine, other)) < UNIFORM
 
 
 @pytest.mark.parametrize("insecure_unmasked", [False, True])
@@ -49,4 +49,4 @@ async def test_summands_of_a_matrix(insecure_unmasked: bool, monkeypatch: pytest
     async with parties(2) as sessions:
         mine, other = await run_parties(sessions, party)
     assert not (mine + other).any()
-    assert (chi_square_of_bytes(mine.tobytes()) > UNIFORM) == insecure_unmasked
+    assert (chi_square(mine.tobytes()) > UNIFORM) == insecure_unmasked

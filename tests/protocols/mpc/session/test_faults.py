@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.protocols.mpc.links import Link
-from hansa.protocols.mpc.memory import network, outcomes_of_parties, parties
 from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.session.links import Link
+from hansa.protocols.mpc.session.memory import network, outcomes_of_parties, parties
 
 N = 8
 MESSAGES = 14

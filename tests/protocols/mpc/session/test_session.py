@@ -9,11 +9,11 @@ import pytest
 import trio
 
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerLost, PeerMisbehaved, UndeclaredOpening
-from hansa.protocols.mpc import frames, links
-from hansa.protocols.mpc.links import Failure, Inbox
-from hansa.protocols.mpc.memory import StreamLink, network, outcomes_of_parties, parties, run_parties
-from hansa.protocols.mpc.public import digest
-from hansa.protocols.mpc.session import Session, open_session
+from hansa.protocols.mpc.session import frames, links
+from hansa.protocols.mpc.session.links import Failure, Inbox
+from hansa.protocols.mpc.session.memory import StreamLink, network, outcomes_of_parties, parties, run_parties
+from hansa.protocols.mpc.session.public import digest
+from hansa.protocols.mpc.session.session import Session, open_session
 from hansa.protocols.wire import canonical
 
 

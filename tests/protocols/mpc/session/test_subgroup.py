@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerLost, ProtocolError
-from hansa.protocols.mpc.memory import network, outcomes_of_parties, parties, run_parties
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.memory import network, outcomes_of_parties, parties, run_parties
+from hansa.protocols.mpc.session.session import Session
 
 
 async def exchange_ranks(s: Session) -> list[int]:

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tee.amd import AT, Vendor
-from tee.mutations import P256_ORDER, mutate, quote_parts, report_parts, twin, twin_certificate, with_chain
+from support.tee.amd import AT, Vendor
+from support.tee.mutations import P256_ORDER, mutate, quote_parts, report_parts, twin, twin_certificate, with_chain
 
-from hansa.node.tee.collateral import load_collateral
-from hansa.protocols.wire.attestation.dcap import read_collateral_untrusted
+from hansa.node.tee.evidence.collateral import load_collateral
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
+from hansa.protocols.wire.attestation.intel.dcap import read_collateral_untrusted
+from hansa.protocols.wire.attestation.intel.quote import parse_untrusted
 from hansa.protocols.wire.attestation.policy import REPORT, Expected
-from hansa.protocols.wire.attestation.quote import parse_untrusted
-from hansa.protocols.wire.attestation.snp import SnpCollateral, verify_snp
+from hansa.protocols.wire.attestation.snp.snp import SnpCollateral, verify_snp
 from hansa.protocols.wire.attestation.verify import Collateral, verify_evidence
 from hansa.protocols.wire.attestation.x509 import load_certificate_untrusted, load_crl_untrusted
 

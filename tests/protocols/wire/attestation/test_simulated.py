@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hansa.config.errors import ConfigError
-from hansa.node.tee.devices import InsecureSimulated
+from hansa.node.tee.evidence.devices import InsecureSimulated
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.attestation.policy import REPORT, Expected
 from hansa.protocols.wire.attestation.simulated import WORD, insecure_verify, require_insecure_simulated

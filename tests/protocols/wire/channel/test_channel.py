@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError, SecurityError
-from hansa.protocols.wire.channel import (
+from hansa.protocols.wire.channel.channel import (
     Event,
     Kind,
     MessageReceived,

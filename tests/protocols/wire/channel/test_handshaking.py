@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError, SecurityError
-from hansa.protocols.wire.handshaking import HandshakeParams, Handshaking
+from hansa.protocols.wire.channel.handshaking import HandshakeParams, Handshaking
+from hansa.protocols.wire.channel.preamble import SUITES, Preamble, PreambleRefused, Purpose, Reply
 from hansa.protocols.wire.limits import HANDSHAKE_MAX_PAYLOAD
 from hansa.protocols.wire.noise import KeyPair
-from hansa.protocols.wire.preamble import SUITES, Preamble, PreambleRefused, Purpose, Reply
 
 A, B, MALLORY = KeyPair.generate(), KeyPair.generate(), KeyPair.generate()
 WEAK = ("ChaChaPoly_SHA256",)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.protocols.errors import PeerError, PeerMisbehaved
+from hansa.protocols.wire.channel.preamble import SUITES, VERSION, Preamble, PreambleRefused, Purpose, Refusal, Reply
 from hansa.protocols.wire.limits import PREAMBLE_MAX_SUITES, PREAMBLE_MAX_TOKEN
-from hansa.protocols.wire.preamble import SUITES, VERSION, Preamble, PreambleRefused, Purpose, Refusal, Reply
 
 HEAD = b"HNSA" + bytes([VERSION, Purpose.WORKER])
 

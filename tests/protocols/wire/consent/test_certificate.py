@@ -6,7 +6,7 @@ import pytest
 
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.certificate import Certificate, Signature
+from hansa.protocols.wire.consent.certificate import Certificate, Signature
 
 
 @pytest.fixture

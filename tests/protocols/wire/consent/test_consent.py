@@ -10,9 +10,9 @@ import pytest
 
 from hansa.protocols.errors import ConsentError, SecurityError
 from hansa.protocols.wire import messages
-from hansa.protocols.wire.certificate import Certificate
-from hansa.protocols.wire.consent import Broadcast, Committed, Consent, Ended, Note, State
-from hansa.protocols.wire.contract import Contract
+from hansa.protocols.wire.consent.certificate import Certificate
+from hansa.protocols.wire.consent.consent import Broadcast, Committed, Consent, Ended, Note, State
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.messages import End, Evidence, Offer
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import ConsentError, PeerMisbehaved
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.contract import VERSION, Contract, Dealer, Limits, Opening, Outputs
+from hansa.protocols.wire.consent.contract import VERSION, Contract, Dealer, Limits, Opening, Outputs
 
 
 def plain(contract):

@@ -4,7 +4,7 @@ import pytest
 
 from hansa.protocols.errors import ConsentError, PeerMisbehaved
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.contract import VERSION, Code, Contract, Dealer, Enclave
+from hansa.protocols.wire.consent.contract import VERSION, Code, Contract, Dealer, Enclave
 
 CODE, OTHER = Code("SGX", b"c" * 32), Code("SEV-SNP", b"c" * 48)
 

@@ -10,7 +10,7 @@ from hansa.config.errors import HansaError
 from hansa.config.params import PARAMS, Choice, misfit
 from hansa.protocols.errors import ConsentError, PeerMisbehaved
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.contract import VERSION, Contract, Dealer, Outputs
+from hansa.protocols.wire.consent.contract import VERSION, Contract, Dealer, Outputs
 
 FIRST = {
     "n_estimators": 20,

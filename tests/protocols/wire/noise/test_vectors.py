@@ -12,7 +12,7 @@ from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.noise import HandshakeState, KeyPair, ProtocolName
 from hansa.protocols.wire.noise.cipher import CipherState
 
-FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "vectors" / "noise"
+FOLDER = Path(__file__).resolve().parents[4].parent / "shared" / "vectors" / "noise"
 
 
 def load_vectors() -> list[Any]:

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import trio
-from mpc.engines import additive_dealt, dealt_party
+from support.engines import additive_dealt, dealt_party
 
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerLost, PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.additive import dealer
 from hansa.protocols.mpc.additive.correlations import planes_of, sigmoid_bits
-from hansa.protocols.mpc.additive.dealer import MAX_PADS, MAX_VECTOR, MAX_WORDS, Dealer
-from hansa.protocols.mpc.additive.dealt import Dealt
+from hansa.protocols.mpc.additive.dealer import dealer
+from hansa.protocols.mpc.additive.dealer.correlations import Dealt
+from hansa.protocols.mpc.additive.dealer.dealer import MAX_PADS, MAX_VECTOR, MAX_WORDS, Dealer
+from hansa.protocols.mpc.additive.dealer.specs import Ware, planes_under
 from hansa.protocols.mpc.additive.engine import Additive
-from hansa.protocols.mpc.additive.recipes import Ware, planes_under
 from hansa.protocols.mpc.fourier import TRIG_BITS, angles
 from hansa.protocols.mpc.kernels.bits import unpack_bits
-from hansa.protocols.mpc.memory import network, outcomes_of_parties, parties
-from hansa.protocols.mpc.session import Session, open_session
-from hansa.protocols.mpc.transcript import Kind
+from hansa.protocols.mpc.session.memory import network, outcomes_of_parties, parties
+from hansa.protocols.mpc.session.session import Session, open_session
+from hansa.protocols.mpc.session.transcript import Kind
 
 xor = np.bitwise_xor.reduce
 add = partial(np.add.reduce, axis=0)
@@ -117,7 +117,7 @@ async def test_stock_stays_within_its_bounds() -> None:
                 most = max(most, e.correlations._ahead)
         return most
 
-    from hansa.protocols.mpc.additive.dealt import AHEAD_WORDS
+    from hansa.protocols.mpc.additive.dealer.correlations import AHEAD_WORDS
 
     most = await additive_dealt(2)(protocol)
     assert 0 < most[0] <= AHEAD_WORDS

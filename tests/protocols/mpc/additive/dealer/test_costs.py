@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.engines import additive_dealt, dealt_party
+from support.additive import bits_of_zero, spent
+from support.engines import additive_dealt, dealt_party
 
 from hansa.protocols.mpc.additive.engine import Additive
-from hansa.protocols.mpc.hints import moduli
-from hansa.protocols.mpc.memory import StreamLink, network, parties, run_parties
-from hansa.protocols.mpc.transcript import Kind, Transcript
+from hansa.protocols.mpc.hinted_aggregation import moduli
+from hansa.protocols.mpc.session.memory import StreamLink, network, parties, run_parties
+from hansa.protocols.mpc.session.transcript import Kind
 
 N, WORDS, COLUMNS = 640, 10, 8
 
@@ -38,11 +39,6 @@ DEALT = {
 }
 
 
-def spent(transcript: Transcript, kind: Kind) -> tuple[int, int]:
-    costs = [cost for (_, k), cost in transcript.steps.items() if k is kind]
-    return sum(cost.rounds for cost in costs), sum(cost.total_bytes for cost in costs)
-
-
 async def perform(e: Additive, operation: str) -> None:
     x = e.public(np.zeros(N, dtype=np.uint64))
     match operation:
@@ -62,12 +58,6 @@ async def perform(e: Additive, operation: str) -> None:
             await e.mux(bits_of_zero(N), x, x)
         case "sigmoid at 36" | "sigmoid at 18":
             await e.sigmoid(x, int(operation[-2:]))
-
-
-def bits_of_zero(n: int) -> Any:
-    from hansa.protocols.mpc.shares import BitShare
-
-    return BitShare((np.zeros((1, n // 64), dtype=np.uint64),), n)
 
 
 @pytest.mark.parametrize("n", [2, 4])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.engines import additive_dealt
+from support.engines import additive_dealt
 
 from hansa.protocols.errors import ProtocolError, UndeclaredOpening
 from hansa.protocols.mpc.additive.engine import Additive

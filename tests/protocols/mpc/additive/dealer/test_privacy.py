@@ -10,36 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.engines import dealt_party
+from support.additive import INPUTS
+from support.engines import dealt_party
+from support.statistics import UNIFORM, chi_square, chi_square_of_two
+from support.taps import PayloadTap
 
-from hansa.protocols.mpc.additive.dealt import Dealt
+from hansa.protocols.mpc.additive.dealer.correlations import Dealt
+from hansa.protocols.mpc.additive.dealer.engine import Masked
 from hansa.protocols.mpc.additive.engine import Additive
-from hansa.protocols.mpc.additive.masked import Masked
 from hansa.protocols.mpc.additive.matrices import OwnedMatrix
 from hansa.protocols.mpc.fixed_point import encode
-from hansa.protocols.mpc.memory import network, parties, run_parties
+from hansa.protocols.mpc.session.memory import network, parties, run_parties
 
-SIZE = 4096
-UNIFORM = 500.0
 PARTIES = 3
-HEADER = 24
-
-
-class Tap:
-    """A link that keeps the payloads it receives."""
-
-    def __init__(self, link: Any, heard: list[bytes]) -> None:
-        self._link, self._heard = link, heard
-
-    async def send(self, *parts: Any) -> None:
-        await self._link.send(*parts)
-
-    async def receive(self) -> memoryview:
-        data = await self._link.receive()
-        size = int.from_bytes(data[16:24], "little")
-        if size > 600:
-            self._heard.append(bytes(data[HEADER : HEADER + size]))
-        return data
 
 
 class Watched(Masked):
@@ -103,7 +86,7 @@ async def views(operation: str, values: np.ndarray) -> tuple[list[bytes], bytes]
     """All payload that each party receives, and what is opened under masks."""
     heard: list[list[bytes]] = [[] for _ in range(PARTIES + 1)]
     ends = [
-        {peer: Tap(link, heard[rank]) for peer, link in links.items()}
+        {peer: PayloadTap(link, heard[rank]) for peer, link in links.items()}
         for rank, links in enumerate(network(PARTIES + 1))
     ]
     async with parties(PARTIES + 1, links=ends) as sessions:
@@ -111,23 +94,6 @@ async def views(operation: str, values: np.ndarray) -> tuple[list[bytes], bytes]
     return [b"".join(messages) for messages in heard], b"".join(opened[0])
 
 
-def chi_square(data: bytes) -> float:
-    """Pearson's statistic of byte values against the uniform distribution."""
-    counts = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256)
-    expected = len(data) / 256
-    return float(((counts - expected) ** 2 / expected).sum())
-
-
-def chi_square_of_two(one: bytes, other: bytes) -> float:
-    """Pearson's statistic of two samples of byte values having one distribution."""
-    a, b = (np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256) for data in (one, other))
-    total, seen = len(one) + len(other), np.maximum(a + b, 1)
-    return float(
-        sum(((c - seen * len(d) / total) ** 2 / (seen * len(d) / total)).sum() for c, d in ((a, one), (b, other)))
-    )
-
-
-INPUTS = {"zeros": np.zeros(SIZE), "equal": np.full(SIZE, 3.0), "wide": np.linspace(-8000, 8000, SIZE)}
 OPERATIONS = ["mul", "truncate", "less", "sigmoid", "matrix", "bins"]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from mpc.additive.test_costs import bits_of_zero, spent
-from mpc.engines import additive_direct
+from support.additive import bits_of_zero, spent
+from support.engines import additive_direct
 
-from hansa.protocols.mpc.additive.direct import Direct
-from hansa.protocols.mpc.memory import StreamLink, network
-from hansa.protocols.mpc.transcript import Kind
+from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.session.memory import StreamLink, network
+from hansa.protocols.mpc.session.transcript import Kind
 
 N, WORDS = 2048, 32
 TREES, CODE_TREES = 32, 60

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.engines import additive_direct
+from support.engines import additive_direct
 
 from hansa.protocols.errors import ProtocolError, UndeclaredOpening
-from hansa.protocols.mpc.additive.direct import Direct
+from hansa.protocols.mpc.additive.dealerless.engine import Direct
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.fourier import MAX_ERROR
 from hansa.protocols.mpc.kernels.bits import unpack_bits
@@ -178,8 +178,8 @@ async def test_correlations_are_right_and_never_come_twice(n: int) -> None:
 
 async def correlated(n: int, protocol: Any) -> Any:
     """The provider alone: it serves any number of parties."""
-    from hansa.protocols.mpc.additive.pairwise import Pairwise
-    from hansa.protocols.mpc.memory import parties, run_parties
+    from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
+    from hansa.protocols.mpc.session.memory import parties, run_parties
 
     async def party(session: Any) -> Any:
         return await protocol(Direct(session, await Pairwise.start(session, ot="softspoken"), 18, {}))

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import trio
-from mpc.additive.test_faults import Faulty, protocol
+from support.additive import Faulty, protocol
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive.direct import Direct
-from hansa.protocols.mpc.additive.pairwise import Pairwise
-from hansa.protocols.mpc.memory import network, outcomes_of_parties, parties
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
+from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.session.memory import network, outcomes_of_parties, parties
+from hansa.protocols.mpc.session.session import Session
 
 MESSAGES = 48
 """About as many as a party sends in ``protocol``."""

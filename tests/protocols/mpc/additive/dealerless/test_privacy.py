@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.additive.test_privacy import INPUTS, UNIFORM, Tap, chi_square, chi_square_of_two
-from mpc.engines import additive_direct
+from support.additive import INPUTS
+from support.engines import additive_direct
+from support.statistics import UNIFORM, chi_square, chi_square_of_two
+from support.taps import PayloadTap
 
-from hansa.protocols.mpc.additive import two
-from hansa.protocols.mpc.additive.direct import Direct
-from hansa.protocols.mpc.additive.pairs import Pair
+from hansa.protocols.mpc.additive.dealerless import two_party as two
+from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair
 from hansa.protocols.mpc.fixed_point import encode
-from hansa.protocols.mpc.memory import network
 from hansa.protocols.mpc.ot import OtReceiver
+from hansa.protocols.mpc.session.memory import network
 
 OPERATIONS = ["mul", "truncate", "less", "sigmoid", "matrix", "bits", "mux"]
 
@@ -49,7 +51,9 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 async def views(operation: str, values: np.ndarray, n: int) -> list[bytes]:
     """What each party receives while it computes."""
     heard: list[list[bytes]] = [[] for _ in range(n)]
-    ends = [{peer: Tap(link, heard[rank]) for peer, link in links.items()} for rank, links in enumerate(network(n))]
+    ends = [
+        {peer: PayloadTap(link, heard[rank]) for peer, link in links.items()} for rank, links in enumerate(network(n))
+    ]
 
     async def protocol(e: Direct) -> None:
         x = await e.input(0, encode(values, 18) if e.rank == 0 else None, values.shape)

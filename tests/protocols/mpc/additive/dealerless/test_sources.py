@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from mpc.additive.test_costs import spent
-from mpc.engines import additive_direct
+from support.additive import spent
+from support.engines import additive_direct
 
-from hansa.protocols.mpc.additive.direct import Direct
+from hansa.protocols.mpc.additive.dealerless.engine import Direct
 from hansa.protocols.mpc.fixed_point import decode, encode
-from hansa.protocols.mpc.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Kind
 
 N = 3000
 

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive import shelf as shelves
-from hansa.protocols.mpc.additive.direct import Direct
-from hansa.protocols.mpc.additive.making import make_parcels
-from hansa.protocols.mpc.additive.pairwise import Pairwise
-from hansa.protocols.mpc.additive.wares import (
+from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
+from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.additive.stored import store as shelves
+from hansa.protocols.mpc.additive.stored.kinds import (
     MAX_PLACE,
     WARES,
     ParcelId,
@@ -24,10 +23,11 @@ from hansa.protocols.mpc.additive.wares import (
     unpacked_untrusted,
     weight,
 )
+from hansa.protocols.mpc.additive.stored.preprocessing import make_parcels
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.kernels.bits import unpack_bits
-from hansa.protocols.mpc.memory import parties, run_parties
-from hansa.protocols.mpc.session import Session
+from hansa.protocols.mpc.session.memory import parties, run_parties
+from hansa.protocols.mpc.session.session import Session
 
 BATCH = bytes(16)
 SMALL = {ware: Ware({"triples": 128, "dabits": 4}.get(ware, 16), kind.shapes) for ware, kind in WARES.items()}

@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpc.ot.test_attacks import SAME, chi_square, chi_square_of_two, insecure_no_hash
+from support.ot import SAME, insecure_no_hash
+from support.statistics import chi_square, chi_square_of_two
 
 from hansa.protocols.errors import DesyncError, PeerMisbehaved
 from hansa.protocols.mpc.kernels import silent as kernels
-from hansa.protocols.mpc.memory import network, parties, run_parties
-from hansa.protocols.mpc.ot import silent, silent_rows, start_pair
-from hansa.protocols.mpc.ot.half_trees import HalfTrees
+from hansa.protocols.mpc.ot import start_pair
 from hansa.protocols.mpc.ot.hash import Permutation
-from hansa.protocols.mpc.ot.silent_rows import CHUNK_ROWS, FIRST, MAIN, RESERVED, Round
+from hansa.protocols.mpc.ot.silent import rows as silent_rows
+from hansa.protocols.mpc.ot.silent import silent
+from hansa.protocols.mpc.ot.silent.half_trees import HalfTrees
+from hansa.protocols.mpc.ot.silent.rows import CHUNK_ROWS, FIRST, MAIN, RESERVED, Round
+from hansa.protocols.mpc.session.memory import network, parties, run_parties
 
 SIZES = [0, 1, 511, 513, 70_000]
 CHUNK = 16 * MAIN.depth * MAIN.together

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from hansa.node.tee.collateral import load_collateral
-from hansa.protocols.wire.attestation.dcap import read_collateral_untrusted
+from hansa.node.tee.evidence.collateral import load_collateral
+from hansa.protocols.wire.attestation.intel.dcap import read_collateral_untrusted
+from hansa.protocols.wire.attestation.intel.quote import parse_untrusted, pem_of
 from hansa.protocols.wire.attestation.measurements import SgxMeasurement, SnpMeasurement, TdxMeasurement
 from hansa.protocols.wire.attestation.platforms import code_of
 from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected
-from hansa.protocols.wire.attestation.quote import parse_untrusted, pem_of
 from hansa.protocols.wire.attestation.verify import Collateral, verify_evidence
 
 STATUS = {

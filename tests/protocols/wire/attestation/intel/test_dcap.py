@@ -6,11 +6,11 @@ import random
 from dataclasses import replace
 
 import pytest
-from tee.intel import AT, DAY, Maker
-from tee.mutations import mutate, quote_parts
+from support.tee.intel import AT, DAY, Maker
+from support.tee.mutations import mutate, quote_parts
 
-from hansa.protocols.wire.attestation import dcap
-from hansa.protocols.wire.attestation.dcap import read_collateral_untrusted, verify_dcap
+from hansa.protocols.wire.attestation.intel import dcap
+from hansa.protocols.wire.attestation.intel.dcap import read_collateral_untrusted, verify_dcap
 from hansa.protocols.wire.attestation.measurements import SgxMeasurement
 from hansa.protocols.wire.attestation.platforms import code_of
 from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected

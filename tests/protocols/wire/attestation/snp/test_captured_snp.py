@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hansa.node.tee.collateral import load_collateral
+from hansa.node.tee.evidence.collateral import load_collateral
 from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected
 from hansa.protocols.wire.attestation.verify import verify_evidence
 

@@ -9,12 +9,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.hashes import SHA384
-from tee.amd import AT, CHIP, UNKNOWN, Vendor, certify, usage
+from support.tee.amd import AT, CHIP, UNKNOWN, Vendor, certify, usage
 
-from hansa.protocols.wire.attestation.amd_roots import AMD_ROOTS
 from hansa.protocols.wire.attestation.measurements import SnpMeasurement
 from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected
-from hansa.protocols.wire.attestation.snp import verify_snp
+from hansa.protocols.wire.attestation.snp.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.snp.snp import verify_snp
 
 NO_AUTHORITY = x509.BasicConstraints(ca=False, path_length=None)
 OTHERS = x509.DirectoryName(x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "SEV-VCEK")]))

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.wire.attestation.binding import Role, report_data
+from hansa.protocols.wire.attestation.statements.binding import Role, report_data
 
 WHOLE = {"identity": b"i" * 32, "handshake_hash": b"h" * 64, "nonce": b"n" * 32, "role": Role.DEALER}
 

@@ -3,10 +3,10 @@
 import pytest
 
 from hansa.node.errors import EvidenceError
-from hansa.node.tee.prover import Prover
+from hansa.node.tee.evidence.prover import Prover
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.attestation.proof import Proof
+from hansa.protocols.wire.attestation.statements.proof import Proof
 
 WORD = "insecure-simulated"
 MOST, PIECES = limits.ATTESTATION_MAX_SENT, limits.ATTESTATION_MAX_PIECES

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, vote
+from support.tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, vote
 
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.attestation.votes import Vote, approving, verified
-from hansa.protocols.wire.contract import Code
+from hansa.protocols.wire.attestation.statements.votes import Vote, approving, verified
+from hansa.protocols.wire.consent.contract import Code
 
 
 def junk(count, rank=0):

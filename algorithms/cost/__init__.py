@@ -1,0 +1,1 @@
+"""What a job will cost: rounds, bytes and memory, stated before anybody signs."""

@@ -1,0 +1,1 @@
+"""Trained trees: sealed, applied, released."""

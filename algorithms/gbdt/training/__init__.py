@@ -1,0 +1,1 @@
+"""Growing boosted trees under MPC."""

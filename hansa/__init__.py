@@ -1,0 +1,1 @@
+"""hansa: a league of equals for machine learning on data that may not move."""

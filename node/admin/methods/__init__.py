@@ -1,0 +1,1 @@
+"""The methods behind the admin socket, a module for each subject."""

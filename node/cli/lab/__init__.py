@@ -1,0 +1,1 @@
+"""The commands of the lab: several nodes on one machine."""

@@ -1,0 +1,1 @@
+"""A job's life at this node: proposed, signed by all, run, resumed, ended alike everywhere."""

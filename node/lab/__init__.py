@@ -1,0 +1,1 @@
+"""Nodes on one machine, for trying, showing and measuring."""

@@ -1,0 +1,1 @@
+"""`hansa net`: real daemons on loopback, and a relay that delays and slows their links."""

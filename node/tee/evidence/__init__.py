@@ -1,0 +1,1 @@
+"""Evidence of trusted hardware: produced from devices, judged by policy and collateral."""

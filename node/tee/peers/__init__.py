@@ -1,0 +1,1 @@
+"""Attestation between peers: asked, answered, and what enclaves tell each other."""

@@ -1,0 +1,1 @@
+"""Additive sharing with correlations from a dealer that sees no data."""

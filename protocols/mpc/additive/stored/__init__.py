@@ -1,0 +1,1 @@
+"""Correlations made ahead of time, each used once."""

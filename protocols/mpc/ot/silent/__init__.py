@@ -1,0 +1,1 @@
+"""Correlated OTs from learning parity with noise."""

@@ -1,0 +1,1 @@
+"""Sessions: the only door of an MPC protocol to the other parties."""

@@ -1,0 +1,1 @@
+"""The encrypted channel's machines: preamble, handshake, records of bulk."""

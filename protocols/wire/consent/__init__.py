@@ -1,0 +1,1 @@
+"""How parties come to agree: the contract, signatures under it, consent, resumption."""
