@@ -42,7 +42,7 @@ _MEASURED: Final = {
 }
 
 
-class Outputs(Protocol):
+class StatedOutputs(Protocol):
     """Who receives what (protocols.wire.contract.Outputs)."""
 
     @property
@@ -96,7 +96,7 @@ def receivers(choice: str, n_parties: int, label_rank: int) -> tuple[int, ...]:
 def openings(
     kind: str,
     algorithm: str,
-    outputs: Outputs,
+    outputs: StatedOutputs,
     names: Sequence[str],
     label_rank: int,
     params: Mapping[str, Param],
@@ -159,7 +159,9 @@ def openings(
     return tuple(entries)
 
 
-def _of_trees(outputs: Outputs, names: Sequence[str], label_rank: int, params: Mapping[str, Param]) -> list[Entry]:
+def _of_trees(
+    outputs: StatedOutputs, names: Sequence[str], label_rank: int, params: Mapping[str, Param]
+) -> list[Entry]:
     if outputs.weights == "all":
         raise DataError(
             'boosted trees have no weights to open (outputs.weights = "all")',
@@ -211,14 +213,14 @@ def _of_released_trees(task: str, params: Mapping[str, Param], names: Sequence[s
     return tuple(entries)
 
 
-def _of_coefficients(outputs: Outputs) -> str:
+def _of_coefficients(outputs: StatedOutputs) -> str:
     text = "all learn every column's coefficient in the column's own unit"
     if outputs.weights != "all":
         return text
     return f"{text} and, from the standardised weights that they have, its standard deviation"
 
 
-def _of_intercept(outputs: Outputs, owner: str, n_parties: int) -> str:
+def _of_intercept(outputs: StatedOutputs, owner: str, n_parties: int) -> str:
     """The label's owner, and with ``weights = "all"`` all, can take the standardised intercept off the released one."""
     who = "all" if outputs.weights == "all" else owner
     others = "the other party" if n_parties == 2 else "all other parties together"

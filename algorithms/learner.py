@@ -19,7 +19,7 @@ Save = Callable[[int, bytes], None]
 """Keep the state after so many epochs or trees."""
 
 
-class Progress(Protocol):
+class ProgressReport(Protocol):
     """Who is told how far the job is."""
 
     def step(self, name: str, total: int = 0) -> None:
@@ -34,7 +34,7 @@ class Progress(Protocol):
 class Step:
     """Begins steps: ``with step("train", total):`` names what follows to the session and to the progress."""
 
-    def __init__(self, e: Engine, progress: Progress) -> None:
+    def __init__(self, e: Engine, progress: ProgressReport) -> None:
         self._e, self._progress = e, progress
 
     @contextmanager

@@ -26,7 +26,7 @@ from hansa.algorithms.gbdt import job as gbdt_job
 from hansa.algorithms.gbdt.model.model import TreeModel
 from hansa.algorithms.gbdt.model.release import release as release_trees
 from hansa.algorithms.gbdt.model.released import ReleasedTrees
-from hansa.algorithms.learner import Learner, Progress, SharedScores, Step
+from hansa.algorithms.learner import Learner, ProgressReport, SharedScores, Step
 from hansa.algorithms.lr import job as lr_job
 from hansa.algorithms.lr.model import PartyModel, ReleasedModel
 from hansa.algorithms.metrics import TASKS, evaluate_as
@@ -82,7 +82,7 @@ class TrainOutcome:
 
 
 async def train(
-    e: Engine, terms: Terms, table: PartyTable, progress: Progress, checkpoints: Checkpoints
+    e: Engine, terms: Terms, table: PartyTable, progress: ProgressReport, checkpoints: Checkpoints
 ) -> TrainOutcome:
     """Align, train and evaluate. Raises ``DataError`` where the aligned rows cannot be trained on, or are others than
     those of the checkpoint to resume from."""
@@ -126,7 +126,7 @@ async def train(
 
 
 async def predict(
-    e: Engine, terms: Terms, model: AnyModel, table: PartyTable, progress: Progress
+    e: Engine, terms: Terms, model: AnyModel, table: PartyTable, progress: ProgressReport
 ) -> tuple[int, Scores | None]:
     """Score the rows common to all parties: how many, and the scores at those they are opened to, None at the others."""
     step = Step(e, progress)
@@ -141,7 +141,7 @@ async def predict(
     return len(rows), None if opened is None else Scores(rows, opened)
 
 
-async def release(e: Engine, terms: Terms, model: AnyModel, progress: Progress) -> ReleasedModel | ReleasedTrees:
+async def release(e: Engine, terms: Terms, model: AnyModel, progress: ProgressReport) -> ReleasedModel | ReleasedTrees:
     """Open the model to all; see ``lr_job.release`` and ``gbdt.release``."""
     await agree(e.session, "release", terms)
     step = Step(e, progress)

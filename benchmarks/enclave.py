@@ -24,7 +24,7 @@ from nacl.bindings import crypto_scalarmult_base
 from nacl.signing import SigningKey
 
 from hansa.algorithms.enclave import by_xgboost, inside, owner
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
 from hansa.node.worker.enclave import Box
@@ -96,7 +96,7 @@ def main() -> None:
     jobs, plains, transfers, sent = [], [], [], 0
     for _ in range(args.repeat):
         began = time.perf_counter()
-        booster = by_xgboost.train(x[:train], y[:train], Params(**params))  # type: ignore[arg-type]
+        booster = by_xgboost.train(x[:train], y[:train], TreeParams(**params))  # type: ignore[arg-type]
         by_xgboost.margins(booster, x[train:])
         plains.append(time.perf_counter() - began)
         began, clock = time.perf_counter(), Clock()

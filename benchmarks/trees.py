@@ -24,7 +24,7 @@ from plot import Curves, Panel, page
 from report import bench, machine, markdown, megabytes, seconds
 
 from hansa.algorithms.enclave import by_xgboost
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.node.lab.bench.trees import problem
 
 TREES: Final = 2
@@ -84,7 +84,7 @@ def secret(engine: str, at: Point, repeat: int) -> Found:
 def plain(threads: int, at: Point, repeat: int) -> Found:
     """By XGBoost: a tree of twenty, the median of five times ``repeat``, for they take milliseconds."""
     x, y = problem(at.n, at.d)
-    params = Params(n_estimators=20, max_depth=at.depth, max_bin=at.bins)
+    params = TreeParams(n_estimators=20, max_depth=at.depth, max_bin=at.bins)
     rows = xgboost.QuantileDMatrix(x, y, max_bin=at.bins, nthread=threads)
     took = []
     for _ in range(5 * repeat):

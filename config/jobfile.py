@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hansa.config import toml_reader
 from hansa.config.params import ALGORITHMS, PARAMS, Choice, Flag, Kind, Param, Whole, misfit
-from hansa.config.toml_reader import Table
+from hansa.config.toml_reader import TomlTable
 from hansa.config.vocabulary import (
     ATTESTED,
     AUTO,
@@ -31,21 +31,21 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True)
-class Align:
+class AlignSection:
     """[align]: how keys are compared."""
 
     normalise: str
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class SplitSection:
     """[split]: the share of aligned rows held out for the test."""
 
     test: float
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs:
+class OutputsSection:
     """[outputs]: who receives what; without trees nobody a column's importance or a metric while training."""
 
     scores: str
@@ -87,16 +87,16 @@ class JobFile:
     computing: tuple[str, ...]
     expires_in_s: int
     seed: bytes | None
-    align: Align
-    split: Split
+    align: AlignSection
+    split: SplitSection
     params: dict[str, Param]
-    outputs: Outputs
+    outputs: OutputsSection
     parties: tuple[PartyEntry, ...]
 
 
 def parse(text: str, file: str) -> JobFile:
     """Read a job file's text; ``ConfigError`` names file, line and key of what is wrong."""
-    document = Table(toml_reader.parse(text, file), text=text, file=file)
+    document = TomlTable(toml_reader.parse(text, file), text=text, file=file)
     name = document.text("name", pattern=f"{PRINTABLE}{{1,128}}")
     purpose = document.text("purpose", pattern=f"{PRINTABLE}{{1,500}}")
     algorithm = document.choice("algorithm", ALGORITHMS)
@@ -122,8 +122,8 @@ def parse(text: str, file: str) -> JobFile:
         computing=computing,
         expires_in_s=expires,
         seed=bytes.fromhex(seed_text) if seed_text else None,
-        align=Align(align.choice("normalise", NORMALISATIONS, "trim")),
-        split=Split(split.real("test", 0.0, 0.9, 0.2)),
+        align=AlignSection(align.choice("normalise", NORMALISATIONS, "trim")),
+        split=SplitSection(split.real("test", 0.0, 0.9, 0.2)),
         params=_params(algorithm, params),
         outputs=_outputs(outputs, algorithm),
         parties=tuple(_party(table, algorithm) for table in document.tables("party")),
@@ -142,7 +142,7 @@ def duration_s(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _params(algorithm: str, table: Table) -> dict[str, Param]:
+def _params(algorithm: str, table: TomlTable) -> dict[str, Param]:
     """What was written, and of the rest what every contract states."""
     params: dict[str, Param] = {}
     for name, kind in PARAMS[algorithm].items():
@@ -155,7 +155,7 @@ def _params(algorithm: str, table: Table) -> dict[str, Param]:
     return params
 
 
-def _param(table: Table, name: str, kind: Kind) -> Param | None:
+def _param(table: TomlTable, name: str, kind: Kind) -> Param | None:
     if isinstance(kind, Choice):
         return table.choice(name, kind.choices, kind.default)
     if isinstance(kind, Flag):
@@ -167,9 +167,9 @@ def _param(table: Table, name: str, kind: Kind) -> Param | None:
     return table.real(name, kind.least, kind.most, kind.default)
 
 
-def _outputs(table: Table, algorithm: str) -> Outputs:
+def _outputs(table: TomlTable, algorithm: str) -> OutputsSection:
     trees = algorithm == "gbdt"
-    outputs = Outputs(
+    outputs = OutputsSection(
         scores=table.choice("scores", SCORES, "label-owner"),
         weights=table.choice("weights", WEIGHTS, "owner"),
         metrics=table.choice("metrics", METRICS, "all"),
@@ -182,7 +182,7 @@ def _outputs(table: Table, algorithm: str) -> Outputs:
     return outputs
 
 
-def _party(table: Table, algorithm: str) -> PartyEntry:
+def _party(table: TomlTable, algorithm: str) -> PartyEntry:
     entry = PartyEntry(
         name=table.text("name", pattern=r".{1,64}"),
         dataset=table.text("dataset", pattern=r".{1,64}"),
@@ -200,7 +200,7 @@ def _party(table: Table, algorithm: str) -> PartyEntry:
     return entry
 
 
-def _check_columns(entry: PartyEntry, table: Table) -> None:
+def _check_columns(entry: PartyEntry, table: TomlTable) -> None:
     for column in entry.categorical:
         if column == entry.label or (entry.columns != (EVERY,) and column not in entry.columns):
             raise table.wrong("categorical", f"names {column!r}, which is not among the features (`columns`)")
@@ -216,7 +216,7 @@ def _check_columns(entry: PartyEntry, table: Table) -> None:
         raise table.wrong("weight", f"is {entry.weight!r}, a feature: take it out of `columns` and `categorical`")
 
 
-def _check(job: JobFile, document: Table, outputs: Table) -> None:
+def _check(job: JobFile, document: TomlTable, outputs: TomlTable) -> None:
     if not job.parties:
         raise document.wrong("party", "is missing: write one [[party]] section for each institution")
     labels = [party.name for party in job.parties if party.label is not None]
@@ -233,7 +233,7 @@ def _check(job: JobFile, document: Table, outputs: Table) -> None:
         )
 
 
-def _helper(document: Table, key: str) -> tuple[str | None, bool]:
+def _helper(document: TomlTable, key: str) -> tuple[str | None, bool]:
     """The peer that a key names, and whether it must be attested."""
     if not document.has(key):
         return None, False
@@ -248,7 +248,7 @@ def _helper(document: Table, key: str) -> tuple[str | None, bool]:
     return text.removeprefix(ATTESTED), text.startswith(ATTESTED)
 
 
-def _check_engine(job: JobFile, document: Table) -> None:
+def _check_engine(job: JobFile, document: TomlTable) -> None:
     names = [party.name for party in job.parties]
     if (job.engine == ENCLAVE) != (job.enclave is not None):
         raise document.wrong(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
-from hansa.config.toml_reader import Table
+from hansa.config.toml_reader import TomlTable
 from hansa.config.vocabulary import ENGINES, IMPORTANCE, KINDS, MOST_PARTIES, ROLES, SCORES, TRAINING_METRIC, WEIGHTS
 
 ACTIONS = ("approve", "ask", "refuse")
@@ -86,13 +86,13 @@ def load_policy(path: Path) -> Policy:
         return Policy()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", remedy="check the file", file=str(path)) from error
-    document = Table(toml_reader.parse(text, str(path)), text=text, file=str(path))
+    document = TomlTable(toml_reader.parse(text, str(path)), text=text, file=str(path))
     policy = Policy(document.choice("default", ACTIONS, "ask"), tuple(map(_rule, document.tables("rule"))))
     document.end()
     return policy
 
 
-def _rule(table: Table) -> Rule:
+def _rule(table: TomlTable) -> Rule:
     action = table.choice("action", ACTIONS)
     rule = Rule(
         action=action,
@@ -117,13 +117,13 @@ def _rule(table: Table) -> Rule:
     return rule
 
 
-def _votes(table: Table, action: str) -> int | None:
+def _votes(table: TomlTable, action: str) -> int | None:
     if action != "approve" and table.has("enclave_votes"):
         raise table.wrong("enclave_votes", "is for rules that approve: others match however few votes it takes")
     return table.integer_or("all", "enclave_votes", 1, MOST_PARTIES)
 
 
-def _among(table: Table, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
+def _among(table: TomlTable, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
     values = table.texts(key, ())
     for value in values:
         if value not in known:

@@ -14,7 +14,7 @@ from typing import Any
 from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
-from hansa.config.toml_reader import Table
+from hansa.config.toml_reader import TomlTable
 from hansa.config.vocabulary import ADDRESS, BACKENDS, MOST_ADDRESSES, MOST_PARTIES, NAME, SUITES
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -25,14 +25,14 @@ def _key(default: Any, doc: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodeSettings:
     """[node]"""
 
     name: str = _key("node", "What peers call this node until they rename it: letters, digits, dot, dash, underscore.")
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class ListenSettings:
     """[listen]"""
 
     host: str = _key("127.0.0.1", "Address to listen on; 0.0.0.0 for all interfaces.")
@@ -43,7 +43,7 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
-class Discovery:
+class DiscoverySettings:
     """[discovery]"""
 
     zeroconf: bool = _key(
@@ -52,21 +52,21 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class ChannelSettings:
     """[channel]"""
 
     suites: tuple[str, ...] = _key(SUITES, "Cipher suites permitted, in order of preference.")
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyFile:
+class PolicySettings:
     """[policy]"""
 
     file: str = _key("policy.toml", "Which jobs are approved, asked about or refused; a path relative to the home.")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LimitSettings:
     """[limits]"""
 
     max_jobs: int = _key(4, "Jobs that may run here at once; further ones are refused.")
@@ -74,7 +74,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Correlations:
+class CorrelationSettings:
     """[correlations]"""
 
     max_mb: int = _key(
@@ -86,7 +86,7 @@ class Correlations:
 
 
 @dataclass(frozen=True, slots=True)
-class Peers:
+class PeerSettings:
     """[peers]"""
 
     accept_introductions: bool = _key(
@@ -95,7 +95,7 @@ class Peers:
 
 
 @dataclass(frozen=True, slots=True)
-class Tee:
+class TeeSettings:
     """[tee]"""
 
     backend: str = _key(
@@ -121,7 +121,7 @@ class Tee:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class LogSettings:
     """[log]"""
 
     level: str = _key("info", "One of debug, info, warning, error.")
@@ -140,30 +140,30 @@ class PeerEntry:
 class Settings:
     """All of hansa.toml."""
 
-    node: Node = field(default_factory=Node)
-    listen: Listen = field(default_factory=Listen)
-    discovery: Discovery = field(default_factory=Discovery)
-    channel: Channel = field(default_factory=Channel)
-    policy: PolicyFile = field(default_factory=PolicyFile)
-    limits: Limits = field(default_factory=Limits)
-    correlations: Correlations = field(default_factory=Correlations)
-    peers: Peers = field(default_factory=Peers)
-    tee: Tee = field(default_factory=Tee)
-    log: Log = field(default_factory=Log)
+    node: NodeSettings = field(default_factory=NodeSettings)
+    listen: ListenSettings = field(default_factory=ListenSettings)
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    channel: ChannelSettings = field(default_factory=ChannelSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    correlations: CorrelationSettings = field(default_factory=CorrelationSettings)
+    peers: PeerSettings = field(default_factory=PeerSettings)
+    tee: TeeSettings = field(default_factory=TeeSettings)
+    log: LogSettings = field(default_factory=LogSettings)
     peer: tuple[PeerEntry, ...] = ()
 
 
 SECTIONS: dict[str, type[Any]] = {
-    "node": Node,
-    "listen": Listen,
-    "discovery": Discovery,
-    "channel": Channel,
-    "policy": PolicyFile,
-    "limits": Limits,
-    "correlations": Correlations,
-    "peers": Peers,
-    "tee": Tee,
-    "log": Log,
+    "node": NodeSettings,
+    "listen": ListenSettings,
+    "discovery": DiscoverySettings,
+    "channel": ChannelSettings,
+    "policy": PolicySettings,
+    "limits": LimitSettings,
+    "correlations": CorrelationSettings,
+    "peers": PeerSettings,
+    "tee": TeeSettings,
+    "log": LogSettings,
 }
 
 
@@ -185,39 +185,39 @@ def load_settings(home: Path) -> Settings:
 
 def parse_settings(text: str, file: str) -> Settings:
     """Settings from TOML text."""
-    document = Table(toml_reader.parse(text, file), text=text, file=file)
+    document = TomlTable(toml_reader.parse(text, file), text=text, file=file)
     node, listen, discovery = document.table("node"), document.table("listen"), document.table("discovery")
     channel, policy, limits = document.table("channel"), document.table("policy"), document.table("limits")
     made, peers, tee, log = (document.table(name) for name in ("correlations", "peers", "tee", "log"))
     settings = Settings(
-        node=Node(node.text("name", Node().name, pattern=NAME)),
-        listen=Listen(
-            listen.text("host", Listen().host),
-            listen.integer("port", 0, 65535, Listen().port),
+        node=NodeSettings(node.text("name", NodeSettings().name, pattern=NAME)),
+        listen=ListenSettings(
+            listen.text("host", ListenSettings().host),
+            listen.integer("port", 0, 65535, ListenSettings().port),
             _addresses(listen),
         ),
-        discovery=Discovery(discovery.flag("zeroconf", Discovery().zeroconf)),
-        channel=Channel(_suites(channel)),
-        policy=PolicyFile(policy.text("file", PolicyFile().file)),
-        limits=Limits(
-            limits.integer("max_jobs", 1, 1000, Limits().max_jobs),
-            limits.integer("max_rows", 1, 1_000_000_000, Limits().max_rows),
+        discovery=DiscoverySettings(discovery.flag("zeroconf", DiscoverySettings().zeroconf)),
+        channel=ChannelSettings(_suites(channel)),
+        policy=PolicySettings(policy.text("file", PolicySettings().file)),
+        limits=LimitSettings(
+            limits.integer("max_jobs", 1, 1000, LimitSettings().max_jobs),
+            limits.integer("max_rows", 1, 1_000_000_000, LimitSettings().max_rows),
         ),
-        correlations=Correlations(
-            made.integer("max_mb", 0, 1_000_000_000, Correlations().max_mb),
-            made.flag("when_idle", Correlations().when_idle),
+        correlations=CorrelationSettings(
+            made.integer("max_mb", 0, 1_000_000_000, CorrelationSettings().max_mb),
+            made.flag("when_idle", CorrelationSettings().when_idle),
         ),
-        peers=Peers(peers.flag("accept_introductions", Peers().accept_introductions)),
-        tee=Tee(
-            tee.choice("backend", ("", *BACKENDS), Tee().backend),
-            tee.texts("collateral", Tee().collateral),
-            tee.text("policy", Tee().policy),
-            tee.choice("accept", ("hardware", BACKENDS[-1]), Tee().accept),
-            tee.integer("reattest_s", 10, 86_400, Tee().reattest_s),
+        peers=PeerSettings(peers.flag("accept_introductions", PeerSettings().accept_introductions)),
+        tee=TeeSettings(
+            tee.choice("backend", ("", *BACKENDS), TeeSettings().backend),
+            tee.texts("collateral", TeeSettings().collateral),
+            tee.text("policy", TeeSettings().policy),
+            tee.choice("accept", ("hardware", BACKENDS[-1]), TeeSettings().accept),
+            tee.integer("reattest_s", 10, 86_400, TeeSettings().reattest_s),
             *_votes(tee),
-            tee.text("simulated_code", Tee().simulated_code),
+            tee.text("simulated_code", TeeSettings().simulated_code),
         ),
-        log=Log(log.choice("level", LEVELS, Log().level)),
+        log=LogSettings(log.choice("level", LEVELS, LogSettings().level)),
         peer=tuple(_peer(table) for table in document.tables("peer")),
     )
     for table in (document, node, listen, discovery, channel, policy, limits, made, peers, tee, log):
@@ -254,7 +254,7 @@ def toml_value(value: Any) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
-def _addresses(listen: Table) -> tuple[str, ...]:
+def _addresses(listen: TomlTable) -> tuple[str, ...]:
     addresses = listen.texts("advertise", ())
     if len(addresses) > MOST_ADDRESSES:
         raise listen.wrong("advertise", f"holds {len(addresses)} addresses; peers read {MOST_ADDRESSES}")
@@ -263,12 +263,12 @@ def _addresses(listen: Table) -> tuple[str, ...]:
     return addresses
 
 
-def _check_address(table: Table, key: str, address: str) -> None:
+def _check_address(table: TomlTable, key: str, address: str) -> None:
     if not re.fullmatch(ADDRESS, address) or int(address.rpartition(":")[2]) > 65535:
         raise table.wrong(key, f"holds {address!r}, which is not host:port")
 
 
-def _suites(channel: Table) -> tuple[str, ...]:
+def _suites(channel: TomlTable) -> tuple[str, ...]:
     suites = channel.texts("suites", SUITES)
     for suite in suites:
         if suite not in SUITES:
@@ -278,14 +278,17 @@ def _suites(channel: Table) -> tuple[str, ...]:
     return suites
 
 
-def _votes(tee: Table) -> tuple[tuple[str, ...], int]:
-    voters, votes = tee.texts("voters", Tee().voters), tee.integer("votes", 0, MOST_PARTIES, Tee().votes)
+def _votes(tee: TomlTable) -> tuple[tuple[str, ...], int]:
+    voters, votes = (
+        tee.texts("voters", TeeSettings().voters),
+        tee.integer("votes", 0, MOST_PARTIES, TeeSettings().votes),
+    )
     if votes > len(set(voters)):
         raise tee.wrong("votes", f"is {votes}, and there are {len(set(voters))} voters: so much code is never accepted")
     return voters, votes
 
 
-def _peer(table: Table) -> PeerEntry:
+def _peer(table: TomlTable) -> PeerEntry:
     entry = PeerEntry(
         table.text("name", pattern=NAME),
         table.text("key", pattern=r"[0-9a-fA-F]{64}\.[0-9a-fA-F]{64}"),

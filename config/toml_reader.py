@@ -31,7 +31,7 @@ def parse(text: str, file: str) -> dict[str, Any]:
         ) from error
 
 
-class Table:
+class TomlTable:
     """One table of a document. Every reader consumes its key; ``end()`` refuses what is left."""
 
     def __init__(self, value: dict[str, Any], *, text: str, file: str, path: str = "", nth: int = 0) -> None:
@@ -95,21 +95,21 @@ class Table:
             raise self.wrong(key, "must be a list of strings")
         return tuple(value)
 
-    def table(self, key: str) -> Table:
+    def table(self, key: str) -> TomlTable:
         """A sub-table; empty where it is missing."""
         value = self._take(key, {})
         if not isinstance(value, dict):
             raise self.wrong(key, "must be a table")
-        return Table(value, text=self._text, file=self._file, path=self._join(key))
+        return TomlTable(value, text=self._text, file=self._file, path=self._join(key))
 
-    def tables(self, key: str) -> tuple[Table, ...]:
+    def tables(self, key: str) -> tuple[TomlTable, ...]:
         """An array of tables; empty where it is missing."""
         value = self._take(key, [])
         if not isinstance(value, list) or any(not isinstance(item, dict) for item in value):
             raise self.wrong(key, f"must be written as [[{key}]] sections")
         path = self._join(key)
         return tuple(
-            Table(item, text=self._text, file=self._file, path=path, nth=nth) for nth, item in enumerate(value)
+            TomlTable(item, text=self._text, file=self._file, path=path, nth=nth) for nth, item in enumerate(value)
         )
 
     def has(self, key: str) -> bool:

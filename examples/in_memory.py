@@ -9,7 +9,7 @@ import numpy as np
 import trio
 
 from hansa.protocols.mpc.fixed_point import decode, encode
-from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.mpc.session.session import Session
 
@@ -18,7 +18,7 @@ FRAC_BITS = 18
 
 async def protocol(session: Session) -> None:
     """The same text runs at every party; only who gives an input differs."""
-    engine = await Replicated.start(session, FRAC_BITS)
+    engine = await ReplicatedEngine.start(session, FRAC_BITS)
     incomes = np.array([1.5, -2.0, 0.25, 4.0])
     debts = np.array([2.0, 1.0, 0.5, -1.0])
     x = await engine.input(0, encode(incomes, FRAC_BITS) if session.rank == 0 else None, (4,))

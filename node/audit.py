@@ -50,11 +50,11 @@ class Audit:
                 "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", seq, now, kind, entry.body, entry.hash, entry.sig
             )
 
-    def entries(self, since: int = 0, limit: int = 1 << 62) -> Iterator[chain.Entry]:
+    def entries(self, since: int = 0, limit: int = 1 << 62) -> Iterator[chain.AuditEntry]:
         """Entries with a number above ``since``, the oldest first."""
         rows = self._store.rows("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", since, limit)
         for row in rows:
-            yield chain.Entry(*row)  # as it lies in the file: judging it is verify_chain's
+            yield chain.AuditEntry(*row)  # as it lies in the file: judging it is verify_chain's
 
     def shown(self, since: int = 0, limit: int = 1 << 62) -> list[dict[str, Any]]:
         """The same as JSON-like data."""
@@ -73,7 +73,7 @@ class Audit:
         """The signed head, for peers to keep; None while the log is empty."""
         rows = self._store.rows("SELECT * FROM audit ORDER BY seq DESC LIMIT 1")
         for row in rows:
-            return chain.head_of(chain.Entry(*row), self._identity.public)
+            return chain.head_of(chain.AuditEntry(*row), self._identity.public)
         return None
 
     def keep_head_untrusted(self, sender: bytes, head: AuditHead) -> None:

@@ -43,7 +43,7 @@ from hansa.node.tee.keys.job_keys import JobKeys
 from hansa.node.tee.peers.attestations import Attestations
 from hansa.node.tee.peers.cluster import Cluster
 from hansa.node.tee.peers.epochs import SeenEpochs
-from hansa.node.tee.peers.votes import Ballots
+from hansa.node.tee.peers.votes import VoteBook
 from hansa.node.tee.settings_check import check_tee
 from hansa.node.tee.tee_settings import judge_of, prover_of
 from hansa.protocols.wire.attestation.statements.votes import Vote
@@ -69,7 +69,7 @@ class Daemon:
         suites = settings.channel.suites
         self.mesh = Mesh(identity, self.book, suites=suites, hello=self._hello)
         self.mesh.handle(AuditHead, self._keep_head)
-        self.ballots = Ballots(
+        self.ballots = VoteBook(
             home / "tee" / "votes.json",
             self.mesh,
             seed=identity.seed,

@@ -10,15 +10,15 @@ from hansa.config.policy import Policy, load_policy
 from hansa.node.admin.methods.jobs import JobMethods
 from hansa.node.admin.methods.models import DataMethods, ModelMethods
 from hansa.node.contracts.proposals import Proposals
-from hansa.node.correlations.idle import Idle
+from hansa.node.correlations.idle import IdlePreprocessing
 from hansa.node.correlations.propose import CorrelationMethods
 from hansa.node.data.catalog import Catalog
 from hansa.node.jobs.context import JobContext
-from hansa.node.jobs.registry import Jobs
+from hansa.node.jobs.registry import JobRegistry
 from hansa.node.jobs.store import JobStore
 from hansa.node.software import software_version
 from hansa.node.tee.tee_settings import worker_settings
-from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
+from hansa.protocols.wire.messages import End, Equivocation, Failed, JobDone, Offer, ProgressNote, ResumeOffer
 
 if TYPE_CHECKING:
     from hansa.node.daemon import Daemon
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def add_jobs(daemon: Daemon) -> Jobs:
+def add_jobs(daemon: Daemon) -> JobRegistry:
     """Give a daemon its datasets, jobs and models. Raises ConfigError when policy.toml cannot be used."""
     settings, identity, book, mesh = daemon.settings, daemon.identity, daemon.book, daemon.mesh
     policy_file = daemon.home / settings.policy.file
@@ -69,12 +69,12 @@ def add_jobs(daemon: Daemon) -> Jobs:
         ),
         max_correlations_mb=settings.correlations.max_mb,
     )
-    jobs = Jobs(context)
+    jobs = JobRegistry(context)
     mesh.handle(Offer, jobs.on_offer)
     mesh.handle(End, jobs.on_end)
-    mesh.handle(Evidence, jobs.on_evidence)
+    mesh.handle(Equivocation, jobs.on_evidence)
     mesh.handle(ResumeOffer, jobs.on_resume_offer)
-    mesh.handle(Progress, jobs.on_progress)
+    mesh.handle(ProgressNote, jobs.on_progress)
     mesh.handle(Failed, jobs.on_failed)
     mesh.handle(JobDone, jobs.on_done)
     daemon.attestations.on_judged(jobs.hardware_judged)
@@ -91,5 +91,5 @@ def add_jobs(daemon: Daemon) -> Jobs:
     daemon.status_of_jobs = lambda: methods.status() | {"datasets": len(catalog.all())}
     daemon.services.append(jobs.serve)
     if settings.correlations.when_idle:
-        daemon.services.append(Idle(jobs, context, making).serve)
+        daemon.services.append(IdlePreprocessing(jobs, context, making).serve)
     return jobs

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import pytest
 import trio
 
-from hansa.config.settings import Node, Settings, default_toml
+from hansa.config.settings import NodeSettings, Settings, default_toml
 from hansa.node.admin.client import AdminClient
 from hansa.node.daemon import Daemon
 from hansa.node.errors import DaemonNotRunning, RelayedError
@@ -104,7 +104,7 @@ class Daemons:
         home = self.home / name
         home.mkdir(exist_ok=True)
         identity = load_identity(home, None) if (home / "identity.key").exists() else create_identity(home)
-        daemon = self.daemons[name] = Daemon(home, self.settings.get(name, Settings(node=Node(name))), identity)
+        daemon = self.daemons[name] = Daemon(home, self.settings.get(name, Settings(node=NodeSettings(name))), identity)
 
         async def live(task_status=trio.TASK_STATUS_IGNORED):
             with trio.CancelScope() as self.scopes[name]:

@@ -31,7 +31,7 @@ ROUNDS = {2: 22}
 
 
 @dataclass(frozen=True, slots=True)
-class Direct:
+class DealerlessCost:
     """Rounds, bytes sent with the data and for correlations, bytes held."""
 
     rounds: int
@@ -40,7 +40,7 @@ class Direct:
     held: int
 
 
-def direct(sizes: Sequence[int], epochs: int, test: int, widths: Sequence[int]) -> Direct:
+def direct(sizes: Sequence[int], epochs: int, test: int, widths: Sequence[int]) -> DealerlessCost:
     """Training in batches of these sizes each epoch, and ``test`` rows to evaluate; ``widths``: weights a party."""
     n, peers = len(widths), len(widths) - 1
     steps = [*sizes] * epochs + [test] * bool(test)
@@ -52,7 +52,7 @@ def direct(sizes: Sequence[int], epochs: int, test: int, widths: Sequence[int]) 
     polynomials = [_polynomials(sizes, test, width) for width in widths]
     sent += peers * max(polynomials) * CIPHERTEXT
     held = (sum(polynomials) - min(polynomials)) * HELD
-    return Direct(rounds, sent, _correlations(elements, n), held)
+    return DealerlessCost(rounds, sent, _correlations(elements, n), held)
 
 
 def rounds_of(n: int) -> int:

@@ -26,7 +26,7 @@ _MOST_NUMBER: Final = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EnclaveAnswer:
     """``rows``: of this party's table those in common, those trained on first; ``test_rows`` of them were held out.
 
     ``scores``: of the last (training) or all (predicting) of ``rows``, (rows,) or (rows, classes), where they are opened to this
@@ -62,7 +62,7 @@ class Answer:
         )
 
     @classmethod
-    def decode_untrusted(cls, data: bytes | memoryview, terms: Terms, own_rows: int) -> Answer:
+    def decode_untrusted(cls, data: bytes | memoryview, terms: Terms, own_rows: int) -> EnclaveAnswer:
         """The answer to a party whose table has ``own_rows`` rows. Raises ``PeerMisbehaved`` for anything else."""
         fields = Fields(canonical.decode_untrusted(data, most_bytes(terms, own_rows)), "an enclave's answer")
         rows = _array(fields.blob("rows", 8 * own_rows), "<i8")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms.gbdt.objectives import base_score, objective_of
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
@@ -32,7 +32,7 @@ _OURS: Final = ("n_estimators", "base_score", "missing", "early_stopping_rounds"
 _WITH: Final = {"num_class": "multi:softprob", "scale_pos_weight": "binary:logistic"}
 
 
-def settings(params: Params, label: Vector, threads: int = THREADS) -> dict[str, Any]:
+def settings(params: TreeParams, label: Vector, threads: int = THREADS) -> dict[str, Any]:
     """What ``xgboost.train`` takes for the same trees, all but their number: names and meanings are the same.
 
     Where no ``base_score`` is given, it is what the label's owner makes of the ``label``.
@@ -47,7 +47,7 @@ def settings(params: Params, label: Vector, threads: int = THREADS) -> dict[str,
 def train(
     features: Matrix,
     label: Vector,
-    params: Params,
+    params: TreeParams,
     *,
     weights: Vector | None = None,
     categorical: Sequence[bool] = (),
@@ -63,7 +63,7 @@ def train(
 def train_watched(
     features: Matrix,
     label: Vector,
-    params: Params,
+    params: TreeParams,
     *,
     weights: Vector | None,
     categorical: Sequence[bool],
@@ -109,7 +109,7 @@ def train_watched(
     return booster, told["train"][metric] if tell else []
 
 
-def metric_of(params: Params) -> str:
+def metric_of(params: TreeParams) -> str:
     """XGBoost's name for what ``eval_metric`` means."""
     wanted = params.eval_metric
     found = objective_of(params.objective, params.num_class).metric if wanted == "auto" else wanted

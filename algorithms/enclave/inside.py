@@ -19,12 +19,12 @@ from hansa.algorithms import leakage
 from hansa.algorithms.agreement import agree
 from hansa.algorithms.common_rows import check_label, none_in_common, rounded, too_few
 from hansa.algorithms.enclave import pooled
-from hansa.algorithms.enclave.answer import Answer, told
+from hansa.algorithms.enclave.answer import EnclaveAnswer, told
 from hansa.algorithms.enclave.opened import declare
 from hansa.algorithms.enclave.pooled import MOST_MODEL, Model, Pool
 from hansa.algorithms.enclave.rows import common, most_bytes, unpack_untrusted
 from hansa.algorithms.gbdt.model.model import Importance
-from hansa.algorithms.learner import Progress
+from hansa.algorithms.learner import ProgressReport
 from hansa.algorithms.metrics import evaluate_as
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.split import split_order
@@ -58,7 +58,9 @@ class ModelBox(Protocol):
         """Open again. Raises ``SecurityError`` for what was not closed with this job's key."""
 
 
-async def serve(s: Session, kind: str, terms: Terms, inside: InsideOpen, box: ModelBox, progress: Progress) -> None:
+async def serve(
+    s: Session, kind: str, terms: Terms, inside: InsideOpen, box: ModelBox, progress: ProgressReport
+) -> None:
     """One job, to its end: ``train``, ``predict`` or ``release``.
 
     Raises ``DataError`` where the common rows cannot be trained on, ``PeerMisbehaved`` for a table that is none, ``PeerTimeout``
@@ -76,7 +78,7 @@ async def serve(s: Session, kind: str, terms: Terms, inside: InsideOpen, box: Mo
         await _release(s, terms, model, progress)
 
 
-async def _train(s: Session, terms: Terms, inside: InsideOpen, box: ModelBox, progress: Progress) -> None:
+async def _train(s: Session, terms: Terms, inside: InsideOpen, box: ModelBox, progress: ProgressReport) -> None:
     tables, rows = await _receive(s, terms, inside, progress, scored=False)
     order, train_rows = split_order(terms.seed, len(rows[0]), terms.test_fraction)
     if train_rows < 2:
@@ -118,14 +120,14 @@ def _trained(
     scores: NDArray[np.float64] | None,
     metrics: dict[str, float] | None,
     closed: bytes,
-) -> Answer:
+) -> EnclaveAnswer:
     """What one party learns of a training."""
     importance: dict[str, dict[str, Importance]] = {}
     for (owner, column), found in model.importance.items():
         if terms.importance == "all" or (terms.importance == "owner" and owner == rank):
             importance.setdefault(terms.names[owner], {})[column] = found
     to_others = len(leakage.receivers(terms.metrics, terms.n_parties, terms.label_rank)) > 1
-    return Answer(
+    return EnclaveAnswer(
         rows,
         test_rows,
         scores if told(terms, rank, terms.scores) else None,
@@ -137,7 +139,7 @@ def _trained(
     )
 
 
-async def _predict(s: Session, terms: Terms, inside: InsideOpen, model: Model, progress: Progress) -> None:
+async def _predict(s: Session, terms: Terms, inside: InsideOpen, model: Model, progress: ProgressReport) -> None:
     tables, rows = await _receive(s, terms, inside, progress, scored=True)
     progress.step("score")
     with s.step("score"):
@@ -146,11 +148,11 @@ async def _predict(s: Session, terms: Terms, inside: InsideOpen, model: Model, p
     with s.step("outputs"):
         declare(s, "predict", terms, len(rows[0]), 0, 0)
         for rank in range(terms.n_parties):
-            answer = Answer(rows[rank], scores=scores if told(terms, rank, terms.scores) else None)
+            answer = EnclaveAnswer(rows[rank], scores=scores if told(terms, rank, terms.scores) else None)
             await _give(s, terms, rank, answer.encode())
 
 
-async def _release(s: Session, terms: Terms, model: Model, progress: Progress) -> None:
+async def _release(s: Session, terms: Terms, model: Model, progress: ProgressReport) -> None:
     progress.step("release")
     with s.step("release"):
         plain = model.released()
@@ -168,7 +170,7 @@ async def _hear_model(s: Session, terms: Terms, box: ModelBox) -> Model:
 
 
 async def _receive(
-    s: Session, terms: Terms, inside: InsideOpen, progress: Progress, *, scored: bool
+    s: Session, terms: Terms, inside: InsideOpen, progress: ProgressReport, *, scored: bool
 ) -> tuple[list[PartyTable], list[NDArray[np.int64]]]:
     """Every party's table, and of each its rows that all have, in the common order."""
     progress.step("receive", terms.n_parties)

@@ -14,10 +14,10 @@ import trio
 
 from hansa.algorithms.agreement import agree
 from hansa.algorithms.enclave import rows
-from hansa.algorithms.enclave.answer import Answer, most_bytes, told
+from hansa.algorithms.enclave.answer import EnclaveAnswer, most_bytes, told
 from hansa.algorithms.enclave.model import EnclaveModel
 from hansa.algorithms.enclave.opened import declare
-from hansa.algorithms.learner import Progress
+from hansa.algorithms.learner import ProgressReport
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import Scores, TrainOutcome
 from hansa.algorithms.terms import Terms
@@ -45,7 +45,7 @@ class ReleasedInside:
         return self._plain
 
 
-async def train(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, progress: Progress) -> TrainOutcome:
+async def train(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, progress: ProgressReport) -> TrainOutcome:
     """Have a model trained. Rounds: 3. Bytes sent: the table, encrypted, and 32 to each member."""
     await agree(s, "train", terms)
     answer = await _ask(s, terms, table, seal, progress)
@@ -59,7 +59,7 @@ async def train(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, pr
 
 
 async def predict(
-    s: Session, terms: Terms, model: EnclaveModel, table: PartyTable, seal: OwnerSeal, progress: Progress
+    s: Session, terms: Terms, model: EnclaveModel, table: PartyTable, seal: OwnerSeal, progress: ProgressReport
 ) -> tuple[int, Scores | None]:
     """Have the common rows scored: how many, and the scores where they are opened to this party."""
     await agree(s, "predict", terms)
@@ -70,7 +70,7 @@ async def predict(
     return len(answer.rows), None if answer.scores is None else Scores(answer.rows, answer.scores)
 
 
-async def release(s: Session, terms: Terms, model: EnclaveModel, progress: Progress) -> ReleasedInside:
+async def release(s: Session, terms: Terms, model: EnclaveModel, progress: ProgressReport) -> ReleasedInside:
     """Have the model opened to all."""
     await agree(s, "release", terms)
     await _hand_in(s, terms, model)
@@ -98,7 +98,7 @@ async def _hand_in(s: Session, terms: Terms, model: EnclaveModel) -> None:
             await s.send_bytes(s.n_parties - 1, model.closed)
 
 
-async def _ask(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, progress: Progress) -> Answer:
+async def _ask(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, progress: ProgressReport) -> EnclaveAnswer:
     there = s.n_parties - 1
     progress.step("send")
     with s.step("send"):
@@ -107,7 +107,7 @@ async def _ask(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, pro
     progress.step("wait")
     with s.step("outputs"):
         got = await s.recv_bytes(there, most_bytes(terms, table.rows))
-        answer = await trio.to_thread.run_sync(Answer.decode_untrusted, got, terms, table.rows)
+        answer = await trio.to_thread.run_sync(EnclaveAnswer.decode_untrusted, got, terms, table.rows)
     missing = answer.scores is None and told(terms, s.rank, terms.scores) and (answer.test_rows or not answer.closed)
     if missing or (answer.scores is not None and not told(terms, s.rank, terms.scores)):
         raise PeerMisbehaved(

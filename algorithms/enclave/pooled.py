@@ -19,7 +19,7 @@ from hansa.algorithms.enclave import by_xgboost
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.bins import Cuts
 from hansa.algorithms.gbdt.model.model import Importance
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.algorithms.lr.prepare import Standardisation
 from hansa.algorithms.party_table import PartyTable
@@ -251,9 +251,9 @@ def loaded(terms: Terms, state: bytes) -> Model:
     return (LinearModel if terms.algorithm == "lr" else TreesModel).from_state(terms, state)
 
 
-def params_of(terms: Terms) -> Params:
+def params_of(terms: Terms) -> TreeParams:
     """Trees' parameters."""
-    return Params(**terms.params)  # type: ignore[arg-type]  # the contract has checked types and bounds
+    return TreeParams(**terms.params)  # type: ignore[arg-type]  # the contract has checked types and bounds
 
 
 def _padded(state: bytes) -> bytes:
@@ -311,7 +311,7 @@ def _codes(pool: Pool, categories: Mapping[int, tuple[str, ...]]) -> NDArray[Any
     return features
 
 
-def _check(pool: Pool, params: Params, grown: int, rows: int) -> None:
+def _check(pool: Pool, params: TreeParams, grown: int, rows: int) -> None:
     if grown < 2:
         raise DataError(
             f"{rows} rows to train on leave {grown} once {rows - grown} are held out for early stopping",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hansa.algorithms import leakage
-from hansa.algorithms.leakage import Entry, Outputs
+from hansa.algorithms.leakage import Entry, StatedOutputs
 from hansa.config.params import Param, label_kind
 
 MODEL_SIZE: Final = "model size"
@@ -18,7 +18,12 @@ _NOT_TOLD: Final = {leakage.SPLIT_OWNERS, leakage.STOP, leakage.LABEL_UNIT}
 
 
 def openings(
-    kind: str, algorithm: str, outputs: Outputs, names: Sequence[str], label_rank: int, params: Mapping[str, Param]
+    kind: str,
+    algorithm: str,
+    outputs: StatedOutputs,
+    names: Sequence[str],
+    label_rank: int,
+    params: Mapping[str, Param],
 ) -> tuple[Entry, ...]:
     """All that a job of this kind opens in an enclave: what MPC does, less what only its way of computing makes it open."""
     everyone = tuple(range(len(names)))

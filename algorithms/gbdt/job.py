@@ -17,7 +17,7 @@ from hansa.algorithms.gbdt.model.importance import importance
 from hansa.algorithms.gbdt.model.model import Importance, SavedTree, TreeModel
 from hansa.algorithms.gbdt.model.release import label_unit
 from hansa.algorithms.gbdt.objectives import Objective, SquaredError, Unit, objective_of, sample_weights
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.gbdt.training import boost
 from hansa.algorithms.gbdt.training.stopping import Watch
 from hansa.algorithms.gbdt.training.tree import Tree, table_of
@@ -40,9 +40,9 @@ _FAR = 1 << 40
 """A loss above any, before the first round."""
 
 
-def params_of(terms: Terms) -> Params:
+def params_of(terms: Terms) -> TreeParams:
     """The contract's parameters."""
-    return Params(**terms.params)  # type: ignore[arg-type]  # the contract has checked types and bounds
+    return TreeParams(**terms.params)  # type: ignore[arg-type]  # the contract has checked types and bounds
 
 
 class TreeLearner:
@@ -127,7 +127,7 @@ class TreeLearner:
         if told and self._metric == "rmse":
             self._scale = await self._scale_of_metric()
 
-        async def after(state: boost.State) -> None:
+        async def after(state: boost.BoostState) -> None:
             if told:
                 self._history.append(await self._training_metric())
             rounds = state.rounds(groups)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms.gbdt.bins import Bins, category_bins
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 
 Places = NDArray[np.int64]
 CELLS: Final = 256
@@ -44,7 +44,7 @@ class Layout:
     one_hot: bool = True
 
     @classmethod
-    def of(cls, params: Params, categorical: tuple[tuple[bool, ...], ...]) -> Layout:
+    def of(cls, params: TreeParams, categorical: tuple[tuple[bool, ...], ...]) -> Layout:
         """What parameters mean. How many categories a column has is its owner's: so all of a job's are one-hot, or none."""
         return cls(categorical, params.max_bin, params.missing, params.max_bin <= params.max_cat_to_onehot)
 

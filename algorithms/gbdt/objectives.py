@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
@@ -274,7 +274,7 @@ def objective_of(name: str, num_class: int) -> Objective:
     return found[name]
 
 
-def base_score(objective: Objective, params: Params, unit: Unit) -> float:
+def base_score(objective: Objective, params: TreeParams, unit: Unit) -> float:
     """XGBoost's: what all its margins begin with, as a probability, a mean, or in the label's own unit."""
     if isinstance(objective, SquaredError):
         return unit.center

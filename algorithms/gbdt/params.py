@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Params:
+class TreeParams:
     """A split needs a gain above ``gamma`` and hessians of ``min_child_weight`` on both sides.
 
     ``base_score`` is a probability, or in the label's own units; None: 1/2, or the label's mean. ``missing``: whether cells may

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hansa.algorithms.gbdt.bins import Bins
 from hansa.algorithms.gbdt.layout import Candidates, Layout, Split
 from hansa.algorithms.gbdt.objectives import Objective, Unit, objective_of, sample_weights
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.gbdt.training import sampling
 
 Vector = NDArray[np.float64]
@@ -59,7 +59,7 @@ class PlainModel:
 def train(
     bins: Bins,
     label: Vector,
-    params: Params,
+    params: TreeParams,
     *,
     categorical: tuple[bool, ...] | None = None,
     weights: Vector | None = None,
@@ -88,7 +88,7 @@ def train(
 
 
 def grow(
-    bins: Bins, gradient: Vector, hessian: Vector, c: Candidates, params: Params, unit: Unit, step: float
+    bins: Bins, gradient: Vector, hessian: Vector, c: Candidates, params: TreeParams, unit: Unit, step: float
 ) -> PlainTree:
     """One complete tree; a node that must not split passes its value on."""
     rows = len(bins)
@@ -114,7 +114,7 @@ def grow(
 
 
 def best_splits(
-    bins: Bins, at: NDArray[np.int64], vectors: Vector, total: Vector, c: Candidates, params: Params, alpha: float
+    bins: Bins, at: NDArray[np.int64], vectors: Vector, total: Vector, c: Candidates, params: TreeParams, alpha: float
 ) -> tuple[list[Split], Vector]:
     """Each node's best split, the first of equal ones, and its gain over the node's own score."""
     nodes, cells = total.shape[1], c.layout.cells

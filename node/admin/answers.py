@@ -20,7 +20,7 @@ class PeerView(TypedDict):
     hardware: dict[str, Any] | None
 
 
-class Candidate(TypedDict):
+class CandidateView(TypedDict):
     """Something on the local network that says it is a hansa node, and is not pinned."""
 
     instance: str
@@ -75,7 +75,7 @@ class Status(TypedDict):
     addresses: list[str]
     rss_mb: float | None
     peers: list[PeerView]
-    candidates: list[Candidate]
+    candidates: list[CandidateView]
     jobs: list[JobGlance]
     approvals: list[Approval]
     datasets: int
@@ -109,7 +109,7 @@ class JobSummary(TypedDict):
     error: str | None
 
 
-class AuditEntry(TypedDict):
+class AuditEntryView(TypedDict):
     """An entry of the audit log; bytes in ``body`` are in hex."""
 
     seq: int

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from hansa.config.paths import admin_socket
-from hansa.node.admin.answers import AuditEntry, AuditVerdict, Invited, JobSummary, Leg, PeerView, Status
+from hansa.node.admin.answers import AuditEntryView, AuditVerdict, Invited, JobSummary, Leg, PeerView, Status
 from hansa.node.admin.protocol import MAX_LINE, line
 from hansa.node.errors import DaemonNotRunning, RelayedError
 
@@ -96,9 +96,9 @@ class AdminClient:
         peer: PeerView = self.call("peer.join", code=code)["peer"]
         return peer
 
-    def audit(self, since: int = 0, limit: int = 1000) -> list[AuditEntry]:
+    def audit(self, since: int = 0, limit: int = 1000) -> list[AuditEntryView]:
         """Entries of the audit log with a number above ``since``."""
-        answer: list[AuditEntry] = self.call("audit.show", since=since, limit=limit)
+        answer: list[AuditEntryView] = self.call("audit.show", since=since, limit=limit)
         return answer
 
     def verify_audit(self) -> AuditVerdict:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hansa.node.contracts.build import trust_of
 from hansa.node.jobs.job import Job
-from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.record import JobRecord, JobState
 from hansa.protocols.wire.signing import fingerprint
 
 SHOWN_EVENTS = 50
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 def summary(job: Job) -> Json:
     """One line of `job list`."""
     record = job.record
-    error = record.error if record.state is not State.DONE else None
+    error = record.error if record.state is not JobState.DONE else None
     return {
         "job": record.short,
         "name": record.contract.name,
@@ -66,9 +66,9 @@ def approval(job: Job, now: int) -> Json:
 def waiting_for(job: Job) -> list[str]:
     """The parties whose word or presence the job waits for."""
     record = job.record
-    if record.state is State.PROPOSED:
+    if record.state is JobState.PROPOSED:
         identities: tuple[bytes, ...] = job.consent.waiting_for
-    elif record.state is State.INTERRUPTED:
+    elif record.state is JobState.INTERRUPTED:
         mesh = job.context.mesh
         identities = tuple(i for i in record.others(job.context.me) if not mesh.online(i))
     else:
@@ -79,7 +79,7 @@ def waiting_for(job: Job) -> list[str]:
 def full(job: Job) -> Json:
     """Everything about a job."""
     record, contract = job.record, job.record.contract
-    result = record.result if record.state is State.DONE else None
+    result = record.result if record.state is JobState.DONE else None
     return {
         **summary(job),
         "id": record.job_id.hex(),
@@ -93,7 +93,7 @@ def full(job: Job) -> Json:
         "trust": list(trust_of(contract)),
         "contract": contract.describe(),
         "events": job.context.events.history(record.job_id)[-SHOWN_EVENTS:],
-        "error": record.error if record.state is not State.DONE else None,
+        "error": record.error if record.state is not JobState.DONE else None,
         "result": result,
         "metrics": result["metrics"] if result else None,
         "model": _model(record) if record.role(job.context.me) == "party" else None,
@@ -139,4 +139,4 @@ def _consent(job: Job, identity: bytes) -> str:
 def _model(record: JobRecord) -> str | None:
     if record.contract.model is not None:
         return record.contract.model.hex()[:16]
-    return record.short if record.state is State.DONE and record.contract.kind == "train" else None
+    return record.short if record.state is JobState.DONE and record.contract.kind == "train" else None

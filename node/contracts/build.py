@@ -34,7 +34,7 @@ from hansa.protocols.wire.messages import DatasetInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class KnownParty:
     """One party as this node knows it: its identity and the datasets its catalog shows (None: not reachable)."""
 
     name: str
@@ -43,7 +43,7 @@ class Offer:
 
 
 def contract_from(
-    job: JobFile, offers: Mapping[str, Offer], *, now: int, max_rows: int, codes: Sequence[Code] = ()
+    job: JobFile, offers: Mapping[str, KnownParty], *, now: int, max_rows: int, codes: Sequence[Code] = ()
 ) -> Contract:
     """The contract that a job file stands for; ``codes`` are what its member in hardware may run.
 
@@ -91,7 +91,7 @@ def contract_on_model(
     trained: Contract,
     kind: str,
     datasets: Mapping[str, str],
-    offers: Mapping[str, Offer],
+    offers: Mapping[str, KnownParty],
     *,
     now: int,
     expires_in_s: int,
@@ -201,7 +201,7 @@ def _enclave(job: JobFile, identity: bytes) -> Enclave:
     return Enclave(identity, job.enclave, job.enclave_votes or len(job.parties))
 
 
-def check_helper(job: JobFile, offers: Mapping[str, Offer]) -> None:
+def check_helper(job: JobFile, offers: Mapping[str, KnownParty]) -> None:
     """Raise UsageError unless the dealer or enclave of the job file is known here."""
     for role, name in (("dealer", job.dealer), ("enclave", job.enclave)):
         if name is not None and name not in offers:
@@ -212,7 +212,7 @@ def check_helper(job: JobFile, offers: Mapping[str, Offer]) -> None:
             )
 
 
-def _check_parties(job: JobFile, offers: Mapping[str, Offer]) -> None:
+def _check_parties(job: JobFile, offers: Mapping[str, KnownParty]) -> None:
     for entry in job.parties:
         if entry.name not in offers:
             raise UsageError(
@@ -255,7 +255,7 @@ def _computing(job: JobFile) -> tuple[int, ...]:
     return tuple(sorted(names.index(name) for name in job.computing or names[:need]))
 
 
-def _party(entry: PartyEntry, offer: Offer) -> Party:
+def _party(entry: PartyEntry, offer: KnownParty) -> Party:
     info = _dataset(entry.name, entry.dataset, offer)
     _check_number(entry.name, info, "label", entry.label, "write the label as numbers in the file")
     _check_number(entry.name, info, "weight", entry.weight, "write the weights as numbers in the file")
@@ -327,7 +327,7 @@ def _columns(entry: PartyEntry, info: DatasetInfo) -> tuple[str, ...]:
     return entry.columns
 
 
-def _dataset(party: str, name: str, offer: Offer) -> DatasetInfo:
+def _dataset(party: str, name: str, offer: KnownParty) -> DatasetInfo:
     datasets = offer.datasets or ()
     info = next((d for d in datasets if d.name == name), None)
     if info is None:
@@ -358,7 +358,7 @@ def _check_labels(parties: Sequence[Party]) -> None:
         raise UsageError("no party has a feature column", remedy="name columns in the [[party]] sections")
 
 
-def _same_party(party: Party, kind: str, dataset: str, offer: Offer) -> Party:
+def _same_party(party: Party, kind: str, dataset: str, offer: KnownParty) -> Party:
     """The party of a trained model with the dataset it now brings, which must have the same columns."""
     if kind == "release":
         return party

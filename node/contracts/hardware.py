@@ -18,7 +18,7 @@ AT_FAULT = "this node can neither judge hardware nor prove its own now: its log 
 """What other members read where the fault is here."""
 
 
-class Judged(Protocol):
+class Judgement(Protocol):
     """What was made of a proof."""
 
     @property
@@ -41,7 +41,7 @@ class Judged(Protocol):
 class Hardware(Protocol):
     """How this node asks others to prove their code (node.tee.attestations)."""
 
-    async def ask(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> Judged:
+    async def ask(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> Judgement:
         """Have a peer prove itself now. Raises ``HansaError`` where it gives no proof."""
 
     def enclaves(self) -> Sequence[bytes]:
@@ -100,7 +100,7 @@ async def objection(contract: Contract, hardware: Hardware, me: bytes) -> str | 
     return None
 
 
-def lost(contract: Contract, identity: bytes, judged: Judged) -> str | None:
+def lost(contract: Contract, identity: bytes, judged: Judgement) -> str | None:
     """Why a running job cannot go on after a verdict on a peer; None where it can."""
     helper = contract.helper
     if helper is None or helper.identity != identity or not contract.codes:

@@ -15,7 +15,7 @@ from hansa.algorithms.cost import cost
 from hansa.algorithms.cost import enclave as cost_enclave
 from hansa.config.jobfile import JobFile, parse
 from hansa.config.vocabulary import ENCLAVE
-from hansa.node.contracts.build import Offer, check_helper, contract_from, contract_on_model, trust_of, why_engine
+from hansa.node.contracts.build import KnownParty, check_helper, contract_from, contract_on_model, trust_of, why_engine
 from hansa.node.data.catalog import Catalog, info_of
 from hansa.node.errors import UsageError
 from hansa.node.jobs.context import JobContext
@@ -165,7 +165,7 @@ class Proposals:
             training_metric=contract.outputs.training_metric != "none",
         )
 
-    async def _offers(self, wanted: Iterable[str], trained: Contract | None = None) -> dict[str, Offer]:
+    async def _offers(self, wanted: Iterable[str], trained: Contract | None = None) -> dict[str, KnownParty]:
         """By name: this node and its peers, with the datasets of the wanted ones (all parties of ``trained``).
 
         For a trained model the names are those of its contract, whatever this node calls the peers.
@@ -183,11 +183,11 @@ class Proposals:
         async with trio.open_nursery() as nursery:
             for identity in asked:
                 nursery.start_soon(ask, identity)
-        offers = {name: Offer(name, identity, shown.get(identity)) for identity, name in names.items()}
-        offers[self._name] = Offer(self._name, me, own)
+        offers = {name: KnownParty(name, identity, shown.get(identity)) for identity, name in names.items()}
+        offers[self._name] = KnownParty(self._name, me, own)
         for name, identity in called.items():
             if identity == me or identity in names:
-                offers[name] = Offer(name, identity, own if identity == me else shown.get(identity))
+                offers[name] = KnownParty(name, identity, own if identity == me else shown.get(identity))
         return offers
 
     def _rows(self, contract: Contract) -> tuple[int, bool]:

@@ -16,17 +16,17 @@ from hansa.node.correlations import store as shelf
 from hansa.node.correlations.propose import CorrelationMethods, drawn_by
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.record import JobRecord
-from hansa.node.jobs.registry import Jobs
+from hansa.node.jobs.registry import JobRegistry
 
 IDLE_S = 300
 LOOK_S = 30.0
 log = logging.getLogger(__name__)
 
 
-class Idle:
+class IdlePreprocessing:
     """The service that a daemon runs with ``correlations.when_idle``."""
 
-    def __init__(self, jobs: Jobs, context: JobContext, making: CorrelationMethods) -> None:
+    def __init__(self, jobs: JobRegistry, context: JobContext, making: CorrelationMethods) -> None:
         self._jobs, self._context, self._making = jobs, context, making
         self._tried = b""
 

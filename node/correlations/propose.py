@@ -14,10 +14,10 @@ from hansa.node.correlations import store as shelf
 from hansa.node.errors import UsageError
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.job import Job
-from hansa.node.jobs.record import JobRecord, State
-from hansa.node.jobs.registry import Jobs
+from hansa.node.jobs.record import JobRecord, JobState
+from hansa.node.jobs.registry import JobRegistry
 from hansa.node.net.peers import PeerBook
-from hansa.protocols.mpc.additive.stored.kinds import WARES, weight
+from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS, weight
 from hansa.protocols.wire.consent.contract import VERSION, Align, Contract, Limits, Outputs, Party
 
 EXPIRES_S = 3600
@@ -45,7 +45,7 @@ def making_contract(names: Mapping[bytes, str], amounts: Mapping[str, int], *, n
         parties=tuple(Party(identity, name, "", bytes(32), (), None) for identity, name in names.items()),
         align=Align("exact"),
         algorithm=MAKING,
-        params={ware: amounts.get(ware, 0) for ware in WARES},
+        params={ware: amounts.get(ware, 0) for ware in STORED_KINDS},
         test_fraction=0.0,
         seed=os.urandom(16),
         frac_bits=FRAC_BITS,
@@ -62,14 +62,14 @@ def making_contract(names: Mapping[bytes, str], amounts: Mapping[str, int], *, n
 
 def drawn_by(record: JobRecord) -> dict[str, int]:
     """What a job used of each ware at this node; empty where it is not done, or used none."""
-    drawn = (record.result or {}).get("drawn") if record.state is State.DONE else None
-    return {ware: int(n) for ware, n in (drawn or {}).items() if ware in WARES and n}
+    drawn = (record.result or {}).get("drawn") if record.state is JobState.DONE else None
+    return {ware: int(n) for ware, n in (drawn or {}).items() if ware in STORED_KINDS and n}
 
 
 class CorrelationMethods:
     """Answers about the correlations of this node, whose own name is ``name``."""
 
-    def __init__(self, jobs: Jobs, context: JobContext, book: PeerBook) -> None:
+    def __init__(self, jobs: JobRegistry, context: JobContext, book: PeerBook) -> None:
         self._jobs, self._context, self._book = jobs, context, book
 
     def methods(self) -> dict[str, Handler]:

@@ -20,12 +20,12 @@ from hansa.algorithms.errors import DataError
 from hansa.node.errors import UsageError
 from hansa.node.sealing import seal, unseal, write_whole
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.mpc.additive.stored.kinds import BATCH_BYTES, MAX_PLACE, WARES, ParcelId
+from hansa.protocols.mpc.additive.stored.kinds import BATCH_BYTES, MAX_PLACE, STORED_KINDS, ParcelId
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.signing import tagged_hash
 
 MEMBERS: Final = "members"
-_FILE = re.compile(rf"({'|'.join(WARES)})-(\d{{1,8}})")
+_FILE = re.compile(rf"({'|'.join(STORED_KINDS)})-(\d{{1,8}})")
 _BATCH = re.compile(f"[0-9a-f]{{{2 * BATCH_BYTES}}}")
 _SEALED = 40  # bytes of nonce and tag
 
@@ -46,7 +46,7 @@ def shelf_folder(home: Path, identities: Sequence[bytes]) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class CorrelationStore:
     """This node's parcels with one set of parties; ``names`` are all parties' identities and names, in rank order."""
 
     folder: Path
@@ -86,7 +86,7 @@ class Shelf:
         try:
             with path.open("rb") as file:
                 path.unlink()
-                return file.read(WARES[ware].parcel_bytes + _SEALED + 1)
+                return file.read(STORED_KINDS[ware].parcel_bytes + _SEALED + 1)
         except FileNotFoundError:
             return None
 
@@ -94,7 +94,7 @@ class Shelf:
         """What a burnt file holds. Raises DataError where it was changed, or is another one's."""
         try:
             data = unseal(self.key, sealed, self._name(ware, parcel))
-            if len(data) == WARES[ware].parcel_bytes:
+            if len(data) == STORED_KINDS[ware].parcel_bytes:
                 return data
             reason: Exception | None = None
         except SecurityError as error:
@@ -109,7 +109,7 @@ class Shelf:
         ) from reason
 
     def _name(self, ware: str, parcel: ParcelId) -> bytes:
-        made = [*sorted(self.names), parcel.batch, ware, parcel.place, WARES[ware].units]
+        made = [*sorted(self.names), parcel.batch, ware, parcel.place, STORED_KINDS[ware].units]
         return canonical.encode(["correlations", self.me, *made])
 
 
@@ -161,11 +161,11 @@ class Contents:
 
 def contents(shelf: Path) -> Contents:
     """Look at a shelf."""
-    amounts, size, made = dict.fromkeys(WARES, 0), 0, 0
+    amounts, size, made = dict.fromkeys(STORED_KINDS, 0), 0, 0
     for ware, _, path in files_in(shelf):
         with suppress(FileNotFoundError):
             stat = path.stat()
-            amounts[ware] += WARES[ware].elements
+            amounts[ware] += STORED_KINDS[ware].elements
             size, made = size + stat.st_size, max(made, int(stat.st_mtime))
     return Contents(amounts, size, made)
 

@@ -25,8 +25,7 @@ from hansa.node.net.mesh import Mesh
 from hansa.node.store import Store
 from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire.limits import CATALOG_MAX_DATASETS
-from hansa.protocols.wire.messages import Catalog as CatalogMessage
-from hansa.protocols.wire.messages import CatalogRequest, DatasetInfo
+from hansa.protocols.wire.messages import CatalogReply, CatalogRequest, DatasetInfo
 
 READ_WITHIN_S = 600.0
 ANSWER_WITHIN_S = 5.0
@@ -40,9 +39,9 @@ class Catalog:
     def __init__(self, store: Store, home: Path, mesh: Mesh, max_rows: int) -> None:
         self._store, self._home, self._mesh, self._max_rows = store, home, mesh, max_rows
         self._request = 0
-        self._waiting: dict[tuple[bytes, int], trio.MemorySendChannel[CatalogMessage]] = {}
+        self._waiting: dict[tuple[bytes, int], trio.MemorySendChannel[CatalogReply]] = {}
         mesh.handle(CatalogRequest, self._asked)
-        mesh.handle(CatalogMessage, self._told)
+        mesh.handle(CatalogReply, self._told)
 
     # --- our own datasets --------------------------------------------------------------------------------------------
 
@@ -122,7 +121,7 @@ class Catalog:
     async def of_peer(self, identity: bytes) -> tuple[DatasetInfo, ...] | None:
         """The datasets a peer shows; None when it is offline or does not answer within seconds."""
         self._request += 1
-        send, receive = trio.open_memory_channel[CatalogMessage](1)
+        send, receive = trio.open_memory_channel[CatalogReply](1)
         key = (identity, self._request)
         self._waiting[key] = send
         try:
@@ -139,9 +138,9 @@ class Catalog:
 
     async def _asked(self, identity: bytes, request: CatalogRequest) -> None:
         shown = tuple(info_of(dataset) for dataset in self.all() if not dataset["private"])
-        await self._mesh.send(identity, CatalogMessage(request.request, shown))
+        await self._mesh.send(identity, CatalogReply(request.request, shown))
 
-    async def _told(self, identity: bytes, catalog: CatalogMessage) -> None:
+    async def _told(self, identity: bytes, catalog: CatalogReply) -> None:
         waiting = self._waiting.get((identity, catalog.request))
         if waiting is not None and not waiting.statistics().current_buffer_used:
             waiting.send_nowait(catalog)

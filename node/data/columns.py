@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hansa.algorithms.errors import DataError
 from hansa.node.data.cells import LARGEST, LONGEST, category, is_missing, what_is_wrong
-from hansa.node.data.sources import Piece, Source
+from hansa.node.data.sources import Piece, TableSource
 
 Values = NDArray[np.float64]
 MOST_LEVELS = 65_536
@@ -35,7 +35,7 @@ class Column(Protocol):
 class Numbers:
     """Numbers; missing ones only where ``empty`` is. ``hint`` is a further remedy for them."""
 
-    def __init__(self, source: Source, name: str, *, empty: bool = False, hint: str = "") -> None:
+    def __init__(self, source: TableSource, name: str, *, empty: bool = False, hint: str = "") -> None:
         self._source, self._name, self._empty, self._hint = source, name, empty, hint
         self._values = array("d")
 
@@ -61,7 +61,7 @@ class Numbers:
 class Categories:
     """Categories; missing ones only where ``empty`` is, for which ``hint`` is a further remedy."""
 
-    def __init__(self, source: Source, name: str, *, empty: bool = False, hint: str = "") -> None:
+    def __init__(self, source: TableSource, name: str, *, empty: bool = False, hint: str = "") -> None:
         self._source, self._name, self._empty, self._hint = source, name, empty, hint
         self._places: dict[str, int] = {}
         self._seen: dict[Any, float] = {}  # by the cell as it is written
@@ -110,7 +110,7 @@ class Categories:
         return place
 
 
-def check_not_empty(source: Source, name: str, values: Values) -> None:
+def check_not_empty(source: TableSource, name: str, values: Values) -> None:
     """Raise DataError where a column has no value at all: nothing can be learnt from it."""
     if values.size and np.isnan(values).all():
         raise DataError(
@@ -121,7 +121,7 @@ def check_not_empty(source: Source, name: str, values: Values) -> None:
         )
 
 
-def _bad_cell(source: Source, name: str, row: int, why: str, hint: str) -> DataError:
+def _bad_cell(source: TableSource, name: str, row: int, why: str, hint: str) -> DataError:
     return DataError(
         f"the column '{name}' {why} in row {row} of {source.path}",
         remedy=f"correct the cell, fill it, or leave the column out{hint} {COUNTED}",

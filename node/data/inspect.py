@@ -23,7 +23,7 @@ from hansa.config.errors import HansaError
 from hansa.config.vocabulary import PRINTABLE
 from hansa.node.data import cells, keys
 from hansa.node.data.schema import schema_digest
-from hansa.node.data.sources import Piece, Source, bounded, open_source
+from hansa.node.data.sources import Piece, TableSource, bounded, open_source
 from hansa.protocols.wire.limits import COLUMN_NAME_MAX, CONTRACT_MAX_COLUMNS, KEY_MAX_COLUMNS
 
 
@@ -98,7 +98,7 @@ def inspect(path: str, key: Sequence[str], label: str | None, max_rows: int) -> 
     }
 
 
-def check_column(source: Source, name: str) -> None:
+def check_column(source: TableSource, name: str) -> None:
     """Raise DataError, with the nearest name there is, if the file has no such column."""
     if name in source.names:
         return
@@ -112,7 +112,7 @@ def check_column(source: Source, name: str) -> None:
     )
 
 
-def _check_tellable(source: Source, key: Sequence[str]) -> None:
+def _check_tellable(source: TableSource, key: Sequence[str]) -> None:
     """Members are told a dataset's columns: what their nodes would refuse to read is refused here."""
     if len(source.names) > CONTRACT_MAX_COLUMNS or len(key) > KEY_MAX_COLUMNS:
         raise DataError(

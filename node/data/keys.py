@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from hansa.algorithms.errors import DataError
 from hansa.node.data.cells import is_missing, join_key, key_text, normalise
-from hansa.node.data.sources import Piece, Source
+from hansa.node.data.sources import Piece, TableSource
 
 
-def piece_keys(source: Source, piece: Piece, key: Sequence[str], rule: str) -> list[bytes]:
+def piece_keys(source: TableSource, piece: Piece, key: Sequence[str], rule: str) -> list[bytes]:
     """The keys of a piece's rows, under a contract's normalisation rule."""
     columns = [_texts(source, piece, name, rule) for name in key]
     return [join_key(parts) for parts in zip(*columns, strict=True)]
 
 
-def check_distinct(source: Source, keys: Sequence[bytes], key: Sequence[str]) -> None:
+def check_distinct(source: TableSource, keys: Sequence[bytes], key: Sequence[str]) -> None:
     """Raise DataError naming the first two rows that have one key, and how many rows are concerned."""
     if len(set(keys)) == len(keys):
         return
@@ -33,7 +33,7 @@ def check_distinct(source: Source, keys: Sequence[bytes], key: Sequence[str]) ->
     )
 
 
-def _texts(source: Source, piece: Piece, name: str, rule: str) -> list[str]:
+def _texts(source: TableSource, piece: Piece, name: str, rule: str) -> list[str]:
     texts = []
     for row, cell in enumerate(piece.cells[name], piece.first_row):
         text = None if is_missing(cell) else key_text(cell)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hansa.algorithms.errors import DataError
 from hansa.node.data.columns import COUNTED
 from hansa.node.data.schema import Use
-from hansa.node.data.sources import Source
+from hansa.node.data.sources import TableSource
 
 Values = NDArray[np.float64]
 LARGEST_LABEL = 1e12
@@ -16,7 +16,7 @@ MOST_COUNTED = 255
 HEAVIEST = 128
 
 
-def check_label(source: Source, use: Use, values: Values) -> None:
+def check_label(source: TableSource, use: Use, values: Values) -> None:
     """Raise DataError where a label does not fit the job's objective, or is the same in every row."""
     kind, classes = use.label_kind, use.num_class
     if kind == "binary":
@@ -53,7 +53,7 @@ def check_label(source: Source, use: Use, values: Values) -> None:
         )
 
 
-def check_weights(source: Source, name: str, values: Values) -> None:
+def check_weights(source: TableSource, name: str, values: Values) -> None:
     """Raise DataError where sample weights are out of bounds, or nothing weighs anything."""
     wrong = (values < 0) | (values > HEAVIEST)
     remedy = f"write weights from 0 to {HEAVIEST}: only their proportion to each other and to reg_lambda counts"
@@ -63,7 +63,7 @@ def check_weights(source: Source, name: str, values: Values) -> None:
         raise _whole(source, name, said, "correct the weights, or leave `weight` out of the job file")
 
 
-def _check_rows(source: Source, role: str, name: str, wrong: NDArray[np.bool_], why: str, remedy: str) -> None:
+def _check_rows(source: TableSource, role: str, name: str, wrong: NDArray[np.bool_], why: str, remedy: str) -> None:
     places = np.flatnonzero(wrong)
     if places.size:
         row = int(places[0]) + 1
@@ -76,5 +76,5 @@ def _check_rows(source: Source, role: str, name: str, wrong: NDArray[np.bool_], 
         )
 
 
-def _whole(source: Source, name: str, message: str, remedy: str) -> DataError:
+def _whole(source: TableSource, name: str, message: str, remedy: str) -> DataError:
     return DataError(message, remedy=remedy, file=source.path, column=name)

@@ -26,7 +26,7 @@ class Piece:
     cells: dict[str, Sequence[Any]]
 
 
-class Source(Protocol):
+class TableSource(Protocol):
     """A file of a known format."""
 
     format: str
@@ -38,7 +38,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(path: str) -> Source:
+def open_source(path: str) -> TableSource:
     """Look at a file's first bytes and its header. Raises DataError (missing, unreadable, empty) or MissingExtra."""
     try:
         with open(path, "rb") as file:
@@ -72,7 +72,7 @@ class CsvSource:
         _check_names(path, self.names)
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
-        """See ``Source``; a row with more or fewer cells than the header is refused by its number."""
+        """See ``TableSource``; a row with more or fewer cells than the header is refused by its number."""
         at = [self.names.index(column) for column in columns]
         width, rows = len(self.names), self._rows()
         next(rows)
@@ -128,7 +128,7 @@ class ParquetSource:
         _check_names(path, self.names)
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
-        """See ``Source``."""
+        """See ``TableSource``."""
         first = 1
         try:
             for batch in self._file.iter_batches(batch_size=PIECE, columns=list(dict.fromkeys(columns))):
@@ -139,7 +139,7 @@ class ParquetSource:
             raise _unreadable(self.path, "it is damaged") from error
 
 
-def bounded(source: Source, columns: Sequence[str], max_rows: int) -> Iterator[Piece]:
+def bounded(source: TableSource, columns: Sequence[str], max_rows: int) -> Iterator[Piece]:
     """The pieces of at most ``max_rows`` rows; DataError where there are more."""
     for piece in source.pieces(columns):
         if piece.first_row + piece.rows - 1 > max_rows:

@@ -13,7 +13,7 @@ from hansa.node.data import keys
 from hansa.node.data.columns import Categories, Numbers, check_not_empty
 from hansa.node.data.labels import check_label, check_weights
 from hansa.node.data.schema import TableSpec, Use, schema_digest
-from hansa.node.data.sources import Source, bounded, open_source
+from hansa.node.data.sources import TableSource, bounded, open_source
 
 
 def load_table(spec: Mapping[str, Any]) -> PartyTable:
@@ -50,7 +50,7 @@ def load_table(spec: Mapping[str, Any]) -> PartyTable:
     return PartyTable(all_keys, features, use.columns, label, levels, weights)
 
 
-def _column(source: Source, use: Use, name: str) -> Numbers | Categories:
+def _column(source: TableSource, use: Use, name: str) -> Numbers | Categories:
     if name not in use.columns:
         return Numbers(source, name)
     hint = ", or write missing = true in [gbdt]" if use.algorithm == "gbdt" else ""
@@ -58,7 +58,7 @@ def _column(source: Source, use: Use, name: str) -> Numbers | Categories:
     return kind(source, name, empty=use.missing, hint=hint)
 
 
-def _check_schema(source: Source, spec: TableSpec) -> None:
+def _check_schema(source: TableSource, spec: TableSpec) -> None:
     """That the file has the columns it was added with, and that those are what the job was agreed on."""
     known = [name for name, _ in spec.known_columns]
     gone = [name for name in known if name not in source.names]

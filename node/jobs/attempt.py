@@ -20,7 +20,7 @@ from hansa.node.data.schema import Use
 from hansa.node.errors import UsageError
 from hansa.node.jobs import failure
 from hansa.node.jobs.context import JobContext
-from hansa.node.jobs.failure import COLLECT_S, Agreement, Priority, Verdict
+from hansa.node.jobs.failure import COLLECT_S, Agreement, FailureVerdict, Priority
 from hansa.node.jobs.record import JobRecord
 from hansa.node.sealing import write_whole
 from hansa.node.worker.links import route_token
@@ -31,13 +31,13 @@ from hansa.protocols.wire import canonical
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
 from hansa.protocols.wire.channel.preamble import Preamble
 from hansa.protocols.wire.consent.contract import Contract
-from hansa.protocols.wire.messages import Failed, JobDone, Progress
+from hansa.protocols.wire.messages import Failed, JobDone, ProgressNote
 from hansa.protocols.wire.signing import tagged_hash
 
 DOWN_GRACE_S = 1.0  # a control connection may blink; a daemon that died takes longer than this to come back
 
 
-class Run:
+class Attempt:
     """The attempt that ``record`` describes."""
 
     def __init__(self, context: JobContext, record: JobRecord) -> None:
@@ -48,7 +48,7 @@ class Run:
         self.worker: Worker | None = None
         self._ended = trio.Event()
 
-    async def execute(self) -> Verdict | None:
+    async def execute(self) -> FailureVerdict | None:
         """Run to the end: None when every party has its result, else the common verdict."""
         others = self.record.others(self.context.me)
         async with trio.open_nursery() as nursery:
@@ -78,13 +78,13 @@ class Run:
         name = record.name_of(identity)
         await self.fail(failure.node_lost(identity, name, step=record.step, job=record.short))
 
-    async def fail(self, verdict: Verdict) -> None:
+    async def fail(self, verdict: FailureVerdict) -> None:
         """Our own verdict: everyone hears of it."""
         self.agreement.add(verdict)
         self._ended.set()
         await self.context.mesh.broadcast(self.record.others(self.context.me), failed_message(self.record, verdict))
 
-    async def heard(self, verdict: Verdict) -> None:
+    async def heard(self, verdict: FailureVerdict) -> None:
         """A peer's verdict: passed on where it changes the common one, for those that the peer cannot reach."""
         changed = self.agreement.add(verdict)
         self._ended.set()
@@ -210,7 +210,7 @@ class Run:
                 await self._on_finished(message)
             case Broke():
                 culprit = message.culprit or None
-                await self.fail(Verdict(Priority(message.priority), culprit, message.step, message.error))
+                await self.fail(FailureVerdict(Priority(message.priority), culprit, message.step, message.error))
 
     async def _on_step(self, stepped: Stepped) -> None:
         record = self.record
@@ -220,7 +220,7 @@ class Run:
             self.context.store.save_job(record)
         note = {"note": stepped.note} if stepped.note else {}  # for this node alone: a metric may be opened to it only
         self._publish("step" if new else "progress", **progress_facts(stepped), **note)
-        progress = Progress(
+        progress = ProgressNote(
             job_id=record.job_id,
             attempt=self.attempt,
             step=stepped.step,
@@ -270,7 +270,7 @@ class Run:
         self.context.events.publish(self.record.job_id, self.record.name_of(self.context.me), kind, **facts)
 
 
-def progress_facts(progress: Stepped | Progress) -> dict[str, str | int | float | list[str] | None]:
+def progress_facts(progress: Stepped | ProgressNote) -> dict[str, str | int | float | list[str] | None]:
     """Progress as an event's facts."""
     return {
         "step": progress.step,
@@ -282,7 +282,7 @@ def progress_facts(progress: Stepped | Progress) -> dict[str, str | int | float 
     }
 
 
-def failed_message(record: JobRecord, verdict: Verdict) -> Failed:
+def failed_message(record: JobRecord, verdict: FailureVerdict) -> Failed:
     """A verdict on the record's attempt, for the peers."""
     return Failed(
         job_id=record.job_id,

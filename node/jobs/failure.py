@@ -1,6 +1,6 @@
 """How the parties of a job come to the same error: every verdict to everyone, and the least one counts.
 
-Each daemon that sees an attempt fail makes one ``Verdict`` of what it saw, sends it to all and collects the others'
+Each daemon that sees an attempt fail makes one ``FailureVerdict`` of what it saw, sends it to all and collects the others'
 for ``COLLECT_S``. All then take the minimum of the same set, ordered by (priority, culprit, step, content): first-hand
 reports beat what others saw of it, and no order of arrival matters. A verdict that arrives later can only lower the
 minimum, so parties that were apart converge when they meet again.
@@ -49,7 +49,7 @@ RESUMABLE = frozenset({Priority.WORKER_LOST, Priority.NODE_LOST, Priority.LINK_L
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FailureVerdict:
     """What one daemon holds to be the reason why an attempt ended; ``culprit`` is a party's identity."""
 
     priority: Priority
@@ -78,9 +78,9 @@ class Verdict:
 class Agreement:
     """The verdicts known on one attempt of one job."""
 
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[FailureVerdict] = field(default_factory=list)
 
-    def add(self, verdict: Verdict) -> bool:
+    def add(self, verdict: FailureVerdict) -> bool:
         """Take a verdict in; True when it changes the common one."""
         before = self.common
         if verdict not in self.verdicts:
@@ -88,12 +88,12 @@ class Agreement:
         return self.common != before
 
     @property
-    def common(self) -> Verdict | None:
+    def common(self) -> FailureVerdict | None:
         """The verdict that every party with the same reports holds."""
         return min(self.verdicts, key=lambda verdict: verdict.order, default=None)
 
 
-def judge(error: HansaError, *, me: bytes, parties: Mapping[bytes, str], step: str, job: str) -> Verdict:
+def judge(error: HansaError, *, me: bytes, parties: Mapping[bytes, str], step: str, job: str) -> FailureVerdict:
     """Judge the error that ended this party's worker.
 
     ``parties`` maps identities to the contract's names, in rank order; the error's fields ``culprit`` and ``peer`` are
@@ -110,11 +110,13 @@ def judge(error: HansaError, *, me: bytes, parties: Mapping[bytes, str], step: s
     if isinstance(error, PeerAborted | PeerMisbehaved | SecurityError | DesyncError):
         priority = Priority.RELAYED if isinstance(error, PeerAborted) else Priority.MISBEHAVED
         text = _with_names(error.message, parties)
-        return Verdict(priority, culprit, step, _error(type(error), text, error.remedy, name, step=step, job=job))
+        return FailureVerdict(
+            priority, culprit, step, _error(type(error), text, error.remedy, name, step=step, job=job)
+        )
     return own_failure(error, me, parties[me], step=step, job=job)
 
 
-def own_failure(error: HansaError, me: bytes, name: str, *, step: str, job: str) -> Verdict:
+def own_failure(error: HansaError, me: bytes, name: str, *, step: str, job: str) -> FailureVerdict:
     """What our own worker could not do. A local path is shortened to its last part: peers read this."""
     message = error.message
     file = error.fields.get("file")
@@ -124,7 +126,7 @@ def own_failure(error: HansaError, me: bytes, name: str, *, step: str, job: str)
     data["code"], data["exit_code"] = error.code, error.exit_code
     kept = {k: error.fields[k] for k in ("column", "row", "what") if error.fields.get(k) is not None}
     data["fields"] = {**kept, **data["fields"]}
-    return Verdict(Priority.OWN, me, step, data)
+    return FailureVerdict(Priority.OWN, me, step, data)
 
 
 def ended(how: str, reason: str, name: str, *, job: str) -> dict[str, Any]:
@@ -136,42 +138,42 @@ def ended(how: str, reason: str, name: str, *, job: str) -> dict[str, Any]:
     return ConsentError(text, remedy=remedy, culprit=name, job=job).as_dict()
 
 
-def worker_lost(culprit: bytes, name: str, how: str, *, step: str, job: str) -> Verdict:
+def worker_lost(culprit: bytes, name: str, how: str, *, step: str, job: str) -> FailureVerdict:
     """Said by the culprit's own daemon: its worker died, ``how`` says of what."""
     remedy = f"the job resumes by itself; if it ends again, ask {name} for `hansa job logs {job}`"
     error = _error(JobError, f"the worker of {name} died in step '{step}': {how}", remedy, name, step=step, job=job)
-    return Verdict(Priority.WORKER_LOST, culprit, step, error)
+    return FailureVerdict(Priority.WORKER_LOST, culprit, step, error)
 
 
-def node_lost(culprit: bytes, name: str, *, step: str, job: str) -> Verdict:
+def node_lost(culprit: bytes, name: str, *, step: str, job: str) -> FailureVerdict:
     """The culprit's daemon went away while the job ran."""
     remedy = f"the job resumes when {name}'s node is back before the contract expires; start it with `hansa run`"
     error = _error(PeerLost, f"the node of {name} went away in step '{step}'", remedy, name, step=step, job=job)
-    return Verdict(Priority.NODE_LOST, culprit, step, error)
+    return FailureVerdict(Priority.NODE_LOST, culprit, step, error)
 
 
-def link_lost(culprit: bytes, name: str, *, step: str, job: str) -> Verdict:
+def link_lost(culprit: bytes, name: str, *, step: str, job: str) -> FailureVerdict:
     """The connection to the culprit's worker broke, and its daemon may still answer."""
     remedy = f"the job resumes by itself; `hansa doctor` shows whether {name} can be reached"
     error = _error(PeerLost, f"the connection to {name} broke in step '{step}'", remedy, name, step=step, job=job)
-    return Verdict(Priority.LINK_LOST, culprit, step, error)
+    return FailureVerdict(Priority.LINK_LOST, culprit, step, error)
 
 
-def not_attested(culprit: bytes, name: str, why: str, *, step: str, job: str) -> Verdict:
+def not_attested(culprit: bytes, name: str, why: str, *, step: str, job: str) -> FailureVerdict:
     """A member in trusted hardware no longer proves what the contract accepts."""
     remedy = f"see `hansa tee status` and ask {name} what changed; then submit the job anew"
     error = _error(SecurityError, why, remedy, name, step=step, job=job)
-    return Verdict(Priority.MISBEHAVED, culprit, step, error)
+    return FailureVerdict(Priority.MISBEHAVED, culprit, step, error)
 
 
-def other_result(culprit: bytes, name: str, *, job: str) -> Verdict:
+def other_result(culprit: bytes, name: str, *, job: str) -> FailureVerdict:
     """A party finished with other rows than ours, which the protocols exclude."""
     remedy = "check that all parties run the same version of hansa (`hansa --version`), and submit the job anew"
     error = _error(DesyncError, f"{name} finished the job with other rows", remedy, name, step="finish", job=job)
-    return Verdict(Priority.MISBEHAVED, culprit, "finish", error)
+    return FailureVerdict(Priority.MISBEHAVED, culprit, "finish", error)
 
 
-def verdict_from_untrusted(priority: int, culprit: bytes | None, step: str, error: object) -> Verdict:
+def verdict_from_untrusted(priority: int, culprit: bytes | None, step: str, error: object) -> FailureVerdict:
     """A peer's report as a verdict, its texts cut to bounds and to one line. Raises PeerMisbehaved when it is none."""
     if priority not in set(Priority) or not isinstance(error, dict):
         raise PeerMisbehaved("a report of failure is malformed", remedy="update the peer's hansa", step=step)
@@ -189,7 +191,7 @@ def verdict_from_untrusted(priority: int, culprit: bytes | None, step: str, erro
         "remedy": _printable(error.get("remedy", "see `hansa job logs`"), MAX_TEXT),
         "fields": kept,
     }
-    return Verdict(Priority(priority), culprit, step[:64], data)
+    return FailureVerdict(Priority(priority), culprit, step[:64], data)
 
 
 def _printable(said: object, most: int) -> str:

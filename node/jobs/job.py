@@ -17,10 +17,10 @@ from hansa.config.vocabulary import MAKING
 from hansa.node.correlations.store import batch_of, forget_making, making_folder, publish, shelf_folder
 from hansa.node.errors import JobError
 from hansa.node.jobs import failure
-from hansa.node.jobs.attempt import Run, done_message, failed_message, other_result
+from hansa.node.jobs.attempt import Attempt, done_message, failed_message, other_result
 from hansa.node.jobs.context import JobContext
-from hansa.node.jobs.failure import Verdict
-from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.failure import FailureVerdict
+from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.resume import Resumption
 from hansa.node.sealing import checkpoint_files
 from hansa.protocols.errors import ConsentError
@@ -40,7 +40,7 @@ class Job:
         self.context = context
         self.record = record
         self.consent = Consent(record.contract, me=context.me, seed=context.seed)
-        self.run: Run | None = None
+        self.run: Attempt | None = None
         self.resumption = Resumption(context, record)
         if record.offer:
             offer = messages.decode_untrusted(record.offer)
@@ -77,9 +77,9 @@ class Job:
     async def tick(self) -> None:
         """Let time pass."""
         now = self.context.now()
-        if self.record.state is State.PROPOSED:
+        if self.record.state is JobState.PROPOSED:
             await self.apply(self.consent.tick(now))
-        elif self.record.state is State.INTERRUPTED and now >= self.record.contract.expires:
+        elif self.record.state is JobState.INTERRUPTED and now >= self.record.contract.expires:
             await self._give_up("its contract expired before all parties were back")
 
     async def apply(self, effects: Iterable[Effect]) -> None:
@@ -89,10 +89,10 @@ class Job:
         record.offer = messages.encode(Offer(record.contract_bytes, self.consent.signatures))
         record.ends = [messages.encode(end) for end in self.consent.ends]
         for effect in effects:
-            if isinstance(effect, Committed) and record.state is State.PROPOSED:
+            if isinstance(effect, Committed) and record.state is JobState.PROPOSED:
                 record.certificate = effect.certificate.encode()
-                record.state = State.COMMITTED
-            elif isinstance(effect, Ended) and record.state is not State.DONE:
+                record.state = JobState.COMMITTED
+            elif isinstance(effect, Ended) and record.state is not JobState.DONE:
                 self._set_ended(effect)
         self.save()
         for effect in effects:
@@ -101,7 +101,7 @@ class Job:
                     await self.context.mesh.broadcast(self._others, message)
                 case Note(kind, body):
                     self.context.audit.append(kind, {"job": record.short, **body})
-                case Committed() if record.state is State.COMMITTED:
+                case Committed() if record.state is JobState.COMMITTED:
                     self.publish("state", text="every party has signed")
                     self.start()
                 case Ended():
@@ -113,7 +113,7 @@ class Job:
     def _set_ended(self, ended: Ended) -> None:
         record = self.record
         conflict = ended.state.value == "conflict"
-        record.state = State.REFUSED if conflict else State(ended.state.value)
+        record.state = JobState.REFUSED if conflict else JobState(ended.state.value)
         record.awaits_operator = False
         record.finished = self.context.now()
         name = record.name_of(ended.culprit) if ended.culprit is not None else ""
@@ -123,16 +123,16 @@ class Job:
 
     def start(self) -> None:
         """Run the attempt that the record describes."""
-        self.record.state = State.RUNNING
+        self.record.state = JobState.RUNNING
         self.record.error = self.record.verdict = None
         self.record.done_by = {}
         self.record.step = "start"
         self.save()
         self.publish("state", text="running")
-        self.run = Run(self.context, self.record)
+        self.run = Attempt(self.context, self.record)
         self.context.nursery.start_soon(self._attempt, self.run)
 
-    async def _attempt(self, run: Run) -> None:
+    async def _attempt(self, run: Attempt) -> None:
         record, context = self.record, self.context
         with trio.CancelScope() as self._scope:
             try:
@@ -146,14 +146,14 @@ class Job:
                 log.exception("the end of job %s", record.short)
         self.run = None
 
-    async def _executed(self, run: Run) -> Verdict | None:
+    async def _executed(self, run: Attempt) -> FailureVerdict | None:
         try:
             return await run.execute()
         except Exception:
             log.exception("job %s", self.record.short)
             return await self._internal(run)
 
-    async def _internal(self, run: Run) -> Verdict:
+    async def _internal(self, run: Attempt) -> FailureVerdict:
         record, me = self.record, self.context.me
         error = JobError("the daemon failed to run the job", remedy=f"see `hansa job logs {record.short}` there")
         verdict = failure.own_failure(error, me, record.name_of(me), step=record.step, job=record.short)
@@ -166,7 +166,7 @@ class Job:
             identities, batch = record.identities, batch_of(record.job_id, record.attempt)
             making = making_folder(self.context.folder(record.job_id), record.attempt)
             publish(making, shelf_folder(self.context.home, identities), batch, identities)
-        record.state, record.error, record.verdict = State.DONE, None, None
+        record.state, record.error, record.verdict = JobState.DONE, None, None
         record.finished = self.context.now()
         self.save()
         body = {"job": record.short, "attempt": record.attempt}
@@ -179,19 +179,19 @@ class Job:
         self._tidy()
         await self.context.share_head(self._others)
 
-    async def _conclude(self, verdict: Verdict) -> None:
+    async def _conclude(self, verdict: FailureVerdict) -> None:
         """Take the parties' common verdict on the attempt as the job's state; maybe a second, lower one."""
         record = self.record
         known = record.verdict is not None
         record.verdict, record.error = verdict, verdict.error
-        record.state = State(verdict.state)
+        record.state = JobState(verdict.state)
         record.finished = self.context.now()
         self.save()
         body = {"job": record.short, "attempt": record.attempt, "reason": str(verdict.error["message"])}
         self.context.audit.append(f"job-{record.state.value}", body)
         self.publish("error", step=verdict.step, text=str(verdict.error["message"]))
         self.publish("state", text=record.state.value)
-        if record.state is not State.INTERRUPTED:
+        if record.state is not JobState.INTERRUPTED:
             self._tidy()
         elif not known:
             await self._begin_resume()
@@ -201,7 +201,7 @@ class Job:
         error = dict(record.error or {})
         error["message"] = f"{error.get('message', 'the job was interrupted')}; {why}"
         error["remedy"] = "submit the job file anew with `hansa job submit FILE.toml`"
-        record.state, record.error, record.finished = State.FAILED, error, self.context.now()
+        record.state, record.error, record.finished = JobState.FAILED, error, self.context.now()
         self.save()
         self.context.audit.append("job-failed", {"job": record.short, "reason": str(error["message"])})
         self.publish("state", text="failed")
@@ -231,7 +231,7 @@ class Job:
             await self._conclude(verdict)
             await self.context.mesh.broadcast(self._others, failed_message(record, verdict))
 
-    def _open_to(self, verdict: Verdict) -> bool:
+    def _open_to(self, verdict: FailureVerdict) -> bool:
         """Whether a late verdict changes why the last attempt ended: not once the job was cancelled or given up."""
         known, state = self.record.verdict, self.record.state
         return known is not None and state.value == known.state and verdict.order < known.order
@@ -239,7 +239,7 @@ class Job:
     async def done_heard(self, identity: bytes, done: JobDone) -> None:
         """A peer has its result; when all have, an interrupted end is a good one after all."""
         record = self.record
-        if done.attempt != record.attempt or record.state in {State.DONE, State.PROPOSED}:
+        if done.attempt != record.attempt or record.state in {JobState.DONE, JobState.PROPOSED}:
             return
         record.done_by[identity] = done.digest
         self.save()
@@ -255,9 +255,9 @@ class Job:
             await send(identity, message)
         if record.result_attempt == record.attempt:
             await send(identity, done_message(record))
-        if record.verdict is not None and record.state is not State.DONE:
+        if record.verdict is not None and record.state is not JobState.DONE:
             await send(identity, failed_message(record, record.verdict))
-        if record.state is State.INTERRUPTED:
+        if record.state is JobState.INTERRUPTED:
             await self._begin_resume()
             offer = self.resumption.own_offer
             if offer is not None:
@@ -269,18 +269,18 @@ class Job:
             return
         if self.run is not None:
             await self.run.lost(identity)  # it has left this attempt, whatever we saw of it
-        elif self.record.state is State.INTERRUPTED:
+        elif self.record.state is JobState.INTERRUPTED:
             await self._take_up(await self.resumption.take_in(identity, offer))
 
     async def _begin_resume(self) -> None:
-        if self.record.state is State.INTERRUPTED and self.record.attempt + 1 >= MAX_ATTEMPTS:
+        if self.record.state is JobState.INTERRUPTED and self.record.attempt + 1 >= MAX_ATTEMPTS:
             await self._give_up(f"{MAX_ATTEMPTS} attempts were interrupted")
-        elif self.record.state is State.INTERRUPTED:
+        elif self.record.state is JobState.INTERRUPTED:
             await self._take_up(await self.resumption.begin())
 
     async def _take_up(self, agreed: Agreed | None) -> None:
         record = self.record
-        if agreed is None or record.state is not State.INTERRUPTED:
+        if agreed is None or record.state is not JobState.INTERRUPTED:
             return
         record.attempt = agreed.certificate.attempt
         record.job_secret = record.offered_secret
@@ -292,10 +292,10 @@ class Job:
     def restore(self) -> None:
         """After a restart: an attempt that was running here has lost this node."""
         record = self.record
-        if record.state in {State.RUNNING, State.COMMITTED}:
+        if record.state in {JobState.RUNNING, JobState.COMMITTED}:
             me = self.context.me
             record.verdict = failure.node_lost(me, record.name_of(me), step=record.step, job=record.short)
-            record.error, record.state = record.verdict.error, State.INTERRUPTED
+            record.error, record.state = record.verdict.error, JobState.INTERRUPTED
             self.save()
 
     def save(self) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgpack
 
-from hansa.node.jobs.failure import Priority, Verdict
+from hansa.node.jobs.failure import FailureVerdict, Priority
 from hansa.protocols.wire.consent.contract import Contract
 
 
-class State(StrEnum):
+class JobState(StrEnum):
     """Where a job stands at this node.
 
     proposed ─▶ committed ─▶ running ─▶ done
@@ -37,7 +37,7 @@ class State(StrEnum):
     @property
     def final(self) -> bool:
         """Nothing more happens to the job."""
-        return self in {State.DONE, State.FAILED, State.REFUSED, State.EXPIRED, State.CANCELLED}
+        return self in {JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.EXPIRED, JobState.CANCELLED}
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class JobRecord:
     contract_bytes: bytes
     proposer: bytes
     created: int
-    state: State = State.PROPOSED
+    state: JobState = JobState.PROPOSED
     awaits_operator: bool = False
     decision: str = ""
     offer: bytes = b""
@@ -66,7 +66,7 @@ class JobRecord:
     resume_epoch: int = -1
     step: str = ""
     error: dict[str, Any] | None = None
-    verdict: Verdict | None = None
+    verdict: FailureVerdict | None = None
     result: dict[str, Any] | None = None
     result_attempt: int = -1
     done_by: dict[bytes, bytes] = field(default_factory=dict)
@@ -123,8 +123,8 @@ class JobRecord:
     def decode(cls, body: bytes) -> JobRecord:
         """The record again (our own bytes, from our own store)."""
         data = msgpack.unpackb(body, strict_map_key=False)
-        data["state"] = State(data["state"])
+        data["state"] = JobState(data["state"])
         if data["verdict"] is not None:
             priority, culprit, step, error = data["verdict"]
-            data["verdict"] = Verdict(Priority(priority), culprit, step, error)
+            data["verdict"] = FailureVerdict(Priority(priority), culprit, step, error)
         return cls(**data)

@@ -22,10 +22,10 @@ from hansa.node.jobs.decision import Decisions
 from hansa.node.jobs.job import Job
 from hansa.node.jobs.pruning import long_expired
 from hansa.node.jobs.record import JobRecord
-from hansa.node.net.token_bucket import Allowance
+from hansa.node.net.token_bucket import TokenBucket
 from hansa.protocols.wire.consent.consent import Consent
 from hansa.protocols.wire.consent.contract import Contract
-from hansa.protocols.wire.messages import End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
+from hansa.protocols.wire.messages import End, Equivocation, Failed, JobDone, Offer, ProgressNote, ResumeOffer
 
 TICK_S = 1.0
 RETOLD_S = 7 * 24 * 3600  # how long an ended job is still told to a party that comes back
@@ -36,14 +36,14 @@ NEW_AT_ONCE, NEW_PER_S = 256.0, 0.2
 log = logging.getLogger(__name__)
 
 
-class Jobs:
+class JobRegistry:
     """The jobs of one node, by id."""
 
     def __init__(self, context: JobContext) -> None:
         self.context = context
         self._jobs: dict[bytes, Job] = {}
         self._decisions = Decisions(context, self._jobs)
-        self._allowances: dict[bytes, Allowance] = {}
+        self._allowances: dict[bytes, TokenBucket] = {}
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take up what the store has, then let time pass, until cancelled."""
@@ -156,14 +156,14 @@ class Jobs:
             why = "it expired long ago"
         else:
             Consent(contract, me=self.context.me, seed=self.context.seed).check_untrusted(offer.signatures)
-            allowance = self._allowances.setdefault(sender, Allowance(NEW_AT_ONCE, NEW_PER_S))
+            allowance = self._allowances.setdefault(sender, TokenBucket(NEW_AT_ONCE, NEW_PER_S))
             if not allowance.take_if_there():
                 why = f"{self.context.peer_names().get(sender, 'a peer')} passes on too many"
         if why:
             log.warning("a proposal was ignored: %s", why)
         return not why
 
-    async def hardware_judged(self, identity: bytes, judged: job_hardware.Judged) -> None:
+    async def hardware_judged(self, identity: bytes, judged: job_hardware.Judgement) -> None:
         """A peer in hardware was looked at again: jobs that rely on what it no longer proves end, and no others."""
         for job in list(self._jobs.values()):
             record = job.record
@@ -179,7 +179,7 @@ class Jobs:
         if job is not None:
             await job.apply(job.consent.receive_end_untrusted(end))
 
-    async def on_evidence(self, identity: bytes, evidence: Evidence) -> None:
+    async def on_evidence(self, identity: bytes, evidence: Equivocation) -> None:
         """A party signed two contracts over one nonce."""
         for job in list(self._jobs.values()):
             if job.record.contract.nonce == evidence.first.nonce:
@@ -191,7 +191,7 @@ class Jobs:
         if job is not None:
             await job.offer_heard_untrusted(identity, offer)
 
-    async def on_progress(self, identity: bytes, progress: Progress) -> None:
+    async def on_progress(self, identity: bytes, progress: ProgressNote) -> None:
         """How far another party's worker is."""
         job = self._party_job(identity, progress.job_id)
         if job is not None and progress.attempt == job.record.attempt and not job.record.state.final:

@@ -14,7 +14,7 @@ from hansa.node.contracts.model_terms import departure
 from hansa.node.correlations.store import check_room
 from hansa.node.errors import UsageError
 from hansa.node.jobs.context import JobContext
-from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.record import JobRecord, JobState
 from hansa.protocols.mpc.additive.stored.kinds import weight
 from hansa.protocols.wire.consent.contract import Contract, Party
 from hansa.protocols.wire.limits import CONTRACT_MAX_BYTES
@@ -110,7 +110,7 @@ def _columns(mine: Party, kinds: Mapping[str, str], training: bool) -> str | Non
 
 def _model(contract: Contract, find: FindJob) -> str | None:
     trained = find(contract.model) if contract.model is not None else None
-    if trained is None or trained.state is not State.DONE or trained.contract.kind != "train":
+    if trained is None or trained.state is not JobState.DONE or trained.contract.kind != "train":
         return "this node has no such model"
     return departure(trained.contract, contract)
 

@@ -13,7 +13,7 @@ import trio
 
 from hansa.config.errors import HansaError
 from hansa.node.net.connection import Conn
-from hansa.node.net.token_bucket import Allowance
+from hansa.node.net.token_bucket import TokenBucket
 from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError
 from hansa.protocols.wire import messages
 from hansa.protocols.wire.limits import CONTROL_MAX_BYTES, HANDSHAKE_DEADLINE_S
@@ -47,7 +47,7 @@ class ControlLink:
         self.end: HansaError | None = None
         self._send, self._receive = trio.open_memory_channel[bytes](OUTGOING_MESSAGES)
         self._waiting_bytes = 0
-        self._allowance = Allowance(BURST, RATE_PER_S)
+        self._allowance = TokenBucket(BURST, RATE_PER_S)
 
     async def greet(self, own: Hello) -> None:
         """Exchange Hellos; raises ``PeerTimeout`` or ``PeerMisbehaved``."""

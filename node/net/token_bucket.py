@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 
-class Allowance:
+class TokenBucket:
     """Full at first, with ``burst`` units; ``per_s`` units come back every second."""
 
     def __init__(self, burst: float, per_s: float) -> None:

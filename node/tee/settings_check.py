@@ -6,10 +6,10 @@ from pathlib import Path
 
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
-from hansa.config.settings import Tee
+from hansa.config.settings import TeeSettings
 
 
-def check_tee(home: Path, tee: Tee) -> str | None:
+def check_tee(home: Path, tee: TeeSettings) -> str | None:
     """The attestation policy file that is in force; None where there is none. Raises ``ConfigError`` naming the file."""
     for named in tee.collateral:
         if not (home / named).exists():
@@ -20,7 +20,7 @@ def check_tee(home: Path, tee: Tee) -> str | None:
 
         load_policy(str(path))
         return str(path)
-    if tee.policy != Tee().policy or tee.votes:
+    if tee.policy != TeeSettings().policy or tee.votes:
         raise _missing(home, "policy", path)
     return None
 

@@ -6,23 +6,23 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from hansa.config.settings import Tee
+from hansa.config.settings import TeeSettings
 from hansa.node.tee.evidence.judge import Judge
 from hansa.node.tee.evidence.prover import Prover, prover_from
 from hansa.protocols.wire.consent.contract import Code
 
 
-def prover_of(home: Path, tee: Tee, version: str) -> Prover | None:
+def prover_of(home: Path, tee: TeeSettings, version: str) -> Prover | None:
     """What proves this node's code; None where nothing does."""
     return prover_from(worker_settings(home, tee, version))
 
 
-def judge_of(home: Path, tee: Tee, endorsed: Callable[[], Collection[Code]]) -> Judge:
+def judge_of(home: Path, tee: TeeSettings, endorsed: Callable[[], Collection[Code]]) -> Judge:
     """What judges the proofs of others; ``endorsed``: the codes that enough members voted for."""
     return Judge(home / tee.policy, tee.accept, endorsed)
 
 
-def worker_settings(home: Path, tee: Tee, version: str) -> dict[str, Any]:
+def worker_settings(home: Path, tee: TeeSettings, version: str) -> dict[str, Any]:
     """The same for a worker, which reads no settings: plain data for ``prover_from`` and a ``Judge``."""
     return {
         "backend": tee.backend,

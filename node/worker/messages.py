@@ -109,14 +109,21 @@ class Broke:
 
 ToWorker = Start | Route
 FromWorker = Stepped | Opened | Attested | Finished | Broke
-KINDS: dict[str, type[ToWorker | FromWorker]] = {
-    kind.__name__: kind for kind in (Start, Route, Stepped, Opened, Attested, Finished, Broke)
+TAGS: dict[str, type[ToWorker | FromWorker]] = {
+    "start": Start,
+    "route": Route,
+    "stepped": Stepped,
+    "opened": Opened,
+    "attested": Attested,
+    "finished": Finished,
+    "broke": Broke,
 }
+_TAG_OF = {kind: tag for tag, kind in TAGS.items()}
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:
     """One frame's body."""
-    body: bytes = msgpack.packb([type(message).__name__, *(getattr(message, f.name) for f in fields(message))])
+    body: bytes = msgpack.packb([_TAG_OF[type(message)], *(getattr(message, f.name) for f in fields(message))])
     return body
 
 
@@ -124,7 +131,7 @@ def decode(body: bytes) -> ToWorker | FromWorker:
     """The message of a frame. Raises ProtocolError when it is none of the vocabulary (a bug: both ends are ours)."""
     try:
         name, *values = msgpack.unpackb(body, strict_map_key=False)
-        return KINDS[name](*values)
+        return TAGS[name](*values)
     except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
         raise ProtocolError(
             "the daemon and its worker do not speak the same language",

@@ -38,7 +38,7 @@ from hansa.protocols.mpc.additive.dealer import dealer
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.session.transcript import Kind, Transcript
+from hansa.protocols.mpc.session.transcript import Phase, Transcript
 from hansa.protocols.wire.consent.contract import Contract
 
 
@@ -213,7 +213,7 @@ def costs_of(transcript: Transcript) -> dict[str, Any]:
         found["rounds"] += cost.rounds
         found["bytes_sent"] += cost.total_bytes
         found["seconds"] = round(found["seconds"] + cost.seconds, 4)
-        if kind is Kind.PREPROCESSING:
+        if kind is Phase.PREPROCESSING:
             before["rounds"] += cost.rounds
             before["bytes_sent"] += cost.total_bytes
             before["seconds"] = round(before["seconds"] + cost.seconds, 4)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from hansa.protocols.mpc.additive.dealer.correlations import Dealt
-from hansa.protocols.mpc.additive.dealer.engine import Masked
-from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
-from hansa.protocols.mpc.additive.dealerless.engine import Direct
-from hansa.protocols.mpc.additive.stored.store import Shelf
+from hansa.protocols.mpc.additive.dealer.correlations import DealerCorrelations
+from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
+from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations
+from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
+from hansa.protocols.mpc.additive.stored.store import ParcelStore
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.ot.link import AUTO
-from hansa.protocols.mpc.replicated.engine import Replicated
-from hansa.protocols.mpc.replicated.input_parties import WithGuests
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
+from hansa.protocols.mpc.replicated.input_parties import InputPartyEngine
 from hansa.protocols.mpc.session.session import Session
 
 
@@ -25,7 +25,7 @@ async def open_engine(
     parties: int,
     computing: Sequence[int],
     frac_bits: int,
-    shelf: Shelf | None = None,
+    shelf: ParcelStore | None = None,
     ot: str = AUTO,
 ) -> AsyncIterator[Engine]:
     """The engine ``name`` among the first ``parties`` ranks of the session; a rank after them is the dealer.
@@ -38,13 +38,13 @@ async def open_engine(
     institutions = session.among(range(parties)) if dealt else session
     if name == "replicated":
         if computing:
-            yield await WithGuests.start(institutions, computing, frac_bits)
+            yield await InputPartyEngine.start(institutions, computing, frac_bits)
         else:
-            yield await Replicated.start(institutions, frac_bits)
+            yield await ReplicatedEngine.start(institutions, frac_bits)
         return
     if not dealt:
-        yield await Direct.start(session, await Pairwise.start(session, shelf, ot=ot), frac_bits)
+        yield await DealerlessEngine.start(session, await PairwiseCorrelations.start(session, shelf, ot=ot), frac_bits)
         return
-    correlations = await Dealt.start(session)
-    yield await Masked.start(institutions, correlations, frac_bits)
+    correlations = await DealerCorrelations.start(session)
+    yield await DealerEngine.start(institutions, correlations, frac_bits)
     await correlations.finish()

@@ -99,7 +99,7 @@ def _noise_bits(rows: int, senders: int) -> int:
     return math.ceil(math.log2(24 * DEVIATION * math.sqrt(max(rows, 1) * senders))) + 1
 
 
-class Host(Protocol):
+class AggregationEngine(Protocol):
     """What an engine brings along: how a shared vector falls into what an owner has of it and what the others encrypt."""
 
     @property
@@ -125,15 +125,15 @@ class Host(Protocol):
         """What an owner has of v."""
         ...
 
-    def part_against(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
+    def encrypted_part(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
         """What is encrypted of v for another as the owner, and coins, if this party has them: its own, or common ones."""
         ...
 
-    async def lacked_by(self, owner: int, x: Ring) -> Share:
+    async def shares_from_senders(self, owner: int, x: Ring) -> Share:
         """A share of secrets that those have who encrypt for the owner: of their sum, or of what is common to them."""
         ...
 
-    async def put_in(self, owner: int, x: Ring) -> Product:
+    async def product_of_owner(self, owner: int, x: Ring) -> Product:
         """What the owner knows (zeros at the others) as a product."""
         ...
 
@@ -151,7 +151,7 @@ class Host(Protocol):
 
 
 async def private_bins(
-    e: Host, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
+    e: AggregationEngine, owner: int, bins: NDArray[np.uint8] | None, shape: tuple[int, int], n_bins: int
 ) -> OwnedBins:
     """Agree on A, and pad the hint of the owner's bins, (rows, columns) of values below ``n_bins``, once a job.
 
@@ -172,7 +172,7 @@ async def private_bins(
     return OwnedBins(owner, shape, n_bins, seed, matrix, bins if e.rank == owner else None)
 
 
-async def select_sum(e: Host, xs: Sequence[OwnedBins], v: Share, bits: int) -> list[Share]:
+async def select_sum(e: AggregationEngine, xs: Sequence[OwnedBins], v: Share, bits: int) -> list[Share]:
     """H[k, j, b] = sum of v[k, i] over the rows i whose bin in column j is b, or one more, for each of the owners' bins.
 
     ``v`` is (vectors, rows), |v| < 2^bits; each result is (vectors, columns, n_bins).
@@ -187,7 +187,7 @@ async def select_sum(e: Host, xs: Sequence[OwnedBins], v: Share, bits: int) -> l
     secrets = []
     for x in xs:
         secret = np.zeros((vectors, DIMENSION), dtype=np.uint64)
-        encrypts = e.part_against(x.owner, v) if x.bins is None else None
+        encrypts = e.encrypted_part(x.owner, v) if x.bins is None else None
         if encrypts is not None:
             part, coins = encrypts
             secret = ternary_ring(coins, secret.size).reshape(secret.shape)
@@ -212,9 +212,9 @@ async def select_sum(e: Host, xs: Sequence[OwnedBins], v: Share, bits: int) -> l
             lines = np.ascontiguousarray(everything.T)
             counted = await offload(x.bins.size * vectors, bin_sums, x.bins, lines, x.n_bins)
             total += counted.reshape(-1, vectors).T
-        below.append(await e.put_in(x.owner, total.reshape(-1)))
+        below.append(await e.product_of_owner(x.owner, total.reshape(-1)))
         ends.append(ends[-1] + total.size)
-        shared = await e.lacked_by(x.owner, secret)
+        shared = await e.shares_from_senders(x.owner, secret)
         factors += [(x.hint, shared[k]) for k in range(vectors)]
     masks = await e.private_linear([hint for hint, _ in factors], [secret for _, secret in factors], slice(0, None))
     scaled = (concatenate(below) - concatenate(masks)).parts[0]

@@ -18,7 +18,7 @@ _TAG = "audit-head"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One entry: ``body`` is canonical bytes, ``hash`` covers everything before it, ``sig`` signs (seq, hash)."""
 
     seq: int
@@ -29,13 +29,13 @@ class Entry:
     sig: bytes
 
 
-def append(previous: bytes, seq: int, time_ms: int, kind: str, body: bytes, seed: bytes) -> Entry:
+def append(previous: bytes, seq: int, time_ms: int, kind: str, body: bytes, seed: bytes) -> AuditEntry:
     """The entry after the one whose hash is ``previous`` (``GENESIS`` before the first, ``seq`` 1)."""
     digest = _hash(previous, seq, time_ms, kind, body)
-    return Entry(seq, time_ms, kind, body, digest, signing.sign(seed, _TAG, _head_body(seq, digest)))
+    return AuditEntry(seq, time_ms, kind, body, digest, signing.sign(seed, _TAG, _head_body(seq, digest)))
 
 
-def head_of(entry: Entry, identity: bytes) -> AuditHead:
+def head_of(entry: AuditEntry, identity: bytes) -> AuditHead:
     """The signed head that peers keep."""
     return AuditHead(identity, entry.seq, entry.hash, entry.sig)
 
@@ -45,7 +45,7 @@ def verify_head_untrusted(head: AuditHead) -> None:
     signing.verify(head.identity, _TAG, _head_body(head.seq, head.hash), head.sig)
 
 
-def verify_chain(entries: Iterable[Entry], identity: bytes) -> tuple[int, bytes]:
+def verify_chain(entries: Iterable[AuditEntry], identity: bytes) -> tuple[int, bytes]:
     """Check a whole log, entry by entry; returns (number of entries, last hash).
 
     Raises ``SecurityError`` naming the first entry that is altered, missing or not signed by ``identity``.
@@ -63,7 +63,7 @@ def verify_chain(entries: Iterable[Entry], identity: bytes) -> tuple[int, bytes]
     return count, previous
 
 
-def _follows(entry: Entry, previous: bytes, seq: int, identity: bytes) -> bool:
+def _follows(entry: AuditEntry, previous: bytes, seq: int, identity: bytes) -> bool:
     """Whether it is the entry ``seq`` after ``previous``; whoever edited the file may have left any type in it."""
     try:
         signing.verify(identity, _TAG, _head_body(entry.seq, entry.hash), entry.sig)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 from hansa.config.vocabulary import BACKENDS
 from hansa.protocols.errors import SecurityError
@@ -104,7 +104,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Equivocation:
     """Two signatures of one party over one nonce: under two contracts, or with two job keys for one attempt."""
 
     first: Signature = _read(_signature)
@@ -130,7 +130,7 @@ class ResumeOffer:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ProgressNote:
     """How far the sender's worker is."""
 
     job_id: bytes = _octets(32)
@@ -220,7 +220,7 @@ def _column(value: Any) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalog:
+class CatalogReply:
     """The datasets shown to members."""
 
     request: int = _number(_COUNTER)
@@ -289,7 +289,7 @@ class KeysRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class JobKeys:
+class KeysReply:
     """Job keys from one enclave to another, encoded (node.tee.vault_keys); inside the attested channel only. ``more`` are there
     for whoever asks again."""
 
@@ -311,40 +311,70 @@ Message = (
     | Records
     | Offer
     | End
-    | Evidence
+    | Equivocation
     | ResumeOffer
-    | Progress
+    | ProgressNote
     | Failed
     | JobDone
     | AuditHead
     | HeadsRequest
     | Heads
     | CatalogRequest
-    | Catalog
+    | CatalogReply
     | Probe
     | ProbeResult
     | AttestRequest
     | AttestReply
     | Sealed
     | KeysRequest
-    | JobKeys
+    | KeysReply
     | Votes
 )
-_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+TAGS: dict[str, type[Any]] = {
+    "Hello": Hello,
+    "Records": Records,
+    "Offer": Offer,
+    "End": End,
+    "Evidence": Equivocation,
+    "ResumeOffer": ResumeOffer,
+    "Progress": ProgressNote,
+    "Failed": Failed,
+    "JobDone": JobDone,
+    "AuditHead": AuditHead,
+    "HeadsRequest": HeadsRequest,
+    "Heads": Heads,
+    "CatalogRequest": CatalogRequest,
+    "Catalog": CatalogReply,
+    "Probe": Probe,
+    "ProbeResult": ProbeResult,
+    "AttestRequest": AttestRequest,
+    "AttestReply": AttestReply,
+    "Sealed": Sealed,
+    "KeysRequest": KeysRequest,
+    "JobKeys": KeysReply,
+    "Votes": Votes,
+}
+"""What a message is called on the wire; a class may take another name, its tag may not."""
+_TAG_OF = {kind: tag for tag, kind in TAGS.items()}
+
+
+def tag_of(message: Message) -> str:
+    """What the message is called on the wire."""
+    return _TAG_OF[type(message)]
 
 
 def encode(message: Message) -> bytes:
     """The canonical bytes of a message."""
-    return canonical.encode({"type": type(message).__name__, "body": _plain(message)})
+    return canonical.encode({"type": tag_of(message), "body": _plain(message)})
 
 
 def decode_untrusted(data: bytes | memoryview) -> Message:
     """The message of a peer's bytes; raises ``PeerMisbehaved`` or, for a bad signature inside, ``SecurityError``."""
     outer = Fields(canonical.decode_untrusted(data, limits.CONTROL_MAX_BYTES), "a message")
-    kind = outer.choice("type", *_TYPES)
+    kind = outer.choice("type", *TAGS)
     body = outer.map("body")
     outer.end()
-    message: Message = _read_fields(_TYPES[kind], Fields(body, f"a message {kind}"))
+    message: Message = _read_fields(TAGS[kind], Fields(body, f"a message {kind}"))
     return message
 
 

@@ -19,7 +19,7 @@ from hansa.protocols.mpc.additive.dealer import dealer
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.session.transcript import Kind, Transcript
+from hansa.protocols.mpc.session.transcript import Phase, Transcript
 
 ROWS, COLUMNS = 150, 2
 ENGINES = [("additive", True, 2), ("additive", True, 3), ("additive", True, 4), ("additive", True, 5)]
@@ -145,7 +145,7 @@ def standardised(league: League, rows: Any) -> Any:
     return Standardisation.fit(x[order[:train]]).apply(x)
 
 
-def spent(transcript: Transcript, kind: Kind) -> tuple[int, int]:
+def spent(transcript: Transcript, kind: Phase) -> tuple[int, int]:
     costs = [cost for (_, found), cost in transcript.steps.items() if found is kind]
     return sum(cost.rounds for cost in costs), sum(cost.total_bytes for cost in costs)
 
@@ -170,11 +170,11 @@ async def test_what_a_dealt_job_is_said_to_cost(n: int, batch: int) -> None:
         latency_s=0.001,
         bytes_per_s=1e8,
     )
-    online = [spent(session.transcript, Kind.ONLINE) for session in sessions[:n]]
+    online = [spent(session.transcript, Phase.ONLINE) for session in sessions[:n]]
     assert max(rounds for rounds, _ in online) == expected.rounds
     most = max(sent for _, sent in online)
     assert most <= 1.02 * expected.bytes_per_party <= 1.25 * most
-    dealt = spent(sessions[n].transcript, Kind.PREPROCESSING)[1]
+    dealt = spent(sessions[n].transcript, Phase.PREPROCESSING)[1]
     assert dealt <= (expected.preprocessing_bytes or 0) <= 2 * dealt
 
 
@@ -203,11 +203,11 @@ async def test_what_a_job_without_a_dealer_is_said_to_cost(n: int, batch: int) -
         bytes_per_s=1e8,
     )
     rounds, sent = (
-        max(column) for column in zip(*(spent(session.transcript, Kind.ONLINE) for session in sessions), strict=True)
+        max(column) for column in zip(*(spent(session.transcript, Phase.ONLINE) for session in sessions), strict=True)
     )
     setup, made = (
         max(column)
-        for column in zip(*(spent(session.transcript, Kind.PREPROCESSING) for session in sessions), strict=True)
+        for column in zip(*(spent(session.transcript, Phase.PREPROCESSING) for session in sessions), strict=True)
     )
     made += (n - 1) * LINK  # which is not measured here, as the source of transfers is named
     assert rounds + setup <= 1.25 * expected.rounds <= 1.25 * 1.25 * (rounds + setup)

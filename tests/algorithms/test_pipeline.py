@@ -20,7 +20,7 @@ from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerMisbehaved, UndeclaredOpening
 from hansa.protocols.mpc.fourier import COEFFICIENTS, DOMAIN, HARMONICS
-from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties, run_parties
 from hansa.protocols.wire import canonical
 
@@ -104,7 +104,7 @@ async def train_all(
     async with parties(3, allowed=allowed(t)) as sessions:
 
         async def party(session: Any) -> pipeline.TrainOutcome:
-            engine = await Replicated.start(session, 18)
+            engine = await ReplicatedEngine.start(session, 18)
             kept = checkpoints[session.rank] if checkpoints else Kept()
             return await pipeline.train(engine, t, data[session.rank], Quiet(), kept)
 
@@ -194,14 +194,14 @@ async def test_predict_and_release() -> None:
     async with parties(3, allowed=allowed(t, "release")) as sessions:
 
         async def let_go(session: Any) -> Any:
-            engine = await Replicated.start(session, 18)
+            engine = await ReplicatedEngine.start(session, 18)
             return await pipeline.release(engine, t, models[session.rank], Quiet())
 
         released = await run_parties(sessions, let_go)
     async with parties(3, allowed=allowed(t, "predict")) as sessions:
 
         async def score(session: Any) -> Any:
-            engine = await Replicated.start(session, 18)
+            engine = await ReplicatedEngine.start(session, 18)
             return await pipeline.predict(engine, t, models[session.rank], data[session.rank], Quiet())
 
         scored = await run_parties(sessions, score)
@@ -228,7 +228,7 @@ async def test_data_that_cannot_be_trained_on_ends_it_everywhere(break_it: Any, 
     async with parties(3) as sessions:
 
         async def party(session: Any) -> Any:
-            engine = await Replicated.start(session, 18)
+            engine = await ReplicatedEngine.start(session, 18)
             return await pipeline.train(engine, terms(), data[session.rank], Quiet(), Kept())
 
         with trio.fail_after(30):
@@ -264,7 +264,7 @@ async def test_an_alignment_that_no_contract_names_does_not_begin(monkeypatch: p
     async with parties(3, allowed=set()) as sessions:
 
         async def party(session: Any) -> Any:
-            engine = await Replicated.start(session, 18)
+            engine = await ReplicatedEngine.start(session, 18)
             return await pipeline.train(engine, terms(), tables(*real_data())[session.rank], Quiet(), Kept())
 
         outcomes = await outcomes_of_parties(sessions, party)
@@ -284,7 +284,7 @@ async def test_coefficients_that_are_no_numbers_are_refused() -> None:
                     await send(to, *(a * np.inf if a.dtype == np.float64 else a for a in arrays))
 
                 session.send = spoilt
-            engine = await Replicated.start(session, 18)
+            engine = await ReplicatedEngine.start(session, 18)
             return await pipeline.release(engine, t, models[session.rank], Quiet())
 
         outcomes = await outcomes_of_parties(sessions, let_go)
@@ -332,7 +332,7 @@ async def fails(data: list[PartyTable], wanted: list[Terms], kept: list[Kept]) -
     async with parties(3) as sessions:
 
         async def party(session: Any) -> Any:
-            engine = await Replicated.start(session, 18)
+            engine = await ReplicatedEngine.start(session, 18)
             rank = session.rank
             return await pipeline.train(engine, wanted[rank], data[rank], Quiet(), kept[rank])
 

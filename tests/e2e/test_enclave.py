@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import trio
 
-from hansa.config.settings import Node, Settings, Tee
+from hansa.config.settings import NodeSettings, Settings, TeeSettings
 from hansa.node.contracts.build import openings_of
 from hansa.node.errors import UsageError
 from hansa.node.jobs import review as job_review
 from hansa.node.lab.testnet.league import LocalNode
-from hansa.node.lab.testnet.testnet import Net
+from hansa.node.lab.testnet.testnet import TestNet
 
 pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
 WORD = "insecure-simulated"
@@ -30,7 +30,9 @@ action = "approve"
 roles = ["enclave", "dealer"]
 """
 SETTINGS = {
-    name: replace(Settings(node=Node(name)), tee=Tee(backend=WORD if name == "telecom" else "", accept=WORD))
+    name: replace(
+        Settings(node=NodeSettings(name)), tee=TeeSettings(backend=WORD if name == "telecom" else "", accept=WORD)
+    )
     for name in NAMES
 }
 
@@ -101,7 +103,7 @@ async def test_no_party_has_a_model_opened_without_the_others(league_of, monkeyp
         return None if colludes else real(contract, context, find, active)
 
     monkeypatch.setattr(job_review, "objection", objection)
-    mallory = {"mallory": replace(Settings(node=Node("mallory")), tee=Tee(accept=WORD))}
+    mallory = {"mallory": replace(Settings(node=NodeSettings("mallory")), tee=TeeSettings(accept=WORD))}
     async with league_of(policy=POLICY, settings=SETTINGS | mallory) as league:
         await league.start("mallory")
         code = (await league.call("bank", "peer.invite"))["code"]
@@ -147,7 +149,7 @@ async def test_one_word_switches_the_road(league_of):
 
 
 async def test_simulated_hardware_needs_the_word_on_both_sides(league_of):
-    strict = {**SETTINGS, "bank": Settings(node=Node("bank"))}
+    strict = {**SETTINGS, "bank": Settings(node=NodeSettings("bank"))}
     async with league_of(policy=POLICY, settings=strict) as league:
         with pytest.raises(UsageError, match="insecure-simulated"):
             await league.submit(job_text())
@@ -176,7 +178,7 @@ async def test_an_enclave_that_forgot_its_keys_says_so(league_of):
 def net_of(tmp_path, tables):
     """``net_of(4, 1)``: the network to kill and wake nodes in, so many institutions with tables, and enclaves. The fourth's table
     is another one with the label."""
-    net = Net(tmp_path / "net")
+    net = TestNet(tmp_path / "net")
 
     def make(institutions, enclaves):
         state = net.up(institutions, [], enclaves)

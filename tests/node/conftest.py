@@ -13,14 +13,23 @@ from nacl.signing import SigningKey
 from hansa.config.policy import Policy
 from hansa.node.contracts.build import openings_of
 from hansa.node.jobs.context import JobContext
-from hansa.node.jobs.registry import Jobs
+from hansa.node.jobs.registry import JobRegistry
 from hansa.node.jobs.store import JobStore
 from hansa.node.store import Store
 from hansa.node.worker.messages import Finished, Stepped
 from hansa.protocols.errors import HansaError, PeerLost
 from hansa.protocols.wire import messages
 from hansa.protocols.wire.consent.contract import Align, Contract, Limits, Outputs, Party
-from hansa.protocols.wire.messages import DatasetInfo, End, Evidence, Failed, JobDone, Offer, Progress, ResumeOffer
+from hansa.protocols.wire.messages import (
+    DatasetInfo,
+    End,
+    Equivocation,
+    Failed,
+    JobDone,
+    Offer,
+    ProgressNote,
+    ResumeOffer,
+)
 
 NAMES = ("bank", "bureau", "telecom")
 LATENCY_S = 0.01
@@ -72,7 +81,7 @@ class Mesh:
         if not self.online(identity):
             raise PeerLost("offline", remedy="wait")
         other = self.league.rank_of(identity)
-        self.league.sent.append((self.rank, other, type(message).__name__))
+        self.league.sent.append((self.rank, other, messages.tag_of(message)))
         self.league.wires[self.rank, other].send_nowait(messages.encode(message))
 
     async def broadcast(self, identities, message):
@@ -202,7 +211,7 @@ class League:
         )
 
     async def start(self, rank):
-        self.jobs[rank] = Jobs(self.context(rank))
+        self.jobs[rank] = JobRegistry(self.context(rank))
         started = trio.Event()
 
         async def live(task_status=trio.TASK_STATUS_IGNORED):
@@ -250,9 +259,9 @@ class League:
         handlers = {
             Offer: jobs.on_offer,
             End: jobs.on_end,
-            Evidence: jobs.on_evidence,
+            Equivocation: jobs.on_evidence,
             ResumeOffer: jobs.on_resume_offer,
-            Progress: jobs.on_progress,
+            ProgressNote: jobs.on_progress,
             Failed: jobs.on_failed,
             JobDone: jobs.on_done,
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from hansa.config.settings import Limits, Node, Settings
+from hansa.config.settings import LimitSettings, NodeSettings, Settings
 from hansa.node.daemon import Daemon
 from hansa.node.errors import UsageError
 from hansa.node.identity import create_identity, load_identity
@@ -22,7 +22,7 @@ def make_daemon(home: Path, name: str, **changes: object) -> Daemon:
         identity = load_identity(home)
     except Exception:
         identity = create_identity(home)
-    settings = Settings(node=Node(name), limits=Limits(), **changes)  # type: ignore[arg-type]
+    settings = Settings(node=NodeSettings(name), limits=LimitSettings(), **changes)  # type: ignore[arg-type]
     return Daemon(home, settings, identity)
 
 

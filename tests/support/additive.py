@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from hansa.protocols.mpc.additive.engine import Additive
-from hansa.protocols.mpc.session.transcript import Kind, Transcript
+from hansa.protocols.mpc.additive.engine import AdditiveEngine
+from hansa.protocols.mpc.session.transcript import Phase, Transcript
 from hansa.protocols.mpc.shares import BitShare
 
 SIZE = 4096
 INPUTS = {"zeros": np.zeros(SIZE), "equal": np.full(SIZE, 3.0), "wide": np.linspace(-8000, 8000, SIZE)}
 
 
-def spent(transcript: Transcript, kind: Kind) -> tuple[int, int]:
+def spent(transcript: Transcript, kind: Phase) -> tuple[int, int]:
     costs = [cost for (_, k), cost in transcript.steps.items() if k is kind]
     return sum(cost.rounds for cost in costs), sum(cost.total_bytes for cost in costs)
 
@@ -57,7 +57,7 @@ class Faulty:
         await self._link.aclose()
 
 
-async def protocol(e: Additive) -> Any:
+async def protocol(e: AdditiveEngine) -> Any:
     values = np.arange(N, dtype=np.uint64)
     x = await e.input(1, values if e.rank == 1 else None, (N,))
     y = await e.truncate(await e.mul(x, x), 2)

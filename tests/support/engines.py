@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from hansa.protocols.mpc.additive.dealer.correlations import Dealt
+from hansa.protocols.mpc.additive.dealer.correlations import DealerCorrelations
 from hansa.protocols.mpc.additive.dealer.dealer import serve
-from hansa.protocols.mpc.additive.dealer.engine import Masked
-from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
-from hansa.protocols.mpc.additive.dealerless.engine import Direct
-from hansa.protocols.mpc.replicated.engine import Replicated
-from hansa.protocols.mpc.replicated.input_parties import WithGuests
+from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
+from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations
+from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
+from hansa.protocols.mpc.replicated.input_parties import InputPartyEngine
 from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.mpc.session.session import Session
 
@@ -26,7 +26,7 @@ def replicated(n_parties: int = 3) -> Run:
 
     async def run(protocol: Protocol, **options: Any) -> list[Any]:
         async def party(session: Session) -> Any:
-            return await protocol(await Replicated.start(session, FRAC_BITS))
+            return await protocol(await ReplicatedEngine.start(session, FRAC_BITS))
 
         async with parties(n_parties, **options) as sessions:
             return await run_parties(sessions, party)
@@ -40,8 +40,8 @@ async def dealt_party(session: Session, protocol: Protocol) -> Any:
     if session.rank == dealer:
         await serve(session)
         return None
-    correlations = await Dealt.start(session)
-    engine = await Masked.start(session.among(range(dealer)), correlations, FRAC_BITS)
+    correlations = await DealerCorrelations.start(session)
+    engine = await DealerEngine.start(session.among(range(dealer)), correlations, FRAC_BITS)
     result = await protocol(engine)
     await correlations.finish()
     return result
@@ -62,7 +62,9 @@ def additive_direct(n_parties: int = 2, ot: str = "softspoken") -> Run:
 
     async def run(protocol: Protocol, **options: Any) -> list[Any]:
         async def party(session: Session) -> Any:
-            return await protocol(await Direct.start(session, await Pairwise.start(session, ot=ot), FRAC_BITS))
+            return await protocol(
+                await DealerlessEngine.start(session, await PairwiseCorrelations.start(session, ot=ot), FRAC_BITS)
+            )
 
         async with parties(n_parties, **options) as sessions:
             return await run_parties(sessions, party)
@@ -75,7 +77,7 @@ def with_guests(n_parties: int = 4) -> Run:
 
     async def run(protocol: Protocol, **options: Any) -> list[Any]:
         async def party(session: Session) -> Any:
-            return await protocol(await WithGuests.start(session, (0, 1, n_parties - 1), FRAC_BITS))
+            return await protocol(await InputPartyEngine.start(session, (0, 1, n_parties - 1), FRAC_BITS))
 
         async with parties(n_parties, **options) as sessions:
             return await run_parties(sessions, party)

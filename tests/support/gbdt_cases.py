@@ -13,7 +13,7 @@ from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
 from hansa.algorithms.gbdt.job import TreeLearner
 from hansa.algorithms.gbdt.model.model import TreeModel
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.learner import Step
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
@@ -97,14 +97,14 @@ class Case:
 
     def bins(self, rows: slice = slice(None)) -> Any:
         """Of all columns, cut by some rows."""
-        return Cuts.fit(self.x[rows], Params(**self.params).max_bin, self.levels).apply(self.x, self.levels)
+        return Cuts.fit(self.x[rows], TreeParams(**self.params).max_bin, self.levels).apply(self.x, self.levels)
 
     def plain(self, rows: slice = slice(None)) -> tuple[plaintext.PlainModel, Any]:
         weights = None if self.weights is None else self.weights[rows]
         return plaintext.train(
             self.bins(rows)[rows],
             self.y[rows],
-            Params(**self.params),
+            TreeParams(**self.params),
             categorical=self.categorical,
             weights=weights,
         )

@@ -9,13 +9,13 @@ from math import prod
 import numpy as np
 
 from hansa.protocols.mpc.rlwe.packing import Packing, encrypt_ring, message_conversion, multiply_packed
-from hansa.protocols.mpc.rlwe.params import RING, Params, fit, linear_noise
+from hansa.protocols.mpc.rlwe.params import RING, RlweParams, fit, linear_noise
 from hansa.protocols.mpc.rlwe.residues import basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import fresh_coins
 from hansa.protocols.mpc.rlwe.scheme import Scheme
 
 
-def insecure_linear(degree: int, columns: int, returned: int = 2**20, *, keep_all: bool = False) -> Params:
+def insecure_linear(degree: int, columns: int, returned: int = 2**20, *, keep_all: bool = False) -> RlweParams:
     """As ``linear_params``, of any degree; ``keep_all``: no primes are dropped, so nothing is rounded away."""
     params = fit(degree, RING, (), linear_noise(degree, columns), returned)
     return replace(params, kept=len(params.primes)) if keep_all else params
@@ -31,7 +31,7 @@ def numbers(residues: np.ndarray, primes: tuple[int, ...]) -> list[int]:
 class Scene:
     """A matrix encrypted by its owner, multiplied by a vector at the guest, and returned."""
 
-    def __init__(self, params: Params, matrix: np.ndarray, vector: np.ndarray) -> None:
+    def __init__(self, params: RlweParams, matrix: np.ndarray, vector: np.ndarray) -> None:
         self.params = params
         self.scheme = s = Scheme(params)
         self.packing = Packing(*matrix.shape, params.degree)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 from hansa.protocols.mpc.session.links import Link
 from hansa.protocols.mpc.session.memory import network, parties, run_parties
 
-Protocol = Callable[[Replicated], Awaitable[Any]]
+Protocol = Callable[[ReplicatedEngine], Awaitable[Any]]
 
 
 class Tap:
@@ -31,7 +31,7 @@ async def run_replicated(protocol: Protocol, **options: Any) -> list[Any]:
     async with parties(3, **options) as sessions:
 
         async def party(session: Any) -> Any:
-            return await protocol(await Replicated.start(session, 18))
+            return await protocol(await ReplicatedEngine.start(session, 18))
 
         return await run_parties(sessions, party)
 

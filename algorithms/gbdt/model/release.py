@@ -14,7 +14,7 @@ from hansa.algorithms.gbdt.layout import Split
 from hansa.algorithms.gbdt.model.model import TreeModel
 from hansa.algorithms.gbdt.model.released import PlainSplit, ReleasedTrees
 from hansa.algorithms.gbdt.objectives import Objective, SquaredError, Unit, base_score, objective_of
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.learner import Step
 from hansa.algorithms.terms import Terms
 from hansa.protocols.errors import PeerMisbehaved
@@ -28,7 +28,7 @@ _LONGEST = 1024
 """Characters of a category's name, and bytes that a node's and a column's message take at most."""
 
 
-async def release(e: Engine, terms: Terms, params: Params, model: TreeModel, step: Step) -> ReleasedTrees:
+async def release(e: Engine, terms: Terms, params: TreeParams, model: TreeModel, step: Step) -> ReleasedTrees:
     """Open the model to all.
 
     Raises ``PeerMisbehaved`` for nodes that are not a party's, cuts that are no numbers, and categories that are none.
@@ -78,7 +78,7 @@ async def label_unit(e: Engine, terms: Terms, objective: Objective, own: Unit | 
     return Unit(center, scale, 0.0)
 
 
-async def _base(e: Engine, objective: Objective, params: Params, model: TreeModel) -> float:
+async def _base(e: Engine, objective: Objective, params: TreeParams, model: TreeModel) -> float:
     """The margin before all trees: public, or opened."""
     public = objective.public_base(params.base_score)
     if public is not None:

@@ -12,11 +12,11 @@ from hansa.algorithms.cost.trees import ENTRIES
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.bins import Bins
 from hansa.algorithms.gbdt.objectives import Objective
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.gbdt.training import sampling
 from hansa.algorithms.gbdt.training.gain import Penalty, scale_shift
 from hansa.algorithms.gbdt.training.stopping import Watch
-from hansa.algorithms.gbdt.training.tree import Growth, Table, Tree, descend, grow
+from hansa.algorithms.gbdt.training.tree import Growth, Tree, TreeTable, descend, grow
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.hinted_aggregation import most_bits
 from hansa.protocols.mpc.operators.arithmetic import mul
@@ -38,7 +38,7 @@ class Quantised:
 
 
 def quantised(
-    frac_bits: int, rows: int, senders: int, objective: Objective, params: Params, heaviest: float
+    frac_bits: int, rows: int, senders: int, objective: Objective, params: TreeParams, heaviest: float
 ) -> Quantised:
     """For rows of weights up to ``heaviest``. Raises ``DataError`` where sums would overflow or gradients be too coarse."""
     weight = max(1.0, heaviest)
@@ -60,7 +60,7 @@ class Problem:
     """What trees are grown for: ``label`` (groups, rows), ``weights`` (rows,) up to ``heaviest`` or None, ``base`` (groups,), the
     margins before all trees; ``alpha`` (None for 0) and ``gamma``, (1,), in the label's unit; ``seed`` is public."""
 
-    table: Table
+    table: TreeTable
     objective: Objective
     label: Share
     base: Share
@@ -72,7 +72,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class State:
+class BoostState:
     """After so many rounds: all trees, the margins (groups, rows), and what the rows held out say, if any are."""
 
     trees: list[Tree]
@@ -90,20 +90,22 @@ class State:
         return self.trees[: len(self.trees) - beyond]
 
 
-AfterRound = Callable[[State], Awaitable[None]]
+AfterRound = Callable[[BoostState], Awaitable[None]]
 
 
-def gains_shift(table: Table) -> int:
+def gains_shift(table: TreeTable) -> int:
     """The unit of ``Problem.gamma`` and of gains, as a power of two."""
     return scale_shift(table.rows)
 
 
-def begin(e: Engine, problem: Problem, watch: Watch | None = None) -> State:
+def begin(e: Engine, problem: Problem, watch: Watch | None = None) -> BoostState:
     """Before the first tree."""
-    return State([], started(e, problem.base, problem.table.rows), watch)
+    return BoostState([], started(e, problem.base, problem.table.rows), watch)
 
 
-async def train(e: Engine, problem: Problem, params: Params, state: State, after_round: AfterRound) -> State:
+async def train(
+    e: Engine, problem: Problem, params: TreeParams, state: BoostState, after_round: AfterRound
+) -> BoostState:
     """All rounds from a state on, to which they are added; stops early where its ``watch`` says so.
 
     Per round: gradients and hessians; per level histograms, gains and the best of them, and the rows' way down; leaves.

@@ -24,7 +24,7 @@ from hansa.protocols.mpc.shares import BitShare, Share, concatenate
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TreeTable:
     """All parties' bins: as the engine holds them, by rank, and this party's own in plain; ``layout`` is public."""
 
     held: Mapping[int, Any] = field(repr=False)
@@ -79,7 +79,7 @@ class Growth:
     step: float = 0.0
 
 
-async def table_of(e: Engine, own: Bins, layout: Layout) -> Table:
+async def table_of(e: Engine, own: Bins, layout: Layout) -> TreeTable:
     """Prepare every party's bins, once a job."""
     rows = own.shape[0]
     held = {
@@ -87,10 +87,10 @@ async def table_of(e: Engine, own: Bins, layout: Layout) -> Table:
         for rank, count in enumerate(layout.columns)
         if count
     }
-    return Table(held, own, layout)
+    return TreeTable(held, own, layout)
 
 
-async def grow(e: Engine, table: Table, gradients: Share, growth: Growth) -> tuple[list[Tree], Share]:
+async def grow(e: Engine, table: TreeTable, gradients: Share, growth: Growth) -> tuple[list[Tree], Share]:
     """A tree for each group's gradients and hessians (groups, 2, rows), quantised, and how they sort the rows: leaf indicators
     (groups·leaves, rows). Leaves are times the learning rate.
     """
@@ -135,7 +135,7 @@ async def descend(e: Engine, trees: Sequence[Tree], own: Bins) -> Share:
     return members
 
 
-async def _histograms(e: Engine, table: Table, vectors: Share, growth: Growth) -> dict[int, Share]:
+async def _histograms(e: Engine, table: TreeTable, vectors: Share, growth: Growth) -> dict[int, Share]:
     """Sums of vectors (nodes, 2, rows) over every party's bins: (nodes, 2, columns, cells) each."""
     nodes, two, rows = vectors.shape
     sums = await e.select_sum(list(table.held.values()), vectors.reshape(nodes * two, rows), growth.bits)

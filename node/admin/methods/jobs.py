@@ -9,7 +9,7 @@ from hansa.node.admin.server import Handler, Notify, text_param
 from hansa.node.admin.views import Json
 from hansa.node.contracts.proposals import Proposals
 from hansa.node.jobs.job import Job
-from hansa.node.jobs.registry import Jobs
+from hansa.node.jobs.registry import JobRegistry
 from hansa.node.worker.process import read_log
 from hansa.protocols.errors import ConsentError
 
@@ -20,7 +20,7 @@ MAX_GLANCE = 12
 class JobMethods:
     """Answers about the jobs of one node."""
 
-    def __init__(self, jobs: Jobs, proposals: Proposals) -> None:
+    def __init__(self, jobs: JobRegistry, proposals: Proposals) -> None:
         self._jobs, self._proposals = jobs, proposals
 
     def methods(self) -> dict[str, Handler]:

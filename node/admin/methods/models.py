@@ -15,8 +15,8 @@ from hansa.node.contracts.proposals import Proposals
 from hansa.node.data.catalog import Catalog
 from hansa.node.errors import UsageError
 from hansa.node.jobs.job import Job
-from hansa.node.jobs.record import JobRecord, State
-from hansa.node.jobs.registry import Jobs
+from hansa.node.jobs.record import JobRecord, JobState
+from hansa.node.jobs.registry import JobRegistry
 
 
 class DataMethods:
@@ -66,7 +66,7 @@ class DataMethods:
 class ModelMethods:
     """Answers about this node's models."""
 
-    def __init__(self, jobs: Jobs, proposals: Proposals) -> None:
+    def __init__(self, jobs: JobRegistry, proposals: Proposals) -> None:
         self._jobs, self._proposals = jobs, proposals
 
     def methods(self) -> dict[str, Handler]:
@@ -95,7 +95,7 @@ class ModelMethods:
             for other in self._jobs.all()
             if other.record.contract.kind == "release"
             and other.record.contract.model == record.job_id
-            and other.record.state is State.DONE
+            and other.record.state is JobState.DONE
             and other.record.result
         ]
         return {
@@ -142,7 +142,7 @@ class ModelMethods:
     async def scores(self, job: str) -> Json:
         """Where the scores that a job opened to this node lie."""
         record = self._jobs.find(text_param("job", job)).record
-        path = (record.result or {}).get("scores") if record.state is State.DONE else None
+        path = (record.result or {}).get("scores") if record.state is JobState.DONE else None
         if not path:
             raise UsageError(
                 f"the job {record.short} opened no scores to this node",
@@ -171,7 +171,7 @@ class ModelMethods:
 def _is_model(job: Job) -> bool:
     record = job.record
     is_mine = record.role(job.context.me) == "party"  # a dealer has no part of any model
-    return record.contract.kind == "train" and record.state is State.DONE and is_mine
+    return record.contract.kind == "train" and record.state is JobState.DONE and is_mine
 
 
 def _scores_to(record: JobRecord) -> list[str]:

@@ -11,7 +11,7 @@ from hansa.node.errors import UsageError
 from hansa.node.net.mesh import Mesh
 from hansa.node.net.peers import PeerBook
 from hansa.node.tee.peers.attestations import Attestations, Standing
-from hansa.node.tee.peers.votes import Ballots
+from hansa.node.tee.peers.votes import VoteBook
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, MEASUREMENT_BYTES
 from hansa.protocols.wire.attestation.statements.votes import Vote
 from hansa.protocols.wire.consent.contract import Code
@@ -25,7 +25,7 @@ MOST_DAYS = VOTE_MAX_AHEAD_S // 86_400 - 1
 class TeeMethods:
     """Answers about trusted hardware at one node and at its peers."""
 
-    def __init__(self, attestations: Attestations, ballots: Ballots, mesh: Mesh, book: PeerBook) -> None:
+    def __init__(self, attestations: Attestations, ballots: VoteBook, mesh: Mesh, book: PeerBook) -> None:
         self._attestations, self._ballots, self._mesh, self._book = attestations, ballots, mesh, book
 
     def methods(self) -> dict[str, Handler]:

@@ -14,7 +14,7 @@ from typing import Any
 from hansa.config.errors import ConfigError
 from hansa.config.paths import settings_file
 from hansa.config.policy import DEFAULT_TEXT
-from hansa.config.settings import SECTIONS, PolicyFile, default_toml, parse_settings
+from hansa.config.settings import SECTIONS, PolicySettings, default_toml, parse_settings
 from hansa.config.vocabulary import ADDRESS, NAME
 from hansa.node.cli.output import again, emit, hint
 from hansa.node.cli.parser import command
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         identity = create_identity(home, passphrase)
-        _write(home / PolicyFile().file, DEFAULT_TEXT)
+        _write(home / PolicySettings().file, DEFAULT_TEXT)
         _write(settings_file(home), default_toml(name, **_changed(args)))
     except OSError as error:
         raise ConfigError(

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from hansa.config.settings import Tee, load_settings
+from hansa.config.settings import TeeSettings, load_settings
 from hansa.config.vocabulary import BACKENDS
 from hansa.node.cli.output import again, hint, say, style
 from hansa.node.cli.parser import command
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _insecure(tee: Tee) -> list[str]:
+def _insecure(tee: TeeSettings) -> list[str]:
     """Who plays with simulated hardware is told so at every start."""
     lines = []
     if tee.backend == INSECURE_SIMULATED:

@@ -8,10 +8,10 @@ from pathlib import Path
 import trio
 
 from hansa.config.vocabulary import FRAC_BITS
-from hansa.node.correlations.store import Shelf
+from hansa.node.correlations.store import CorrelationStore
 from hansa.node.lab.bench.catalogue import Plan
 from hansa.node.lab.bench.operation import Build
-from hansa.protocols.mpc.additive.stored.kinds import BATCH_BYTES, WARES, ParcelId
+from hansa.protocols.mpc.additive.stored.kinds import BATCH_BYTES, STORED_KINDS, ParcelId
 from hansa.protocols.mpc.additive.stored.preprocessing import make_parcels
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.session.session import Session
@@ -19,7 +19,7 @@ from hansa.protocols.mpc.session.session import Session
 _BATCH = bytes(BATCH_BYTES)
 
 
-async def stocked(session: Session, plan: Plan, build: Build, folder: Path) -> tuple[Shelf, float]:
+async def stocked(session: Session, plan: Plan, build: Build, folder: Path) -> tuple[CorrelationStore, float]:
     """A shelf with what all repetitions draw, and the seconds that it took to make that for one.
 
     One run without a shelf says how much that is, set-up included.
@@ -28,8 +28,10 @@ async def stocked(session: Session, plan: Plan, build: Build, folder: Path) -> t
         operation = await build(engine, plan.size)
         await operation.timed()
     runs = plan.repeat + 2  # set-up and the check of the results draw some too
-    counts = {ware: WARES[ware].parcels(runs * elements) for ware, elements in session.transcript.drawn.items()}
-    shelf = Shelf(folder, bytes(32), bytes([session.rank]), {bytes([rank]): "" for rank in range(plan.parties)})
+    counts = {ware: STORED_KINDS[ware].parcels(runs * elements) for ware, elements in session.transcript.drawn.items()}
+    shelf = CorrelationStore(
+        folder, bytes(32), bytes([session.rank]), {bytes([rank]): "" for rank in range(plan.parties)}
+    )
     (folder / _BATCH.hex()).mkdir(parents=True)
 
     async def put(ware: str, place: int, data: bytes) -> None:

@@ -37,7 +37,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BenchEntry:
     """One measurement: its usual size, what it does, bytes of memory an element (n, or n x d) at a party, its greatest n."""
 
     usual: Size
@@ -48,46 +48,48 @@ class Entry:
 
 
 SORTED: Final = 1 << 22
-CATALOGUE: Final[dict[str, Entry]] = {
-    "rtt": Entry(Size(1024), "a round trip of n bytes", 4),
-    "bulk": Entry(Size(1 << 28), "n bytes one way", 1),
-    "mul": Entry(Size(1_000_000), "products with truncation"),
-    "square": Entry(Size(1_000_000), "squares with truncation"),
-    "inner": Entry(Size(1_000_000), "one inner product of vectors of n"),
-    "product": Entry(Size(1_000, 100), "a shared n x d matrix times a shared d x d one"),
-    "truncate": Entry(Size(1_000_000), "truncations by all fraction bits"),
-    "open": Entry(Size(1_000_000), "n numbers opened to all"),
-    "and": Entry(Size(1_000_000), "ANDs of bits"),
-    "less": Entry(Size(1_000_000), "comparisons of 64-bit numbers", 600),
-    "msb": Entry(Size(1_000_000), "signs", 600),
-    "equal": Entry(Size(100_000), "tests for equality", 1200),
-    "mux": Entry(Size(1_000_000), "choices between two numbers"),
-    "inject": Entry(Size(1_000_000), "bits times numbers"),
-    "a2b": Entry(Size(100_000), "decompositions into 64 bits", 2000),
-    "b2a": Entry(Size(1_000_000), "bits as ring elements"),
-    "sigmoid": Entry(Size(100_000), "sigmoids", 3000),
-    "reciprocal": Entry(Size(100_000), "reciprocals", 400),
-    "divide": Entry(Size(20_000), "quotients"),
-    "sqrt": Entry(Size(20_000), "square roots"),
-    "rsqrt": Entry(Size(20_000), "inverse square roots"),
-    "exp": Entry(Size(20_000), "exponentials"),
-    "log": Entry(Size(20_000), "logarithms"),
-    "softmax": Entry(Size(1_000, 10), "softmax of n lines of d", 2000),
-    "maximum": Entry(Size(10_000), "the greatest of n", 1000, SORTED),
-    "argmax": Entry(Size(10_000), "the greatest of n, and its place", 1000, SORTED),
-    "top-k": Entry(Size(1_000), "the 10 greatest of n, and their places", 1000, SORTED),
-    "sort": Entry(Size(1_000), "n numbers in order", 1000, SORTED),
-    "shuffle": Entry(Size(1_000), "n numbers in an order nobody knows", 6000, SORTED),
-    "permute": Entry(Size(1_000), "n numbers moved to secret places", 1000, SORTED),
-    "auc": Entry(Size(1_000), "the AUC of n shared scores", 2500, SORTED, 2),
-    "ks": Entry(Size(1_000), "the KS of n shared scores", 2500, SORTED, 2),
-    "uniform": Entry(Size(100_000), "uniform random numbers below 1", 2000),
-    "matmul": Entry(Size(10_000, 100), "an owner's n x d matrix times a shared vector", 100),
-    "select-sum": Entry(Size(10_000, 50), "sums of a shared vector over an owner's n x d bins, 16 a column", 500),
-    "ot": Entry(Size(4_000_000, kind="random", w=4), "oblivious transfers between two", 100),
-    "psi": Entry(Size(1000), "the alignment of n rows a party", 2000),
-    "lr": Entry(Size(12_500, 100, 1024), "an epoch of logistic regression, a fifth of n rows held out", 120, least=20),
-    "gbdt": Entry(
+CATALOGUE: Final[dict[str, BenchEntry]] = {
+    "rtt": BenchEntry(Size(1024), "a round trip of n bytes", 4),
+    "bulk": BenchEntry(Size(1 << 28), "n bytes one way", 1),
+    "mul": BenchEntry(Size(1_000_000), "products with truncation"),
+    "square": BenchEntry(Size(1_000_000), "squares with truncation"),
+    "inner": BenchEntry(Size(1_000_000), "one inner product of vectors of n"),
+    "product": BenchEntry(Size(1_000, 100), "a shared n x d matrix times a shared d x d one"),
+    "truncate": BenchEntry(Size(1_000_000), "truncations by all fraction bits"),
+    "open": BenchEntry(Size(1_000_000), "n numbers opened to all"),
+    "and": BenchEntry(Size(1_000_000), "ANDs of bits"),
+    "less": BenchEntry(Size(1_000_000), "comparisons of 64-bit numbers", 600),
+    "msb": BenchEntry(Size(1_000_000), "signs", 600),
+    "equal": BenchEntry(Size(100_000), "tests for equality", 1200),
+    "mux": BenchEntry(Size(1_000_000), "choices between two numbers"),
+    "inject": BenchEntry(Size(1_000_000), "bits times numbers"),
+    "a2b": BenchEntry(Size(100_000), "decompositions into 64 bits", 2000),
+    "b2a": BenchEntry(Size(1_000_000), "bits as ring elements"),
+    "sigmoid": BenchEntry(Size(100_000), "sigmoids", 3000),
+    "reciprocal": BenchEntry(Size(100_000), "reciprocals", 400),
+    "divide": BenchEntry(Size(20_000), "quotients"),
+    "sqrt": BenchEntry(Size(20_000), "square roots"),
+    "rsqrt": BenchEntry(Size(20_000), "inverse square roots"),
+    "exp": BenchEntry(Size(20_000), "exponentials"),
+    "log": BenchEntry(Size(20_000), "logarithms"),
+    "softmax": BenchEntry(Size(1_000, 10), "softmax of n lines of d", 2000),
+    "maximum": BenchEntry(Size(10_000), "the greatest of n", 1000, SORTED),
+    "argmax": BenchEntry(Size(10_000), "the greatest of n, and its place", 1000, SORTED),
+    "top-k": BenchEntry(Size(1_000), "the 10 greatest of n, and their places", 1000, SORTED),
+    "sort": BenchEntry(Size(1_000), "n numbers in order", 1000, SORTED),
+    "shuffle": BenchEntry(Size(1_000), "n numbers in an order nobody knows", 6000, SORTED),
+    "permute": BenchEntry(Size(1_000), "n numbers moved to secret places", 1000, SORTED),
+    "auc": BenchEntry(Size(1_000), "the AUC of n shared scores", 2500, SORTED, 2),
+    "ks": BenchEntry(Size(1_000), "the KS of n shared scores", 2500, SORTED, 2),
+    "uniform": BenchEntry(Size(100_000), "uniform random numbers below 1", 2000),
+    "matmul": BenchEntry(Size(10_000, 100), "an owner's n x d matrix times a shared vector", 100),
+    "select-sum": BenchEntry(Size(10_000, 50), "sums of a shared vector over an owner's n x d bins, 16 a column", 500),
+    "ot": BenchEntry(Size(4_000_000, kind="random", w=4), "oblivious transfers between two", 100),
+    "psi": BenchEntry(Size(1000), "the alignment of n rows a party", 2000),
+    "lr": BenchEntry(
+        Size(12_500, 100, 1024), "an epoch of logistic regression, a fifth of n rows held out", 120, least=20
+    ),
+    "gbdt": BenchEntry(
         Size(10_000, 100, bins=16, depth=3, trees=3), "boosted trees, logistic, on n x d bins", 150, least=20
     ),
 }

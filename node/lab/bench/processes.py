@@ -33,7 +33,7 @@ from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.kernels.__main__ import warm
 from hansa.protocols.mpc.session.session import Session, open_session, sole_error
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 from hansa.protocols.wire.noise import KeyPair
 
 _PATIENCE_S = 900.0
@@ -232,7 +232,7 @@ def _spent(session: Session) -> tuple[int, int, int, float]:
     rounds = online = prepared = 0
     seconds = 0.0
     for (_, kind), cost in session.transcript.steps.items():
-        if kind is Kind.ONLINE:
+        if kind is Phase.ONLINE:
             rounds, online = rounds + cost.rounds, online + cost.total_bytes
         else:
             prepared, seconds = prepared + cost.total_bytes, seconds + cost.seconds

@@ -11,7 +11,7 @@ from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
 from hansa.algorithms.gbdt.layout import Layout
 from hansa.algorithms.gbdt.objectives import Logistic
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.gbdt.training import boost
 from hansa.algorithms.gbdt.training.tree import table_of
 from hansa.algorithms.lr.plaintext import sigmoid
@@ -35,7 +35,7 @@ def problem(n: int, d: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 async def gbdt(e: Engine, size: Size) -> Operation:
     """``trees`` trees of a depth on (n, d) of so many bins, logistic loss; set-up sends what a job sends once."""
     x, y = problem(size.n, size.d)
-    params = Params(n_estimators=size.trees, max_depth=size.depth, max_bin=size.bins)
+    params = TreeParams(n_estimators=size.trees, max_depth=size.depth, max_bin=size.bins)
     cuts = np.array_split(np.arange(size.d), e.session.n_parties)
     mine = x[:, cuts[e.session.rank]].astype(np.float64)
     own = Cuts.fit(mine, size.bins).apply(mine)
@@ -46,7 +46,7 @@ async def gbdt(e: Engine, size: Size) -> Operation:
     goal = boost.Problem(table, Logistic(), label, zero, None, zero)
     states = [boost.begin(e, goal)]
 
-    async def after(_: boost.State) -> None:
+    async def after(_: boost.BoostState) -> None:
         """Nothing is kept."""
 
     async def timed() -> None:

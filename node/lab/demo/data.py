@@ -18,7 +18,7 @@ _SHUFFLE = 2026
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DemoTable:
     """One institution's file."""
 
     party: str
@@ -27,10 +27,10 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class DemoTables:
     """The files of all, their common key, and who has which label; the label's owner stands first."""
 
-    tables: tuple[Table, ...]
+    tables: tuple[DemoTable, ...]
     key: str
     label: str
 
@@ -40,7 +40,7 @@ class Tables:
         return self.tables[0].party
 
 
-def breast_cancer(folder: Path) -> Tables:
+def breast_cancer(folder: Path) -> DemoTables:
     """Write three CSV files: clinic (with the diagnosis), laboratory, imaging; each with its own random patients.
 
     569 patients, 30 features (Wolberg et al., UCI; shipped with scikit-learn).
@@ -72,7 +72,7 @@ def breast_cancer(folder: Path) -> Tables:
     return from_folder(folder, label="malignant")
 
 
-def from_folder(folder: Path, label: str | None) -> Tables:
+def from_folder(folder: Path, label: str | None) -> DemoTables:
     """Understand a folder of CSV files, one a party: the key is the one column all share, the label the single column
     named label, target, default or y, or ``label``. ``DataError`` lists the candidates otherwise."""
     if not folder.is_dir():
@@ -84,11 +84,11 @@ def from_folder(folder: Path, label: str | None) -> Tables:
             remedy="put two to five .csv files there, named after their institutions",
             file=str(folder),
         )
-    tables = [Table(path.stem, path, _header(path)) for path in paths]
+    tables = [DemoTable(path.stem, path, _header(path)) for path in paths]
     key = _key(folder, tables)
     owner, name = _label(tables, key, label)
     first = [table for table in tables if table.party == owner]
-    return Tables((*first, *(table for table in tables if table.party != owner)), key, name)
+    return DemoTables((*first, *(table for table in tables if table.party != owner)), key, name)
 
 
 def _header(path: Path) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def _header(path: Path) -> tuple[str, ...]:
         return tuple(name.strip() for name in next(csv.reader(file), []))
 
 
-def _key(folder: Path, tables: Sequence[Table]) -> str:
+def _key(folder: Path, tables: Sequence[DemoTable]) -> str:
     shared = [name for name in tables[0].columns if all(name in table.columns for table in tables)]
     if len(shared) != 1:
         what = f"share {len(shared)} columns ({', '.join(shared)})" if shared else "share no column"
@@ -108,7 +108,7 @@ def _key(folder: Path, tables: Sequence[Table]) -> str:
     return shared[0]
 
 
-def _label(tables: Sequence[Table], key: str, wanted: str | None) -> tuple[str, str]:
+def _label(tables: Sequence[DemoTable], key: str, wanted: str | None) -> tuple[str, str]:
     names = (wanted,) if wanted is not None else LABELS
     found = [(table.party, name) for table in tables for name in table.columns if name in names and name != key]
     if len(found) == 1:

@@ -17,7 +17,7 @@ from hansa.config.vocabulary import ATTESTED, ENCLAVE
 from hansa.node.admin.client import AdminClient
 from hansa.node.data.schema import Use, table_spec
 from hansa.node.errors import JobError, UsageError
-from hansa.node.lab.demo.data import Tables, breast_cancer, from_folder
+from hansa.node.lab.demo.data import DemoTables, breast_cancer, from_folder
 from hansa.node.lab.demo.reference import Reference, reference
 from hansa.node.lab.testnet.league import ACCEPTS_SIMULATED, IS_SIMULATED, SIMULATED, LocalNode, introduce, running
 
@@ -79,7 +79,7 @@ class Trained:
 class DemoResult:
     """What the demo shows: logistic regression and boosted trees on the same tables and rows."""
 
-    tables: Tables
+    tables: DemoTables
     regression: Trained
     trees: Trained
     total_seconds: float
@@ -142,7 +142,7 @@ def trees_text(text: str) -> str:
     return re.sub(r"(?ms)^\[lr\]\n.*?\n(?=\n|\[)", TREES, text)
 
 
-def job_text(tables: Tables, *, given: bool, engine: str | None) -> tuple[str, str]:
+def job_text(tables: DemoTables, *, given: bool, engine: str | None) -> tuple[str, str]:
     """The job file to submit, and its name: the example's, its parties replaced for a folder of the user's own.
 
     The engine is ``engine``, or the example's where its number of parties is right, else "auto".

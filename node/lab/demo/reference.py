@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hansa.algorithms.enclave import by_xgboost
 from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.lr.plaintext import sigmoid, train_and_test
 from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.split import split_order
@@ -85,8 +85,8 @@ def _trees(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, 
     return _evaluated(y[order[train:]], model.margins(bins[train:])[0])
 
 
-def _params(job: JobFile) -> Params:
-    return Params(**job.params)  # type: ignore[arg-type]  # the job file has checked types and bounds
+def _params(job: JobFile) -> TreeParams:
+    return TreeParams(**job.params)  # type: ignore[arg-type]  # the job file has checked types and bounds
 
 
 def _evaluated(y: Matrix, margins: Matrix) -> dict[str, float]:

@@ -7,7 +7,7 @@ from hashlib import sha384
 
 from hansa.config.errors import ConfigError
 from hansa.node.tee.evidence import gramine, sev_guest, tsm
-from hansa.node.tee.evidence.evidence import Device, Evidence, wanted
+from hansa.node.tee.evidence.evidence import Device, DeviceEvidence, wanted
 from hansa.protocols.wire.attestation.platforms import MEASUREMENT_BYTES
 from hansa.protocols.wire.attestation.simulated import WORD, insecure_make
 
@@ -24,9 +24,9 @@ class InsecureSimulated:
             )
         self._measurement = measurement
 
-    def produce(self, report_data: bytes) -> Evidence:
+    def produce(self, report_data: bytes) -> DeviceEvidence:
         """Simulated evidence over the report data."""
-        return Evidence(WORD, insecure_make(self._measurement, wanted(report_data)))
+        return DeviceEvidence(WORD, insecure_make(self._measurement, wanted(report_data)))
 
 
 def device_of(backend: str, code: str) -> Device:

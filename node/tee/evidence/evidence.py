@@ -16,7 +16,7 @@ MOST_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class DeviceEvidence:
     """Evidence as its device gave it, and the certificates the host gave with it (AMD's table; empty where none)."""
 
     platform: str
@@ -27,12 +27,12 @@ class Evidence:
 class Device(Protocol):
     """A device that produces evidence. ``produce`` blocks for milliseconds to seconds: call it in a thread."""
 
-    def produce(self, report_data: bytes) -> Evidence:
+    def produce(self, report_data: bytes) -> DeviceEvidence:
         """Evidence over these 64 bytes; ``EvidenceError`` naming the device."""
         ...
 
 
-def checked(device: str, evidence: Evidence, report_data: bytes) -> Evidence:
+def checked(device: str, evidence: DeviceEvidence, report_data: bytes) -> DeviceEvidence:
     """The evidence, which must be in form and over the report data asked for: a device shared by others may mix them up."""
     try:
         if evidence.platform == "SEV-SNP":

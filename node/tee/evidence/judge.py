@@ -18,8 +18,8 @@ from hansa.protocols.wire.attestation.platforms import code_of
 from hansa.protocols.wire.attestation.policy import Expected
 from hansa.protocols.wire.attestation.simulated import MARK, WORD, insecure_verify
 from hansa.protocols.wire.attestation.statements.proof import Proof
-from hansa.protocols.wire.attestation.verdict import Code, Findings, Reason, Verdict
-from hansa.protocols.wire.consent.contract_parts import Code as ContractCode
+from hansa.protocols.wire.attestation.verdict import Findings, Reason, ReasonCode, Verdict
+from hansa.protocols.wire.consent.contract_parts import Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ class Judged:
         }
 
     @classmethod
-    def without_proof(cls, why: str, code: Code = Code.MALFORMED) -> Judged:
+    def without_proof(cls, why: str, code: ReasonCode = ReasonCode.MALFORMED) -> Judged:
         """Of a peer that gives no proof at all, or none that counts."""
         findings = Findings()
         findings.refuse(code, why)
         return cls(findings.verdict("", {}), b"")
 
-    def but(self, code: Code, why: str) -> Judged:
+    def but(self, code: ReasonCode, why: str) -> Judged:
         """The same refused for one more reason: what was proven is still shown."""
         return replace(
             self, verdict=replace(self.verdict, reasons=(*self.verdict.reasons, Reason(code, why, decisive=True)))
@@ -77,35 +77,35 @@ class Judge:
 
     policy: Path
     accept: str
-    endorsed: Callable[[], Collection[ContractCode]] = tuple
+    endorsed: Callable[[], Collection[Code]] = tuple
 
     @property
     def accepts_any(self) -> bool:
         """Whether there is hardware, real or simulated, that this node would accept."""
         return self.accept == WORD or self.policy.exists()
 
-    def judge(self, proof: Proof, report_data: bytes, codes: Sequence[ContractCode] | None) -> Judged:
+    def judge(self, proof: Proof, report_data: bytes, codes: Sequence[Code] | None) -> Judged:
         """Judge a proof over the report data that this end of the channel makes; ``codes``: those of a contract, or None where
         none is agreed on yet. What is wrong is in the verdict; ``ConfigError`` only for this node's own policy file.
         """
         try:
             verdict = self._verdict(proof, report_data, codes)
         except (MalformedEvidence, UsageError) as error:
-            verdict = _refused(proof, Code.MALFORMED, error.message)
+            verdict = _refused(proof, ReasonCode.MALFORMED, error.message)
         except SecurityError as error:
-            verdict = _refused(proof, Code.SIMULATED, error.message)
+            verdict = _refused(proof, ReasonCode.SIMULATED, error.message)
         if not verdict.accepted:
             return Judged(verdict, b"")
         code = code_of(verdict.platform, verdict.fields)
-        if codes is not None and ContractCode(verdict.platform, code) not in codes:
+        if codes is not None and Code(verdict.platform, code) not in codes:
             findings = Findings()
             findings.refuse(
-                Code.MEASUREMENT, f"the contract does not accept the code {ContractCode(verdict.platform, code)}"
+                ReasonCode.MEASUREMENT, f"the contract does not accept the code {Code(verdict.platform, code)}"
             )
             return Judged(findings.verdict(verdict.platform, verdict.fields, verdict.tcb_status), b"")
         return Judged(verdict, code)
 
-    def _verdict(self, proof: Proof, report_data: bytes, codes: Sequence[ContractCode] | None) -> Verdict:
+    def _verdict(self, proof: Proof, report_data: bytes, codes: Sequence[Code] | None) -> Verdict:
         expected = Expected(nonce=report_data)
         if proof.backend == WORD or proof.evidence.startswith(MARK):
             said = codes is None or any(code.platform == WORD for code in codes)
@@ -117,7 +117,9 @@ class Judge:
         from hansa.protocols.wire.attestation.verify import verify_evidence  # noqa: PLC0415
 
         if not self.policy.exists():
-            return _refused(proof, Code.MEASUREMENT, f"this node accepts no hardware: it has no {self.policy.name}")
+            return _refused(
+                proof, ReasonCode.MEASUREMENT, f"this node accepts no hardware: it has no {self.policy.name}"
+            )
         policy = replace(load_policy(str(self.policy)), require_measurement=True, require_nonce=True)
         endorsed = frozenset((code.platform, code.measurement) for code in self.endorsed())
         expected = replace(expected, endorsed=endorsed)
@@ -128,7 +130,7 @@ class Judge:
             raise missing_library() from error
 
 
-def _refused(proof: Proof, code: Code, text: str) -> Verdict:
+def _refused(proof: Proof, code: ReasonCode, text: str) -> Verdict:
     findings = Findings()
     findings.refuse(code, text)
     return findings.verdict(proof.backend, {})

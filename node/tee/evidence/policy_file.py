@@ -8,11 +8,11 @@ from pathlib import Path
 
 from hansa.config import toml_reader
 from hansa.config.errors import ConfigError
-from hansa.config.toml_reader import Table
+from hansa.config.toml_reader import TomlTable
 from hansa.node.errors import UsageError
 from hansa.node.tee.evidence.collateral import read_bounded
 from hansa.protocols.wire.attestation.measurements import SgxMeasurement, SnpMeasurement, TdxMeasurement
-from hansa.protocols.wire.attestation.policy import NAMED, REVOKED, UP_TO_DATE, Policy
+from hansa.protocols.wire.attestation.policy import NAMED, REVOKED, UP_TO_DATE, EvidencePolicy
 
 STATUSES = (
     UP_TO_DATE,
@@ -35,7 +35,7 @@ _TCB_PARTS = {
 }
 
 
-def load_policy(name_or_path: str) -> Policy:
+def load_policy(name_or_path: str) -> EvidencePolicy:
     """The named policy (``strict``, ``report``), else the one in this TOML file; ``ConfigError`` names file, line, key."""
     if name_or_path in NAMED:
         return NAMED[name_or_path]
@@ -52,9 +52,9 @@ def load_policy(name_or_path: str) -> Policy:
     return parse_policy(text, str(path))
 
 
-def parse_policy(text: str, file: str) -> Policy:
+def parse_policy(text: str, file: str) -> EvidencePolicy:
     """A policy out of TOML: ``base`` (strict if not said) with what the file changes."""
-    document = Table(toml_reader.parse(text, file), text=text, file=file)
+    document = TomlTable(toml_reader.parse(text, file), text=text, file=file)
     base = NAMED[document.choice("base", tuple(NAMED), "strict")]
     statuses = _some(document, "statuses")
     for status in statuses or ():
@@ -89,7 +89,7 @@ def parse_policy(text: str, file: str) -> Policy:
     return policy
 
 
-def _some(table: Table, key: str) -> tuple[str, ...] | None:
+def _some(table: TomlTable, key: str) -> tuple[str, ...] | None:
     """A list that is not empty, which would ask nothing; None where it is not there."""
     if not table.has(key):
         return None
@@ -99,7 +99,7 @@ def _some(table: Table, key: str) -> tuple[str, ...] | None:
     return found
 
 
-def _entries(table: Table, key: str) -> tuple[Table, ...]:
+def _entries(table: TomlTable, key: str) -> tuple[TomlTable, ...]:
     if not table.has(key):
         return ()
     found = table.tables(key)
@@ -108,7 +108,7 @@ def _entries(table: Table, key: str) -> tuple[Table, ...]:
     return found
 
 
-def _advisories(table: Table) -> frozenset[str]:
+def _advisories(table: TomlTable) -> frozenset[str]:
     found = [name.upper() for name in _some(table, "refused_advisories") or ()]
     for name in found:
         if not re.fullmatch(r"INTEL-SA-[0-9]{5}", name):
@@ -116,11 +116,11 @@ def _advisories(table: Table) -> frozenset[str]:
     return frozenset(found)
 
 
-def _days(table: Table, key: str) -> int | None:
+def _days(table: TomlTable, key: str) -> int | None:
     return table.integer(key, 1, _MOST_DAYS) * _DAY_S if table.has(key) else None
 
 
-def _least_tcb(table: Table) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
+def _least_tcb(table: TomlTable) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
     found = []
     for product, parts in _TCB_PARTS.items():
         if table.has(product):
@@ -134,7 +134,7 @@ def _least_tcb(table: Table) -> tuple[tuple[str, tuple[tuple[str, int], ...]], .
     return tuple(found)
 
 
-def _sgx(table: Table) -> SgxMeasurement:
+def _sgx(table: TomlTable) -> SgxMeasurement:
     entry = SgxMeasurement(
         _hex(table, "mrenclave", 32),
         _hex(table, "mrsigner", 32),
@@ -147,7 +147,7 @@ def _sgx(table: Table) -> SgxMeasurement:
     return entry
 
 
-def _tdx(table: Table) -> TdxMeasurement:
+def _tdx(table: TomlTable) -> TdxMeasurement:
     """MRTD measures the firmware alone: what is said of the registers, be it that they are not looked at, must be said."""
     names = ("mrtd", *_REGISTERS, "mr_config_id", "mr_owner")
     entry = TdxMeasurement(**{name: _hex(table, name, 48) for name in names})
@@ -165,7 +165,7 @@ def _tdx(table: Table) -> TdxMeasurement:
     return entry
 
 
-def _snp(table: Table) -> SnpMeasurement:
+def _snp(table: TomlTable) -> SnpMeasurement:
     entry = SnpMeasurement(
         _hex(table, "measurement", 48),
         _hex(table, "host_data", 32),
@@ -180,7 +180,7 @@ def _snp(table: Table) -> SnpMeasurement:
     return entry
 
 
-def _hex(table: Table, key: str, size: int) -> bytes | None:
+def _hex(table: TomlTable, key: str, size: int) -> bytes | None:
     if not table.has(key):
         return None
     text = table.text(key)
@@ -189,5 +189,5 @@ def _hex(table: Table, key: str, size: int) -> bytes | None:
     return bytes.fromhex(text)
 
 
-def _integer(table: Table, key: str) -> int | None:
+def _integer(table: TomlTable, key: str) -> int | None:
     return table.integer(key, 0, 2**32 - 1) if table.has(key) else None

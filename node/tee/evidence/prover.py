@@ -14,7 +14,7 @@ from typing import Any
 
 from hansa.node.errors import EvidenceError
 from hansa.node.tee.evidence.devices import device_of
-from hansa.node.tee.evidence.evidence import Evidence
+from hansa.node.tee.evidence.evidence import DeviceEvidence
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.intel import quote
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, SNP, code_of
@@ -57,7 +57,7 @@ class Prover:
             return INSECURE_SIMULATED, insecure_measured(evidence.data)[0]
         return evidence.platform, code_of(evidence.platform, quote.parse_untrusted(evidence.data).as_fields())
 
-    def _produced(self, report_data: bytes) -> Evidence:
+    def _produced(self, report_data: bytes) -> DeviceEvidence:
         """One by one: a device that is written to and then read would give one caller what another asked for."""
         with self._one_by_one:
             return device_of(self.backend, self.code).produce(report_data)

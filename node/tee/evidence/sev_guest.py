@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from hansa.node.tee.evidence.evidence import Evidence, broken, checked, wanted
+from hansa.node.tee.evidence.evidence import DeviceEvidence, broken, checked, wanted
 from hansa.protocols.wire.attestation.reader import Reader
 from hansa.protocols.wire.attestation.snp.report import REPORT_BYTES
 
@@ -61,7 +61,7 @@ class SevGuest:
     def __init__(self, device: Path = DEVICE, ioctl: Ioctl = _ioctl) -> None:
         self._device, self._ioctl = device, ioctl
 
-    def produce(self, report_data: bytes) -> Evidence:
+    def produce(self, report_data: bytes) -> DeviceEvidence:
         """A report over the report data, with the certificate table if the host has put one there."""
         device = str(self._device)
         certificates = (ctypes.c_uint8 * _CERTIFICATES_BYTES)()
@@ -87,4 +87,4 @@ class SevGuest:
             raise broken(device, f"gives no report (status {status:#x}, {size} bytes)")
         reader.take(24, "reserved bytes")
         table = bytes(certificates) if any(certificates[:16]) else b""
-        return checked(device, Evidence("SEV-SNP", reader.take(size, "report"), table), report_data)
+        return checked(device, DeviceEvidence("SEV-SNP", reader.take(size, "report"), table), report_data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from hansa.node.tee.evidence.evidence import Evidence, broken, checked, read, wanted, write
+from hansa.node.tee.evidence.evidence import DeviceEvidence, broken, checked, read, wanted, write
 
 FOLDER = Path("/sys/kernel/config/tsm/report")
 _PLATFORMS = {b"tdx_guest": "TDX", b"sev_guest": "SEV-SNP"}
@@ -17,7 +17,7 @@ class Tsm:
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
 
-    def produce(self, report_data: bytes) -> Evidence:
+    def produce(self, report_data: bytes) -> DeviceEvidence:
         """A quote or report over the report data, with the host's certificates.
 
         The kernel makes an entry's files with its folder, and counts its writes in ``generation``: a count that is not 1
@@ -41,4 +41,4 @@ class Tsm:
                 raise broken(device, "was written to by somebody else at the same time")
         finally:
             entry.rmdir()
-        return checked(device, Evidence(platform, data, certificates), report_data)
+        return checked(device, DeviceEvidence(platform, data, certificates), report_data)

@@ -24,7 +24,7 @@ NO_STATE = bytes(STATE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class EpochToken:
     """One; the enclave believes it after a ``check``, members take the word of the proven channel that it comes on."""
 
     epoch: int
@@ -33,7 +33,7 @@ class Mark:
     tag: bytes
 
     @classmethod
-    def make(cls, key: bytes, line: bytes, epoch: int, state: bytes) -> Mark:
+    def make(cls, key: bytes, line: bytes, epoch: int, state: bytes) -> EpochToken:
         """Show an epoch; ``key`` is the sealing key."""
         return cls(epoch, line, state, _tag(key, line, epoch, state))
 
@@ -47,7 +47,7 @@ class Mark:
         return self.epoch.to_bytes(8, "big") + self.line + self.state + self.tag
 
     @classmethod
-    def each_untrusted(cls, data: bytes) -> list[Mark]:
+    def each_untrusted(cls, data: bytes) -> list[EpochToken]:
         """Marks, one behind the other; ``PeerMisbehaved`` where the bytes are no whole number of them."""
         size = limits.EPOCH_MARK_BYTES
         if len(data) % size:
@@ -57,7 +57,7 @@ class Mark:
         return [cls._read(data[at : at + size]) for at in range(0, len(data), size)]
 
     @classmethod
-    def _read(cls, data: bytes) -> Mark:
+    def _read(cls, data: bytes) -> EpochToken:
         line_at, tag_at = 8 + LINE_BYTES, 8 + LINE_BYTES + STATE_BYTES
         return cls(int.from_bytes(data[:8], "big"), data[8:line_at], data[line_at:tag_at], data[tag_at:])
 

@@ -2,9 +2,10 @@
 
     4 bytes magic | 4 bytes length | header, canonical: code, epoch, node, state | keys, sealed with the header as associated data
 
-Every change raises the epoch. A host can put an older file back: so members remember the latest ``Mark`` that this enclave has
-shown them over its attested channel, and show it when they ask it to prove itself. State older than what any of them saw, or
-another one of the same epoch, was rolled back, and stays shut; members refuse an enclave that shows either (``epochs``).
+Every change raises the epoch. A host can put an older file back: so members remember the latest ``EpochToken``
+that this enclave has shown them over its attested channel, and show it when they ask it to prove itself.
+State older than what any of them saw, or another one of the same epoch, was rolled back, and stays shut. Members refuse an
+enclave that shows either (``epochs``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from hansa.config.errors import HansaError
 from hansa.node.contracts.model_terms import departure
 from hansa.node.sealing import seal, unseal, write_whole
-from hansa.node.tee.keys.epoch_tokens import NO_STATE, STATE_BYTES, Mark, line_of
+from hansa.node.tee.keys.epoch_tokens import NO_STATE, STATE_BYTES, EpochToken, line_of
 from hansa.node.tee.keys.vault_keys import KEY_BYTES, JobKey, Room, decode_keys_untrusted, encode_keys, voted
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
@@ -163,15 +164,15 @@ class Vault:
         return dict(handed) if sender == self.code else voted(handed, sender, self.code, votes, now)
 
     def mark(self) -> bytes:
-        """The epoch as it is shown to members (``Mark``)."""
-        return Mark.make(self._sealing_key(), self._line, self.epoch, self._state).encode()
+        """The epoch as it is shown to members (``EpochToken``)."""
+        return EpochToken.make(self._sealing_key(), self._line, self.epoch, self._state).encode()
 
     def seen(self, marks: bytes) -> None:
         """A member shows marks: by one of ours that is later, or of another state, our state was rolled back, and is shut.
 
         Raises ``PeerMisbehaved`` where they are none.
         """
-        for mark in Mark.each_untrusted(marks):
+        for mark in EpochToken.each_untrusted(marks):
             try:
                 mark.check(self._sealing_key())
             except SecurityError:
@@ -179,7 +180,7 @@ class Vault:
             if mark.line == self._line:
                 self._compare(mark)
 
-    def _compare(self, seen: Mark) -> None:
+    def _compare(self, seen: EpochToken) -> None:
         self._latest = max(self._latest, seen.epoch)
         found = ""
         if seen.epoch > self.epoch:

@@ -19,17 +19,17 @@ import trio
 
 from hansa.config.errors import HansaError
 from hansa.node.net.mesh import Mesh
-from hansa.node.net.token_bucket import Allowance
+from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.tee.evidence.judge import Judge, Judged
 from hansa.node.tee.evidence.prover import Prover
 from hansa.node.tee.keys.job_keys import JobKeys
 from hansa.node.tee.peers.epochs import SeenEpochs
-from hansa.node.tee.peers.requester import Answer, Questions
-from hansa.node.tee.peers.responder import Answering
+from hansa.node.tee.peers.requester import AttestationAnswer, AttestationRequester
+from hansa.node.tee.peers.responder import AttestationResponder
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, SecurityError
 from hansa.protocols.wire.attestation.statements.binding import Role, report_data
 from hansa.protocols.wire.attestation.statements.proof import Proof
-from hansa.protocols.wire.attestation.verdict import Code as Reason
+from hansa.protocols.wire.attestation.verdict import ReasonCode
 from hansa.protocols.wire.consent.contract import Code, Contract
 from hansa.protocols.wire.messages import Sealed
 
@@ -96,10 +96,10 @@ class Attestations:
         self.relied_on: Callable[[], Collection[bytes]] = tuple
         """Peers whose hardware a running job relies on."""
         self._reattest_s = reattest_s
-        self._questions = Questions(mesh, name_of)
-        self._answering = Answering(mesh, me=me, prover=prover, job_keys=job_keys)
+        self._questions = AttestationRequester(mesh, name_of)
+        self._answering = AttestationResponder(mesh, me=me, prover=prover, job_keys=job_keys)
         self._looking: dict[bytes, trio.Event] = {}
-        self._paces: dict[bytes, Allowance] = {}
+        self._paces: dict[bytes, TokenBucket] = {}
         self._unanswered = Counter[bytes]()
         self._listeners: list[OnJudged] = []
         self._nursery: trio.Nursery | None = None
@@ -131,7 +131,7 @@ class Attestations:
             try:
                 self._epochs.note(identity, shown.mark, asked=shown.asked)
             except SecurityError as error:
-                judged = judged.but(Reason.ROLLBACK, error.message)
+                judged = judged.but(ReasonCode.ROLLBACK, error.message)
         if role is Role.PEER:
             self._note(identity, judged, shown.channel)
         else:
@@ -193,7 +193,9 @@ class Attestations:
                 return _Shown(judged, answer.reply.mark, seen, answer.link.conn.handshake_hash)
         raise PeerLost(f"the connection to {self.name_of(identity)} does not last", remedy="see `hansa doctor`")
 
-    async def _verdict(self, identity: bytes, role: Role, codes: Sequence[Code] | None, answer: Answer) -> Judged:
+    async def _verdict(
+        self, identity: bytes, role: Role, codes: Sequence[Code] | None, answer: AttestationAnswer
+    ) -> Judged:
         channel = answer.link.conn.handshake_hash
         wanted = report_data(identity=identity, handshake_hash=channel, nonce=answer.nonce, role=role)
         proof = Proof.decode_untrusted(answer.reply.proof)
@@ -232,7 +234,7 @@ class Attestations:
             wanted = True
             while wanted:
                 self._looking[identity] = trio.Event()
-                pace = self._paces.setdefault(identity, Allowance(LOOKS_AT_ONCE, LOOKS_PER_S))
+                pace = self._paces.setdefault(identity, TokenBucket(LOOKS_AT_ONCE, LOOKS_PER_S))
                 await trio.sleep(pace.take(1.0))
                 judged = await self._as_it_is(identity)
                 if judged is not None:

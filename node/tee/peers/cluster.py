@@ -24,17 +24,17 @@ import trio
 from hansa.config.errors import HansaError
 from hansa.node.net.control_link import ControlLink
 from hansa.node.net.mesh import Mesh
-from hansa.node.net.token_bucket import Allowance
+from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.tee.evidence.judge import Judged
 from hansa.node.tee.keys.vault import Merged
 from hansa.node.tee.keys.vault_keys import JobKey, decode_keys_untrusted, encode_keys
 from hansa.node.tee.peers.attestations import Attestations, AuditLog
-from hansa.node.tee.peers.votes import Ballots
+from hansa.node.tee.peers.votes import VoteBook
 from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.statements.binding import Role
 from hansa.protocols.wire.consent.contract import Code
-from hansa.protocols.wire.messages import JobKeys, KeysRequest, Sealed
+from hansa.protocols.wire.messages import KeysReply, KeysRequest, Sealed
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +60,13 @@ class Cluster:
         self,
         mesh: Mesh,
         attestations: Attestations,
-        ballots: Ballots,
+        ballots: VoteBook,
         audit: AuditLog,
         peers: Callable[[], list[bytes]],
     ) -> None:
         self._mesh, self._attestations, self._ballots, self._audit = mesh, attestations, ballots, audit
         self._peers = peers
-        self._allowances: dict[bytes, Allowance] = {}
+        self._allowances: dict[bytes, TokenBucket] = {}
         self._nursery: trio.Nursery | None = None
         self._proofs: dict[bytes, _Proof] = {}
         self._waiting: dict[bytes, KeysRequest] = {}
@@ -76,7 +76,7 @@ class Cluster:
         if attestations.prover is None:
             return
         mesh.handle(KeysRequest, self._asked)
-        mesh.handle(JobKeys, self._handed)
+        mesh.handle(KeysReply, self._handed)
         attestations.on_judged(self._judged)
         attestations.job_keys.on_made = self._made
         attestations.job_keys.on_shut = self._shut
@@ -127,7 +127,7 @@ class Cluster:
             with suppress(PeerLost):  # it is asked again when it is back
                 await self._mesh.send(identity, KeysRequest(after, b"".join(held[: limits.KEYS_HELD_MAX])))
 
-    async def _handed(self, sender: bytes, handed: JobKeys) -> None:
+    async def _handed(self, sender: bytes, handed: KeysReply) -> None:
         link = self._mesh.link(sender)
         if self._attestations.accepted(sender) is None:
             return  # not proven on this connection: it is asked, and will be believed, once it is
@@ -179,7 +179,7 @@ class Cluster:
                 )
 
     async def _asked(self, sender: bytes, asked: KeysRequest) -> None:
-        allowance = self._allowances.setdefault(sender, Allowance(ASKED_AT_ONCE, ASKED_PER_S))
+        allowance = self._allowances.setdefault(sender, TokenBucket(ASKED_AT_ONCE, ASKED_PER_S))
         if self._nursery is not None and allowance.take_if_there():
             self._waiting[sender] = asked  # the latest counts: it says what the sender has now
             if sender not in self._answering:
@@ -203,7 +203,7 @@ class Cluster:
         if chosen:
             name = self._attestations.name_of(identity)
             self._audit.append("keys-handed-over", {"peer": name, "code": str(code), "keys": len(chosen)})
-            await self._mesh.send(identity, JobKeys(encode_keys(chosen), more))
+            await self._mesh.send(identity, KeysReply(encode_keys(chosen), more))
 
     async def _proven(self, identity: bytes) -> Code | None:
         """What a peer has proven to run on the connection that stands now, a moment ago at most; None where it is refused."""

@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 
 from hansa.node.sealing import write_whole
-from hansa.node.tee.keys.epoch_tokens import Mark
+from hansa.node.tee.keys.epoch_tokens import EpochToken
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
 
-Lines = dict[bytes, Mark]
+Lines = dict[bytes, EpochToken]
 
 
 class SeenEpochs:
@@ -46,7 +46,7 @@ class SeenEpochs:
         Raises ``SecurityError`` where it has shown a later one before, another one of the same epoch, or too many lines: an older
         line is not forgotten for a new one, which a host could make at will. ``PeerMisbehaved`` where it shows no mark.
         """
-        marks = Mark.each_untrusted(shown)
+        marks = EpochToken.each_untrusted(shown)
         lines = self._seen.get(identity.hex(), {})
         then = lines if asked is None else _lines(asked)
         added: Lines = {}
@@ -68,7 +68,7 @@ class SeenEpochs:
             write_whole(self._path, json.dumps(told).encode())
 
 
-def _compare(mark: Mark, before: Mark | None) -> None:
+def _compare(mark: EpochToken, before: EpochToken | None) -> None:
     found = ""
     if before is not None and mark.epoch < before.epoch:
         found = f"it shows epoch {mark.epoch}, and has shown epoch {before.epoch} before"
@@ -82,7 +82,7 @@ def _compare(mark: Mark, before: Mark | None) -> None:
 
 
 def _lines(marks: bytes) -> Lines:
-    return {mark.line: mark for mark in Mark.each_untrusted(marks)}
+    return {mark.line: mark for mark in EpochToken.each_untrusted(marks)}
 
 
 def _joined(lines: Lines) -> bytes:

@@ -27,7 +27,7 @@ REMEDY = "look at its log, and at [tee] in its hansa.toml"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AttestationAnswer:
     """A reply with a proof in it, the nonce it answers, and the connection that both travelled on."""
 
     reply: AttestReply
@@ -42,7 +42,7 @@ class _Open:
     over: trio.Event = field(default_factory=trio.Event)
 
 
-class Questions:
+class AttestationRequester:
     """``name_of`` is for errors."""
 
     def __init__(self, mesh: Mesh, name_of: Callable[[bytes], str]) -> None:
@@ -54,7 +54,7 @@ class Questions:
         mesh.on_up(self._changed)
         mesh.on_down(self._changed)
 
-    async def put(self, identity: bytes, role: Role, mark: bytes) -> Answer:
+    async def put(self, identity: bytes, role: Role, mark: bytes) -> AttestationAnswer:
         """Have a peer prove itself for a role; ``mark`` is the latest it has shown of its sealed state.
 
         Raises ``SecurityError`` where it says that it has no hardware; ``PeerLost`` (offline, or lost meanwhile), ``PeerTimeout``
@@ -72,7 +72,7 @@ class Questions:
                 return answer
         raise PeerTimeout(f"{name} did not prove its code within {ATTESTATION_DEADLINE_S:g} s", remedy=REMEDY)
 
-    async def _exchanged(self, identity: bytes, role: Role, mark: bytes) -> Answer:
+    async def _exchanged(self, identity: bytes, role: Role, mark: bytes) -> AttestationAnswer:
         name, link = self._name_of(identity), self._mesh.link(identity)
         if link is None:
             raise PeerLost(f"{name} is offline", remedy="see which leg fails with `hansa doctor`")
@@ -86,7 +86,7 @@ class Questions:
             del self._open[identity, request]
         if opened.reply is None:
             raise PeerLost(f"the connection to {name} ended before it proved its code", remedy="see `hansa doctor`")
-        return Answer(opened.reply, nonce, link)
+        return AttestationAnswer(opened.reply, nonce, link)
 
     async def _told(self, sender: bytes, reply: AttestReply) -> None:
         opened = self._open.get((sender, reply.request))

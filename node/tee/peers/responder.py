@@ -14,7 +14,7 @@ import trio
 
 from hansa.node.net.control_link import ControlLink
 from hansa.node.net.mesh import Mesh
-from hansa.node.net.token_bucket import Allowance
+from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.tee.evidence.prover import Prover
 from hansa.node.tee.keys.job_keys import JobKeys
 from hansa.protocols.errors import PeerLost
@@ -34,12 +34,12 @@ TOO_OFTEN = "it was asked too often; wait a while"
 NO_EVIDENCE = "its hardware gives no evidence"
 
 
-class Answering:
+class AttestationResponder:
     """``me`` is this node's identity, ``prover`` None where it has no hardware."""
 
     def __init__(self, mesh: Mesh, *, me: bytes, prover: Prover | None, job_keys: JobKeys) -> None:
         self._mesh, self._me, self._prover, self._job_keys = mesh, me, prover, job_keys
-        self._allowances: dict[tuple[bytes, bool], Allowance] = {}
+        self._allowances: dict[tuple[bytes, bool], TokenBucket] = {}
         self._turns: dict[bytes, trio.Lock] = {}
         self._waiting = Counter[bytes]()
         self._device = trio.CapacityLimiter(1)
@@ -71,7 +71,7 @@ class Answering:
         if self._nursery is None or link is None:
             return
         of_jobs = asked.role != Role.PEER
-        allowance = self._allowances.setdefault((sender, of_jobs), Allowance(ASKED_AT_ONCE, ASKED_PER_S))
+        allowance = self._allowances.setdefault((sender, of_jobs), TokenBucket(ASKED_AT_ONCE, ASKED_PER_S))
         if self._prover is None:
             await self._mesh.send(sender, AttestReply(asked.request, b"", NO_HARDWARE, b""))
         elif self._waiting[sender] >= MOST_WAITING or not allowance.take_if_there():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from hansa.node.net.mesh import Mesh
-from hansa.node.net.token_bucket import Allowance
+from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.sealing import write_whole
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
@@ -26,7 +26,7 @@ UNKNOWN_AT_ONCE, UNKNOWN_PER_S = 4096.0, 1.0
 """Votes not known here that one peer may bring, its own and others': each costs a signature's verification."""
 
 
-class Ballots:
+class VoteBook:
     """``seed`` is this node's Ed25519 seed, ``me`` its identity; ``peers`` gives the identities whose votes are kept, ``record``
     puts each new one on record."""
 
@@ -42,8 +42,8 @@ class Ballots:
     ) -> None:
         self._record = record
         self._path, self._mesh, self._seed, self._me, self._peers = path, mesh, seed, me, peers
-        self._voters: dict[bytes, Allowance] = {}
-        self._bringers: dict[bytes, Allowance] = {}
+        self._voters: dict[bytes, TokenBucket] = {}
+        self._bringers: dict[bytes, TokenBucket] = {}
         self._votes: tuple[Vote, ...] = ()
         self.on_new: list[Callable[[], None]] = []
         """Told once for all that is new in one message, or cast here."""
@@ -90,7 +90,7 @@ class Ballots:
         before = set(self._votes)
         heard = [vote for vote in map(Vote.decode_untrusted, message.votes) if vote not in before]
         wanted = set(_kept([*self._votes, *heard], self._members))
-        bringer = self._bringers.setdefault(sender, Allowance(UNKNOWN_AT_ONCE, UNKNOWN_PER_S))
+        bringer = self._bringers.setdefault(sender, TokenBucket(UNKNOWN_AT_ONCE, UNKNOWN_PER_S))
         unknown = [vote for vote in dict.fromkeys(heard) if vote in wanted and bringer.take_if_there()]
         self._keep(*(vote for vote in verified(unknown) if self._may(vote.voter)))
         new = [vote for vote in self._votes if vote not in before]
@@ -98,7 +98,7 @@ class Ballots:
             await self._tell(new)
 
     def _may(self, voter: bytes) -> bool:
-        return self._voters.setdefault(voter, Allowance(NEW_AT_ONCE, NEW_PER_S)).take_if_there()
+        return self._voters.setdefault(voter, TokenBucket(NEW_AT_ONCE, NEW_PER_S)).take_if_there()
 
     async def _tell(self, new: list[Vote]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -18,11 +18,11 @@ from hansa.protocols.mpc.shares import BitShare, Ring, Share
 from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealer.engine import Masked
-    from hansa.protocols.mpc.additive.engine import Additive
+    from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
+    from hansa.protocols.mpc.additive.engine import AdditiveEngine
 
 
-async def msb(e: Masked, x: Share) -> BitShare:
+async def msb(e: DealerEngine, x: Share) -> BitShare:
     """The top bit of each element, flat, exactly.
 
     1. c = x + r is opened under a comparison mask.
@@ -36,7 +36,7 @@ async def msb(e: Masked, x: Share) -> BitShare:
     return await top_bit(e, await under_mask(e, c, planes, TOP_BITS), x.size)
 
 
-async def under_mask(e: Additive, c: Ring, planes: Ring, below: int) -> Ring:
+async def under_mask(e: AdditiveEngine, c: Ring, planes: Ring, below: int) -> Ring:
     """[c < r] and [c == r] of each block of the ``below`` bits under the top bit, then c's top bit ^ r's. Local.
 
     The mask's words of bits may be more than c's.
@@ -48,14 +48,14 @@ async def under_mask(e: Additive, c: Ring, planes: Ring, below: int) -> Ring:
     return compared
 
 
-async def top_bit(e: Additive, compared: Ring, length: int) -> BitShare:
+async def top_bit(e: AdditiveEngine, compared: Ring, length: int) -> BitShare:
     """The top bit of c - r from the result of ``under_mask``. Costs as ``borrow``."""
     blocks = compared.shape[0] // 2
     borrowed = await borrow(e, compared[:blocks], compared[blocks : 2 * blocks])
     return BitShare((compared[2 * blocks :] ^ borrowed,), length)
 
 
-async def borrow(e: Additive, less: Ring, equal: Ring) -> Ring:
+async def borrow(e: AdditiveEngine, less: Ring, equal: Ring) -> Ring:
     """[c < r] of all blocks (blocks, words), lowest first, as (1, words): pairs are joined two by two, less = less_high
     ^ equal_high & less_low, equal = equal_high & equal_low (not needed of the lowest).
 
@@ -84,7 +84,7 @@ async def borrow(e: Additive, less: Ring, equal: Ring) -> Ring:
     return less
 
 
-def _and(e: Additive, d: Ring, f: Ring, a: Ring, b: Ring, c: Ring) -> Ring:
+def _and(e: AdditiveEngine, d: Ring, f: Ring, a: Ring, b: Ring, c: Ring) -> Ring:
     """A summand of x & y from public d = x ^ a, f = y ^ b and a bit triple's."""
     summand: Ring = c ^ (d & b) ^ (f & (a ^ d if e.first else a))
     return summand
@@ -101,13 +101,13 @@ def _joins(blocks: int) -> tuple[int, int]:
     return wide, narrow
 
 
-async def _triples(e: Additive, planes: int, words: int, width: int) -> tuple[Ring, Ring, Ring]:
+async def _triples(e: AdditiveEngine, planes: int, words: int, width: int) -> tuple[Ring, Ring, Ring]:
     """Bit triples for many planes: a (1, planes, words), b and c (width, planes, words)."""
     a, b, c = await e.correlations.bit_triples(planes * words, width)
     return a.reshape(1, planes, words), b.reshape(width, planes, words), c.reshape(width, planes, words)
 
 
-async def b2a(e: Additive, bits: BitShare) -> Share:
+async def b2a(e: AdditiveEngine, bits: BitShare) -> Share:
     """One plane of bits as ring elements 0 and 1: open v = b ^ d under a daBit; b = v + d - 2vd.
 
     Rounds: 1. Bytes sent per party: 8·words·(n_parties - 1). Preprocessing: a daBit each.
@@ -119,7 +119,7 @@ async def b2a(e: Additive, bits: BitShare) -> Share:
     return Share((from_dabit(e, unpack_bits(v, bits.length), ring),))
 
 
-def from_dabit(e: Additive, v: Ring, ring: Ring) -> Ring:
+def from_dabit(e: AdditiveEngine, v: Ring, ring: Ring) -> Ring:
     """A summand of v + d - 2vd for public v."""
     summand = ring * (np.uint64(1) - v - v)
     return summand + v if e.first else summand

@@ -31,7 +31,7 @@ from hansa.protocols.mpc.work import offload
 _STATE_VERSION: Final = 1
 
 
-class Additive(ABC):
+class AdditiveEngine(ABC):
     """What both engines ``additive`` have in common: ``Masked`` opens under masks dealt, ``Direct`` needs no dealer.
 
     All parties of the session compute; a dealer is not among them (``Session.among``).
@@ -198,15 +198,15 @@ class Additive(ABC):
         """An owner's summand of v."""
         return v.parts[0]
 
-    def part_against(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
+    def encrypted_part(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
         """This party's summand, and coins of its own."""
         return v.parts[0], Keystream(os.urandom(32), b"hinted aggregation")
 
-    async def lacked_by(self, owner: int, x: Ring) -> Share:
+    async def shares_from_senders(self, owner: int, x: Ring) -> Share:
         """The sum of what each party but the owner puts in. Local."""
         return Share((np.zeros_like(x) if self.rank == owner else x,))
 
-    async def put_in(self, owner: int, x: Ring) -> Product:
+    async def product_of_owner(self, owner: int, x: Ring) -> Product:
         """What the owner knows, as its summand. Local."""
         return Product((x,))
 
@@ -266,7 +266,7 @@ async def input_masks(session: Session, frac_bits: int) -> dict[int, tuple[Keyst
 
     Rounds: 1 (and 1 to compare the parameters). Bytes sent per party: 64 to each other.
     """
-    await session.check_public("engine", Additive.name, frac_bits)
+    await session.check_public("engine", AdditiveEngine.name, frac_bits)
     secrets = {peer: os.urandom(32) for peer in session.peers}
     received = await session.exchange(
         {peer: [np.frombuffer(secret, dtype=np.uint8)] for peer, secret in secrets.items()},

@@ -20,14 +20,14 @@ from hansa.protocols.mpc.shares import Product, Ring, Share
 from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealer.engine import Masked
+    from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
 
 BLOCK_WORDS: Final = 1 << 18
 """Words of a padded matrix that travel in one message (2 MiB)."""
 
 
 @dataclass(frozen=True, slots=True)
-class OwnedMatrix:
+class AdditiveMatrix:
     """A private matrix: plain at its owner, padded (X - A) at the others."""
 
     owner: int
@@ -49,7 +49,7 @@ def _blocks(shape: tuple[int, int]) -> list[slice]:
     return [slice(low, min(low + step, shape[0])) for low in range(0, shape[0], step)]
 
 
-async def private_matrix(e: Masked, owner: int, values: Ring | None, shape: tuple[int, int]) -> OwnedMatrix:
+async def private_matrix(e: DealerEngine, owner: int, values: Ring | None, shape: tuple[int, int]) -> AdditiveMatrix:
     """Pad the owner's matrix, once a job: the others get X - A, uniform to them all together.
 
     Rounds: one for each 2 MiB, none of them waited for by the owner. Bytes sent: 8·rows·columns·(n_parties - 1) by the
@@ -61,16 +61,16 @@ async def private_matrix(e: Masked, owner: int, values: Ring | None, shape: tupl
         for rows in _blocks(shape):
             padded = plain[rows] - pad.rows(rows)
             await e.session.exchange(dict.fromkeys(e.session.peers, [padded]), {})
-        return OwnedMatrix(owner, shape, pad, plain)
+        return AdditiveMatrix(owner, shape, pad, plain)
     piece = np.empty(shape, dtype=np.uint64)
     for rows in _blocks(shape):
         got = await e.session.exchange({}, {owner: [(rows.stop - rows.start, shape[1])]})
         piece[rows] = got[owner][0]
-    return OwnedMatrix(owner, shape, pad, piece)
+    return AdditiveMatrix(owner, shape, pad, piece)
 
 
 async def multiply(
-    e: Masked, xs: Sequence[OwnedMatrix], ws: Sequence[Share], rows: slice, *, transposed: bool
+    e: DealerEngine, xs: Sequence[AdditiveMatrix], ws: Sequence[Share], rows: slice, *, transposed: bool
 ) -> list[Product]:
     """``x[rows] @ w``, or ``x[rows].T @ w``, for each matrix and its shared vector w.
 
@@ -92,7 +92,7 @@ async def multiply(
     return out
 
 
-async def _tell_owners(e: Masked, owners: Sequence[int], ws: Sequence[Ring], bs: Sequence[Ring]) -> list[Ring]:
+async def _tell_owners(e: DealerEngine, owners: Sequence[int], ws: Sequence[Ring], bs: Sequence[Ring]) -> list[Ring]:
     """What this party multiplies each matrix by: its owner w_P + delta, the others b."""
     outgoing: dict[int, list[Ring]] = {}
     for owner, w, b in zip(owners, ws, bs, strict=True):

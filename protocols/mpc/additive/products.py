@@ -12,13 +12,13 @@ from hansa.protocols.mpc.shares import Product, Share
 from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.engine import Additive
+    from hansa.protocols.mpc.additive.engine import AdditiveEngine
 
 TILE: Final = 1024
 """Rows and columns of one triple's matrices, at most (so that its three fit the dealer's bound)."""
 
 
-async def matmul(e: Additive, x: Share, y: Share) -> Product:
+async def matmul(e: AdditiveEngine, x: Share, y: Share) -> Product:
     """``x @ y`` for shares of shapes (n, k) and (k, m): Beaver's product with a matrix triple for each tile.
 
     Rounds: 1. Bytes sent per party: 8·(n·k·ceil(m/1024) + k·m·ceil(n/1024))·(n_parties - 1).

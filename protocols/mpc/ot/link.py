@@ -25,7 +25,7 @@ _CAP: Final = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class OtSource:
     """A source: silent, or SoftSpokenOT with trees of depth ``w``. (Silent ones begin with w = 4.)"""
 
     silent: bool
@@ -44,26 +44,26 @@ class Cost:
 
 
 COSTS: Final = {
-    Source(silent=False, w=4): Cost(155e6, 2.1),
-    Source(silent=False, w=2): Cost(275e6, 2.1),
-    Source(silent=False, w=6): Cost(121e6, 3.3),
-    Source(silent=False, w=8): Cost(95e6, 8.0),
-    Source(silent=True): Cost(45.5e6, 4.6),
+    OtSource(silent=False, w=4): Cost(155e6, 2.1),
+    OtSource(silent=False, w=2): Cost(275e6, 2.1),
+    OtSource(silent=False, w=6): Cost(121e6, 3.3),
+    OtSource(silent=False, w=8): Cost(95e6, 8.0),
+    OtSource(silent=True): Cost(45.5e6, 4.6),
 }
 """Seconds: of w = 4 and silent as `hansa bench less` takes on two cores, the others' in proportion to processor time.
 The first of equals is taken."""
 SOURCES: Final = tuple(COSTS)
-NAMED: Final = {"softspoken": Source(silent=False), "silent": Source(silent=True)}
+NAMED: Final = {"softspoken": OtSource(silent=False), "silent": OtSource(silent=True)}
 AUTO: Final = "auto"
 CHOICES: Final = (AUTO, *NAMED)
 
 
-def best(bytes_per_s: float) -> Source:
+def best(bytes_per_s: float) -> OtSource:
     """The source that a link of this rate is best served by."""
     return min(COSTS, key=lambda source: max(COSTS[source].seconds, COSTS[source].bytes_sent / bytes_per_s))
 
 
-async def agreed(pair: Session, ot: str = AUTO) -> Source:
+async def agreed(pair: Session, ot: str = AUTO) -> OtSource:
     """The source for this pair of two: the one named, or the best for the link. Costs as ``measured``, and 1 byte.
 
     Raises ``DesyncError`` where the other party was told another ``ot``, ``PeerMisbehaved`` for a choice that there is not.

@@ -35,7 +35,7 @@ _STATE_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class OwnedMatrix:
+class ReplicatedMatrix:
     """A private matrix: plain at its owner, a one-time pad's two halves at the others."""
 
     owner: int
@@ -43,7 +43,7 @@ class OwnedMatrix:
     piece: Ring = field(repr=False)
 
 
-class Replicated:
+class ReplicatedEngine:
     """The engine ``replicated``; make it with ``await Replicated.start(session, frac_bits)``."""
 
     name = "replicated"
@@ -58,7 +58,7 @@ class Replicated:
         """Keystreams ``rank`` (shared with the previous party) and ``rank + 1`` (shared with the next)."""
 
     @classmethod
-    async def start(cls, session: Session, frac_bits: int) -> Replicated:
+    async def start(cls, session: Session, frac_bits: int) -> ReplicatedEngine:
         """Agree on the keystreams: each party draws 32 bytes and sends them to the previous one.
 
         Rounds: 1 (and 1 to compare the parameters). Bytes sent per party: 32, and 64.
@@ -179,7 +179,7 @@ class Replicated:
 
     # --- what stays with its owner -------------------------------------------------------------------------------
 
-    async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> OwnedMatrix:
+    async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> ReplicatedMatrix:
         """Prepare the owner's matrix, once a job: a one-time pad, the pad at the next party, the rest at the previous.
 
         Neither learns anything (each sees uniform words); only the owner, or the two together, hold the matrix.
@@ -188,20 +188,20 @@ class Replicated:
         if self.rank == owner:
             plain = _checked(values, shape)
             await self.session.exchange({self.previous: [plain - self.key_next.words(*shape)]}, {})
-            return OwnedMatrix(owner, shape, plain)
+            return ReplicatedMatrix(owner, shape, plain)
         if self.rank == (owner + 1) % PARTIES:
             await self.session.exchange({}, {})
-            return OwnedMatrix(owner, shape, self.key_own.words(*shape))
+            return ReplicatedMatrix(owner, shape, self.key_own.words(*shape))
         received = await self.session.exchange({}, {owner: [shape]})
-        return OwnedMatrix(owner, shape, received[owner][0])
+        return ReplicatedMatrix(owner, shape, received[owner][0])
 
-    async def private_linear(self, xs: Sequence[OwnedMatrix], ws: Sequence[Share], rows: slice) -> list[Product]:
+    async def private_linear(self, xs: Sequence[ReplicatedMatrix], ws: Sequence[Share], rows: slice) -> list[Product]:
         """``x[rows] @ w`` for each: the owner multiplies the two components of w that it holds, the others the third, which
         both know, by their halves of the pad. Local."""
         pairs = zip(xs, ws, strict=True)
         return [await self._times(matvec, x.piece[rows], self._component_for(x.owner, w)) for x, w in pairs]
 
-    async def private_linear_t(self, xs: Sequence[OwnedMatrix], rs: Sequence[Share], rows: slice) -> list[Product]:
+    async def private_linear_t(self, xs: Sequence[ReplicatedMatrix], rs: Sequence[Share], rows: slice) -> list[Product]:
         """``x[rows].T @ r`` for each, likewise. Local."""
         pairs = zip(xs, rs, strict=True)
         return [await self._times(matvec_transposed, x.piece[rows], self._component_for(x.owner, r)) for x, r in pairs]
@@ -237,15 +237,15 @@ class Replicated:
         """The two components that an owner holds, summed."""
         return self._component_for(self.rank, v)
 
-    def part_against(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
+    def encrypted_part(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
         """The component that the owner lacks, and coins that both who know it have and the owner does not."""
         return self._component_for(owner, v), self.key_next if self.rank == (owner + 1) % PARTIES else self.key_own
 
-    async def put_in(self, owner: int, x: Ring) -> Product:
+    async def product_of_owner(self, owner: int, x: Ring) -> Product:
         """What the owner knows, as its summand. Local."""
         return Product((x,))
 
-    async def lacked_by(self, owner: int, x: Ring) -> Share:
+    async def shares_from_senders(self, owner: int, x: Ring) -> Share:
         """Local. A share whose only component other than zero is x, the one that the owner lacks."""
         zero = np.zeros_like(x)
         if self.rank == owner:

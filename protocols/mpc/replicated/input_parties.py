@@ -1,6 +1,6 @@
 """Three parties compute, any number of further institutions only input and receive: the guests.
 
-Algorithms run at every institution alike. The computing parties pass each call on to their ``Replicated`` engine; a
+Algorithms run at every institution alike. The computing parties pass each call on to their ``ReplicatedEngine`` engine; a
 guest holds shadows: shares of the right shapes, all zero, which it never sends anything of. So a guest takes part in inputs,
 in openings and in nothing else, and nobody but the contract need know who computes.
 
@@ -25,7 +25,7 @@ from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.masked import check_bits
 from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.replicated.engine import PARTIES, Replicated
+from hansa.protocols.mpc.replicated.engine import PARTIES, ReplicatedEngine
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shapes import check_factors, check_matrices, check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
@@ -45,10 +45,10 @@ class Held:
     n_bins: int = 0
 
 
-class WithGuests:
+class InputPartyEngine:
     """The engine ``replicated`` among more than three institutions; make it with ``await WithGuests.start(...)``.
 
-    ``session`` is that of all institutions. Costs are those of ``Replicated`` at the computing parties, but for the
+    ``session`` is that of all institutions. Costs are those of ``ReplicatedEngine`` at the computing parties, but for the
     methods that say otherwise; a guest sends only its inputs.
     """
 
@@ -58,7 +58,7 @@ class WithGuests:
         self,
         session: Session,
         computing: Sequence[int],
-        inner: Replicated | None,
+        inner: ReplicatedEngine | None,
         to_guests: dict[int, Keystream],
         frac_bits: int,
     ) -> None:
@@ -70,10 +70,10 @@ class WithGuests:
         """At a computing party, a keystream with each guest; at a guest, with each computing party but the last."""
 
     @classmethod
-    async def start(cls, session: Session, computing: Sequence[int], frac_bits: int) -> WithGuests:
+    async def start(cls, session: Session, computing: Sequence[int], frac_bits: int) -> InputPartyEngine:
         """Start the inner engine, and agree on a keystream of each guest with the first two computing parties.
 
-        Rounds: 2, and those of ``Replicated.start``. Bytes sent: 64 by each guest.
+        Rounds: 2, and those of ``ReplicatedEngine.start``. Bytes sent: 64 by each guest.
         """
         if len(set(computing)) != PARTIES or not set(computing) < set(range(session.n_parties)):
             raise ProtocolError(
@@ -94,7 +94,7 @@ class WithGuests:
         if session.rank in drawing:
             got = await session.exchange({}, dict.fromkeys(guests, [32]), dtype=np.uint8)
             streams = {rank: Keystream(got[rank][0].tobytes(), session.context + b"/guest") for rank in guests}
-        inner = await Replicated.start(session.among(computing), frac_bits)
+        inner = await ReplicatedEngine.start(session.among(computing), frac_bits)
         return cls(session, computing, inner, streams, frac_bits)
 
     # --- in and out ----------------------------------------------------------------------------------------------
@@ -276,17 +276,17 @@ class WithGuests:
         """A guest has nothing of v."""
         return np.zeros(v.shape, dtype=np.uint64)
 
-    def part_against(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
+    def encrypted_part(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
         """A summand of v that no other computing party encrypts, and coins of this party's own."""
         if self._inner is None:
             return None
         return v.parts[0], Keystream(os.urandom(32), b"hinted aggregation")
 
-    async def lacked_by(self, owner: int, x: Ring) -> Share:
+    async def shares_from_senders(self, owner: int, x: Ring) -> Share:
         """The sum of what the computing parties put in, reshared. Rounds: 1."""
         return _shadow(x.shape) if self._inner is None else await self._inner.reshare(Product((x,)))
 
-    async def put_in(self, owner: int, x: Ring) -> Product:
+    async def product_of_owner(self, owner: int, x: Ring) -> Product:
         """A guest's input."""
         return self.as_product(await self.input(owner, x if self.rank == owner else None, x.shape))
 

@@ -20,10 +20,10 @@ from hansa.protocols.mpc.replicated.truncation import masks_of_first, settle
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.replicated.engine import Replicated
+    from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 
 
-async def sigmoid(e: Replicated, x: Linear, scale_bits: int) -> Share:
+async def sigmoid(e: ReplicatedEngine, x: Linear, scale_bits: int) -> Share:
     """1 / (1 + exp(-x)), elementwise and flat, of fixed point with ``scale_bits`` fraction bits; |x| < 2^(62 - scale).
 
     1. x = u + v: from a Share u = x0 + x1, v = x2; from a Product u = z0 masked, at P0, while P1 and P2 tell each other
@@ -54,7 +54,7 @@ async def sigmoid(e: Replicated, x: Linear, scale_bits: int) -> Share:
     return kept + above.times(1 << e.frac_bits)
 
 
-async def _tell(e: Replicated, u: Ring, scale_bits: int, width: int) -> tuple[Share, BitShare, BitShare]:
+async def _tell(e: ReplicatedEngine, u: Ring, scale_bits: int, width: int) -> tuple[Share, BitShare, BitShare]:
     """Steps 2 and 3 at P0."""
     end = edge(scale_bits)
     bits = slice_bits(np.concatenate((u + end, end - u)), 64 - width, width)
@@ -72,7 +72,7 @@ async def _tell(e: Replicated, u: Ring, scale_bits: int, width: int) -> tuple[Sh
 
 
 async def _hear(
-    e: Replicated, x: Linear, own: Ring | None, scale_bits: int, width: int
+    e: ReplicatedEngine, x: Linear, own: Ring | None, scale_bits: int, width: int
 ) -> tuple[Share, BitShare, BitShare]:
     """Steps 1 to 3 at P1 and P2."""
     size, other = x.size, 3 - e.rank
@@ -100,5 +100,5 @@ async def _hear(
     return smooth, BitShare((zero, bits_of_u), length), BitShare((bits, zero), length)
 
 
-def _shift(e: Replicated) -> int:
+def _shift(e: ReplicatedEngine) -> int:
     return 2 * TRIG_BITS - e.frac_bits

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.rlwe import pair
 from hansa.protocols.mpc.rlwe.packing import Packing, encrypt_ring, message_conversion, multiply_packed
-from hansa.protocols.mpc.rlwe.params import RING, Params, linear_params
+from hansa.protocols.mpc.rlwe.params import RING, RlweParams, linear_params
 from hansa.protocols.mpc.rlwe.residues import in_ring
 from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme
 from hansa.protocols.mpc.session.session import Session
@@ -34,7 +34,7 @@ CHUNK: Final = 16
 """Ciphertexts of a message."""
 
 
-def level_params(level: int) -> Params:
+def level_params(level: int) -> RlweParams:
     """The parameters of the job's first or next key: what both return is 2^-40 from uniform altogether."""
     return linear_params(MAX_TERMS, len(ANSWERS) * ANSWERS[level])
 
@@ -44,7 +44,7 @@ def packing_of(rows: int, terms: int, level: int = 0) -> Packing:
     return Packing(rows, terms, level_params(level).degree)
 
 
-class _Budget:
+class _MatrixBudget:
     """Which key serves the next answer; the same at both ends."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class MatrixOwner:
     def __init__(self, session: Session, peer: int, key: pair.OwnKey) -> None:
         self._session, self._peer, self._key = session, peer, key
         self._sent: set[Hashable] = set()
-        self._budget = _Budget()
+        self._budget = _MatrixBudget()
 
     @classmethod
     async def start(cls, session: Session, peer: int) -> MatrixOwner:
@@ -110,7 +110,7 @@ class MatrixGuest:
     def __init__(self, session: Session, peer: int, key: pair.PeerKey) -> None:
         self._session, self._peer, self._key = session, peer, key
         self._held: dict[Hashable, tuple[Words, Words]] = {}
-        self._budget = _Budget()
+        self._budget = _MatrixBudget()
 
     @classmethod
     async def start(cls, session: Session, peer: int) -> MatrixGuest:

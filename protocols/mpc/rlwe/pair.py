@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.rlwe.params import Params
+from hansa.protocols.mpc.rlwe.params import RlweParams
 from hansa.protocols.mpc.rlwe.residues import Basis, basis
 from hansa.protocols.mpc.rlwe.sampling import SEED_BYTES, fresh_coins
 from hansa.protocols.mpc.rlwe.scheme import PublicKey, Returned, Scheme, SecretKey, scheme
@@ -47,7 +47,7 @@ def fresh_seed() -> Words:
     return np.frombuffer(secrets.token_bytes(SEED_BYTES), dtype=np.uint32)
 
 
-async def send_key(session: Session, peer: int, params: Params) -> OwnKey:
+async def send_key(session: Session, peer: int, params: RlweParams) -> OwnKey:
     """Make a key and send its public half. Messages: 1. Bytes sent: 32 + 4·degree·primes."""
     s, seed, coins = scheme(params), fresh_seed(), fresh_coins()
     secret = s.keygen(coins)
@@ -55,7 +55,7 @@ async def send_key(session: Session, peer: int, params: Params) -> OwnKey:
     return OwnKey(s, secret, coins)
 
 
-async def recv_key(session: Session, peer: int, params: Params) -> PeerKey:
+async def recv_key(session: Session, peer: int, params: RlweParams) -> PeerKey:
     """The public half of a peer's key. Raises ``PeerMisbehaved`` for residues out of range, and the session's errors."""
     s = scheme(params)
     seed, parts = await recv_fresh(session, peer, s, 1)

@@ -31,7 +31,7 @@ _STEP: Final = 2 * DEGREES[-1]
 
 
 @dataclass(frozen=True, slots=True)
-class Params:
+class RlweParams:
     """What both parties compute with: ``degree``, the ``primes`` of q, plaintexts mod ``t``, and the budget.
 
     ``slots``: the primes of t, where plaintexts are vectors of values (empty for t = 2^64). ``kept``: of how many primes
@@ -54,7 +54,7 @@ class Params:
         return prod(self.primes).bit_length()
 
 
-def assert_secure(params: Params) -> Params:
+def assert_secure(params: RlweParams) -> RlweParams:
     """The parameters, which are held to the table and to their budget."""
     q, kept = prod(params.primes), prod(params.primes[: params.kept])
     assert params.modulus_bits <= SECURITY[params.degree]
@@ -65,7 +65,7 @@ def assert_secure(params: Params) -> Params:
 
 
 @lru_cache(maxsize=64)
-def linear_params(columns: int, returned: int) -> Params:
+def linear_params(columns: int, returned: int) -> RlweParams:
     """For sums of ``columns`` products mod 2^64, ``returned`` coefficients in the whole job.
 
     Raises ``ProtocolError`` where no degree carries that.
@@ -90,7 +90,7 @@ def product_noise(degree: int, slots: tuple[int, ...], terms: int) -> int:
     return 2 * terms * degree * ((k + ERROR_BOUND) * t) * (k * t) + _fresh_noise(degree, t)
 
 
-def fit(degree: int, t: int, slots: tuple[int, ...], noise: int, returned: int) -> Params:
+def fit(degree: int, t: int, slots: tuple[int, ...], noise: int, returned: int) -> RlweParams:
     """The smallest q for this much noise, whether secure or not."""
     mask_bits = (noise * returned << STATISTICAL).bit_length()
     need = 4 * (2 ** (mask_bits - 1) + noise)
@@ -102,17 +102,17 @@ def fit(degree: int, t: int, slots: tuple[int, ...], noise: int, returned: int) 
         if prod(primes) >= need:
             break
     kept = next(k for k in range(1, len(primes) + 1) if prod(primes[:k]) >= 8 * t * (degree + 1))
-    return Params(degree, tuple(primes), t, slots, noise, mask_bits, kept, returned)
+    return RlweParams(degree, tuple(primes), t, slots, noise, mask_bits, kept, returned)
 
 
 @lru_cache(maxsize=64)
-def product_params(bits: int, count: int, degree: int, terms: int = 1) -> tuple[Params, ...]:
+def product_params(bits: int, count: int, degree: int, terms: int = 1) -> tuple[RlweParams, ...]:
     """For ``count`` sums of ``terms`` a0·b1 + a1·b0, of numbers of ``bits`` bits with sign: the lots whose slots suffice.
 
     The product T of all slot primes is at least 2^40·count times the largest such sum. Of all divisions into lots
     the one that sends least is taken. Raises ``ProtocolError`` where none is secure.
     """
-    best: tuple[Params, ...] = ()
+    best: tuple[RlweParams, ...] = ()
     need = 2 ** (2 * bits - 1 + STATISTICAL) * terms * count
     fewest = -(-need.bit_length() * 10 // 294)
     for total in range(fewest, fewest + 2):
@@ -130,12 +130,12 @@ def product_params(bits: int, count: int, degree: int, terms: int = 1) -> tuple[
     return best
 
 
-def product_bytes(plan: tuple[Params, ...], terms: int) -> int:
+def product_bytes(plan: tuple[RlweParams, ...], terms: int) -> int:
     """Bytes on the wire an element, both ways."""
     return sum(8 * (terms * len(params.primes) + params.kept) for params in plan)
 
 
-def _lot(degree: int, slots: tuple[int, ...], returned: int, terms: int) -> Params:
+def _lot(degree: int, slots: tuple[int, ...], returned: int, terms: int) -> RlweParams:
     return fit(degree, prod(slots), slots, product_noise(degree, slots, terms), returned)
 
 

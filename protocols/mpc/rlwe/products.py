@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.rlwe import pair
-from hansa.protocols.mpc.rlwe.params import DEGREES, ERROR_BOUND, Params, product_bytes, product_params
+from hansa.protocols.mpc.rlwe.params import DEGREES, ERROR_BOUND, RlweParams, product_bytes, product_params
 from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import errors
 from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme, scheme
@@ -32,7 +32,7 @@ from hansa.protocols.mpc.session.session import Session, sole_error
 
 Ring = NDArray[np.uint64]
 Words = NDArray[np.uint32]
-Plan = tuple[Params, ...]
+Plan = tuple[RlweParams, ...]
 PRODUCTS: Final = (1 << 30, 1 << 36)
 """Slots returned in a job, for each pair, direction, bits and terms: with the first parameters, and with the next, wider
 ones. A piece returns all of its slots, of which each coefficient depends on data, however few are asked for."""
@@ -71,7 +71,7 @@ def parts_of(plan: Plan, size: int) -> list[slice]:
     return [slice(low, min(low + slots, size)) for low in range(0, size, slots)]
 
 
-class _Budget:
+class _ProductBudget:
     """Counts what is returned; the same at both ends."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class ProductOwner:
     def __init__(self, session: Session, peer: int) -> None:
         self._session, self._peer = session, peer
         self._keys: dict[Plan, list[pair.OwnKey]] = {}
-        self._budget = _Budget()
+        self._budget = _ProductBudget()
 
     async def cross(self, a: Ring, b: Ring, bits: int = 64) -> Ring:
         """This party's summand modulo 2^64 of the sum over terms of a·d + b·c, (size,); a and b are (terms, size) or (size,).
@@ -143,7 +143,7 @@ class ProductGuest:
     def __init__(self, session: Session, peer: int) -> None:
         self._session, self._peer = session, peer
         self._keys: dict[Plan, list[pair.PeerKey]] = {}
-        self._budget = _Budget()
+        self._budget = _ProductBudget()
 
     async def cross(self, c: Ring, d: Ring, bits: int = 64) -> Ring:
         """This party's summand modulo 2^64 of the sum over terms of a·d + b·c, (size,); c and d are (terms, size) or (size,).
@@ -177,7 +177,7 @@ def piece_words(plan: Plan, terms: int = 1) -> int:
 class _Lot:
     """The way from numbers to polynomials modulo q, and back from masks and decryptions to slots."""
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: RlweParams) -> None:
         slots, t = params.slots, params.t
         self.scheme: Scheme = scheme(params)
         self.slots = transform(params.degree, slots)
@@ -210,7 +210,7 @@ class _Lot:
 
 
 @lru_cache(maxsize=32)
-def _lot(params: Params) -> _Lot:
+def _lot(params: RlweParams) -> _Lot:
     return _Lot(params)
 
 

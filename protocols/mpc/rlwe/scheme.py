@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, Params
+from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, RlweParams
 from hansa.protocols.mpc.rlwe.residues import Basis, Conversion, Switch, basis
 from hansa.protocols.mpc.rlwe.sampling import LIMB, errors, limbs, ternary, uniform
 from hansa.protocols.mpc.rlwe.transform import transform
@@ -52,7 +52,7 @@ class Returned:
 class Scheme:
     """The operations under one set of parameters; made by ``scheme``."""
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: RlweParams) -> None:
         self.params = params
         self.basis: Basis = basis(params.primes)
         self.transform = transform(params.degree, params.primes)
@@ -129,6 +129,6 @@ class Scheme:
 
 
 @lru_cache(maxsize=32)
-def scheme(params: Params) -> Scheme:
+def scheme(params: RlweParams) -> Scheme:
     """The scheme of these parameters; its tables are made once a process."""
     return Scheme(params)

@@ -25,7 +25,7 @@ from hansa.protocols.mpc.session.frames import RAW, Frame, FrameKind
 from hansa.protocols.mpc.session.limits import MAX_LABEL, REASON_SECONDS, SMALL_FRAME
 from hansa.protocols.mpc.session.links import Failure, Inbox, Link, again
 from hansa.protocols.mpc.session.public import Public, digest
-from hansa.protocols.mpc.session.transcript import Kind, OpeningRecord, Transcript
+from hansa.protocols.mpc.session.transcript import OpeningRecord, Phase, Transcript
 
 Array = NDArray[Any]
 Shape = int | tuple[int, ...]
@@ -64,9 +64,9 @@ class Session:
         self._inboxes = {peer: Inbox(peer, link, self._failure) for peer, link in links.items()}
         self._failure.inboxes.extend(self._inboxes.values())
         self._awaited: int | None = None
-        self._start_channel(b"root", "start", Kind.ONLINE)
+        self._start_channel(b"root", "start", Phase.ONLINE)
 
-    def _start_channel(self, path: bytes, step: str, kind: Kind) -> None:
+    def _start_channel(self, path: bytes, step: str, kind: Phase) -> None:
         self._path = path
         self._channel = int.from_bytes(blake2b(path, digest_size=8, person=b"hansa-fork").digest(), "little")
         self._forks = 0
@@ -76,7 +76,7 @@ class Session:
         self._sent_since_receive = False
         self._set_step(step, kind)
 
-    def _set_step(self, step: str, kind: Kind) -> None:
+    def _set_step(self, step: str, kind: Phase) -> None:
         self._step, self._kind = step, kind
         self._tag = f"{self.label}:{step}".encode()[:MAX_LABEL]
         self._cost = self.transcript.cost(step, kind)
@@ -97,7 +97,7 @@ class Session:
         return None if self._awaited is None else self.job_ranks[self._awaited]
 
     @contextmanager
-    def step(self, name: str, kind: Kind = Kind.ONLINE) -> Iterator[None]:
+    def step(self, name: str, kind: Phase = Phase.ONLINE) -> Iterator[None]:
         """Name what follows: messages carry it, costs are counted under it. Steps may nest; all parties name alike."""
         before = self._step, self._kind
         with self.transcript.timed(name, kind):

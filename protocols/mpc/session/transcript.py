@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 
-class Kind(Enum):
+class Phase(Enum):
     """When the work of a step is done: before the data is there, or with it."""
 
     PREPROCESSING = "preprocessing"
@@ -52,13 +52,13 @@ class Transcript:
     ``sources``: where transfers with each other rank come from (ot.link).
     """
 
-    steps: dict[tuple[str, Kind], StepCost] = field(default_factory=dict)
+    steps: dict[tuple[str, Phase], StepCost] = field(default_factory=dict)
     openings: list[OpeningRecord] = field(default_factory=list)
     drawn: dict[str, int] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
     sources: dict[int, str] = field(default_factory=dict)
 
-    def cost(self, step: str, kind: Kind) -> StepCost:
+    def cost(self, step: str, kind: Phase) -> StepCost:
         """The (running) cost of a step."""
         return self.steps.setdefault((step, kind), StepCost())
 
@@ -71,7 +71,7 @@ class Transcript:
         self.stored[ware] = self.stored.get(ware, 0) + elements
 
     @contextmanager
-    def timed(self, step: str, kind: Kind) -> Iterator[StepCost]:
+    def timed(self, step: str, kind: Phase) -> Iterator[StepCost]:
         """Add the wall time of the block to the step."""
         cost = self.cost(step, kind)
         started = time.perf_counter()

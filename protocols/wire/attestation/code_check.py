@@ -6,11 +6,13 @@ from typing import Any
 
 from hansa.protocols.wire.attestation.measurements import Measurement, fits
 from hansa.protocols.wire.attestation.platforms import NAMED_BY, TDX, code_of
-from hansa.protocols.wire.attestation.policy import Expected, Policy
-from hansa.protocols.wire.attestation.verdict import Code, Findings
+from hansa.protocols.wire.attestation.policy import EvidencePolicy, Expected
+from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode
 
 
-def check_code(findings: Findings, policy: Policy, expected: Expected, platform: str, found: dict[str, Any]) -> None:
+def check_code(
+    findings: Findings, policy: EvidencePolicy, expected: Expected, platform: str, found: dict[str, Any]
+) -> None:
     """``found`` has the evidence's values by the names of a policy's entries, those of ``least_x`` under ``x``.
 
     A policy that lists code of some platform accepts no other platform's. Endorsed code needs no entry; but where an entry
@@ -22,13 +24,13 @@ def check_code(findings: Findings, policy: Policy, expected: Expected, platform:
     entries = policy.entries(platform)
     fitting = [entry for entry in entries if fits(entry, found)]
     if expected.measurements and not {main, code} & set(expected.measurements):
-        findings.refuse(Code.MEASUREMENT, f"{main.hex()} is not the measurement asked for")
+        findings.refuse(ReasonCode.MEASUREMENT, f"{main.hex()} is not the measurement asked for")
     voted = (platform, code) in expected.endorsed and not any(_names(entry, found, names) for entry in entries)
     if voted and not fitting:
         findings.not_checked("policy file: the members' votes accept this code")
     elif policy.lists_code and not fitting:
         what = f"what is measured ({main.hex()}) is not on the policy's list"
-        findings.refuse(Code.MEASUREMENT, what if entries else f"the policy lists no code of {platform}")
+        findings.refuse(ReasonCode.MEASUREMENT, what if entries else f"the policy lists no code of {platform}")
     elif not policy.lists_code:
         _check_unlisted(findings, policy, expected, platform, code)
     for name in names[1:]:
@@ -36,16 +38,16 @@ def check_code(findings: Findings, policy: Policy, expected: Expected, platform:
             findings.not_checked(f"{name}: the policy lets it be anything")
 
 
-def _check_unlisted(findings: Findings, policy: Policy, expected: Expected, platform: str, code: bytes) -> None:
+def _check_unlisted(findings: Findings, policy: EvidencePolicy, expected: Expected, platform: str, code: bytes) -> None:
     """By the caller's word alone, if there is one."""
     if platform == TDX and expected.measurements and code not in expected.measurements:
         text = "rtmr0 to rtmr3: MRTD measures the firmware alone, so any kernel and program may run there"
         if policy.require_measurement:
-            findings.refuse(Code.MEASUREMENT, f"the policy requires a measurement of all code; {text}")
+            findings.refuse(ReasonCode.MEASUREMENT, f"the policy requires a measurement of all code; {text}")
         else:
             findings.not_checked(text)
     elif not expected.measurements and policy.require_measurement:
-        findings.refuse(Code.MEASUREMENT, "the policy requires a measurement, and lists none")
+        findings.refuse(ReasonCode.MEASUREMENT, "the policy requires a measurement, and lists none")
     elif not expected.measurements:
         findings.not_checked("measurement: none was given, so any code may run there")
 

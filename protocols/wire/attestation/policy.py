@@ -7,7 +7,7 @@ from hmac import compare_digest
 
 from hansa.protocols.wire.attestation.measurements import Measurement, SgxMeasurement, SnpMeasurement, TdxMeasurement
 from hansa.protocols.wire.attestation.platforms import SGX, SNP, TDX
-from hansa.protocols.wire.attestation.verdict import Code, Findings
+from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode
 
 UP_TO_DATE = "UpToDate"
 REVOKED = "Revoked"
@@ -16,7 +16,7 @@ LEAST_NONCE_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class EvidencePolicy:
     """``statuses`` is ``None`` for any TCB status but Revoked. Ages are seconds; ``None`` bounds nothing."""
 
     name: str = "strict"
@@ -51,7 +51,7 @@ class Policy:
         return dict(dict(self.least_snp_tcb).get(product, ()))
 
 
-STRICT = Policy()
+STRICT = EvidencePolicy()
 REPORT = replace(STRICT, name="report", statuses=None)
 NAMED = {policy.name: policy for policy in (STRICT, REPORT)}
 
@@ -69,12 +69,12 @@ class Expected:
     endorsed: frozenset[tuple[str, bytes]] = frozenset()
 
 
-def check_nonce(findings: Findings, policy: Policy, expected: Expected, report_data: bytes) -> None:
+def check_nonce(findings: Findings, policy: EvidencePolicy, expected: Expected, report_data: bytes) -> None:
     """The report data is the nonce: evidence older than the question does not answer it."""
     if expected.nonce is None:
         if policy.require_nonce:
-            findings.refuse(Code.NONCE, "the policy requires a nonce, and none was given")
+            findings.refuse(ReasonCode.NONCE, "the policy requires a nonce, and none was given")
         else:
             findings.not_checked("nonce: none was given, so this evidence may be an old one")
     elif not compare_digest(expected.nonce.ljust(REPORT_DATA_BYTES, b"\0"), report_data):
-        findings.refuse(Code.NONCE, "the report data is not the nonce: the evidence answers another question")
+        findings.refuse(ReasonCode.NONCE, "the report data is not the nonce: the evidence answers another question")

@@ -13,7 +13,7 @@ from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, MEASUREMENT_BYTES
 from hansa.protocols.wire.attestation.policy import STRICT, Expected, check_nonce
 from hansa.protocols.wire.attestation.reader import Reader
-from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
+from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode, Verdict
 
 WORD = INSECURE_SIMULATED
 MARK = WORD.encode("ascii") + b"\0"
@@ -60,9 +60,9 @@ def insecure_verify(data: bytes, expected: Expected, *, ours: str, theirs: str, 
     try:
         measurement, report_data = insecure_measured(data)
     except MalformedEvidence as error:
-        findings.refuse(Code.MALFORMED, error.message)
+        findings.refuse(ReasonCode.MALFORMED, error.message)
         return findings.verdict(WORD, fields)
-    findings.note(Code.SIMULATED, "this is no evidence: whoever sent it may run any code on any machine")
+    findings.note(ReasonCode.SIMULATED, "this is no evidence: whoever sent it may run any code on any machine")
     check_code(findings, STRICT, expected, WORD, {"measurement": measurement})
     check_nonce(findings, STRICT, expected, report_data)
     fields = {"measurement": measurement.hex(), "report_data": report_data.hex()}

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Code(StrEnum):
+class ReasonCode(StrEnum):
     """What a reason is about; stable, for programs."""
 
     MALFORMED = "malformed"
@@ -35,7 +35,7 @@ class Code(StrEnum):
 class Reason:
     """One finding. A ``decisive`` one refuses; the others are what an accepting reader should know."""
 
-    code: Code
+    code: ReasonCode
     text: str
     decisive: bool
 
@@ -81,11 +81,11 @@ class Findings:
         self._reasons: list[Reason] = []
         self._not_checked: list[str] = []
 
-    def refuse(self, code: Code, text: str) -> None:
+    def refuse(self, code: ReasonCode, text: str) -> None:
         """A reason to refuse."""
         self._reasons.append(Reason(code, _line(text), decisive=True))
 
-    def note(self, code: Code, text: str) -> None:
+    def note(self, code: ReasonCode, text: str) -> None:
         """Something to know that refuses nothing."""
         self._reasons.append(Reason(code, _line(text), decisive=False))
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
-from hansa.protocols.wire.attestation.policy import Expected, Policy
+from hansa.protocols.wire.attestation.policy import EvidencePolicy, Expected
 from hansa.protocols.wire.attestation.simulated import MARK, WORD
 from hansa.protocols.wire.attestation.snp.snp import SnpCollateral, verify_snp
-from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
+from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode, Verdict
 from hansa.protocols.wire.limits import ATTESTATION_MAX_QUOTE
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ class Collateral:
     intel: Sequence[DcapCollateral] = ()
 
 
-def verify_evidence(data: bytes, collateral: Collateral, policy: Policy, expected: Expected, at: int) -> Verdict:
+def verify_evidence(
+    data: bytes, collateral: Collateral, policy: EvidencePolicy, expected: Expected, at: int
+) -> Verdict:
     """The verdict over a quote or report as of Unix time ``at``; ``MalformedEvidence`` where it is neither, and
     ``ModuleNotFoundError`` for an Intel quote where ``dcap-qvl`` is not installed.
 
@@ -38,7 +40,7 @@ def verify_evidence(data: bytes, collateral: Collateral, policy: Policy, expecte
         raise MalformedEvidence("evidence", "is empty or too short to say what it is")
     if data.startswith(MARK):
         findings = Findings()
-        findings.refuse(Code.SIMULATED, "this is simulated evidence, which proves nothing")
+        findings.refuse(ReasonCode.SIMULATED, "this is simulated evidence, which proves nothing")
         return findings.verdict(WORD, {})
     if int.from_bytes(data[:4], "little") <= 0xFF:
         return verify_snp(data, collateral.snp, policy, expected, at)

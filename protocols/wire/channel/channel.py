@@ -34,7 +34,7 @@ _FRAMES_PER_WRITE = 16
 _READ_BUFFER = 16 * _FRAME
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """The first byte of a record."""
 
     MESSAGE = 0
@@ -45,7 +45,7 @@ class Kind(IntEnum):
     CLOSE = 5
 
 
-class _State(Enum):
+class _ChannelState(Enum):
     OPEN = auto()
     CLOSED = auto()
     FAILED = auto()
@@ -106,9 +106,9 @@ class Sender:
 
     def _pieces(self, views: list[memoryview], total: int) -> Iterator[memoryview]:
         if total < _PAYLOAD:
-            yield self._control(Kind.MESSAGE, b"".join(views))
+            yield self._control(RecordKind.MESSAGE, b"".join(views))
             return
-        end = self._record(self._start(), Kind.BULK.to_bytes() + total.to_bytes(8, "big"))
+        end = self._record(self._start(), RecordKind.BULK.to_bytes() + total.to_bytes(8, "big"))
         for view in views:
             for at in range(0, len(view), _PAYLOAD):
                 if end + _FRAME > len(self._out):
@@ -119,25 +119,25 @@ class Sender:
 
     def ping(self, token: int) -> memoryview:
         """Ask for a sign of life."""
-        return self._control(Kind.PING, token.to_bytes(8, "big"))
+        return self._control(RecordKind.PING, token.to_bytes(8, "big"))
 
     def pong(self, token: int) -> memoryview:
         """Answer a ping."""
-        return self._control(Kind.PONG, token.to_bytes(8, "big"))
+        return self._control(RecordKind.PONG, token.to_bytes(8, "big"))
 
     def close(self, reason: str) -> memoryview:
         """Say goodbye."""
         short = reason.encode()[:CLOSE_MAX_REASON].decode(errors="ignore")  # never half a character
-        return self._control(Kind.CLOSE, short.encode())
+        return self._control(RecordKind.CLOSE, short.encode())
 
-    def _control(self, kind: Kind, body: bytes) -> memoryview:
+    def _control(self, kind: RecordKind, body: bytes) -> memoryview:
         return self._out[: self._record(self._start(), kind.to_bytes() + body)]
 
     def _start(self) -> int:
         """Rekey where it is due; returns where the next record begins."""
         if self._records < self._rekey_after:
             return 0
-        end = self._record(0, Kind.REKEY.to_bytes())
+        end = self._record(0, RecordKind.REKEY.to_bytes())
         self._cipher.rekey()
         self._records = 0
         return end
@@ -165,7 +165,7 @@ class Receiver:
         self._plain = memoryview(bytearray(NOISE_MAX_MESSAGE))
         self._bulk: bytearray | None = None
         self._bulk_left = 0
-        self._state = _State.OPEN
+        self._state = _ChannelState.OPEN
         self.max_message = CHANNEL_MAX_MESSAGE
 
     def get_buffer(self) -> memoryview:
@@ -184,7 +184,7 @@ class Receiver:
 
     def next_event(self) -> Event | None:
         """The next event, or ``None`` while more bytes are needed; raises ``PeerMisbehaved`` or ``SecurityError``."""
-        if self._state is not _State.OPEN:
+        if self._state is not _ChannelState.OPEN:
             raise ProtocolError("records of a channel that has ended", remedy="open a new channel")
         try:
             while (plain := self._next_record_untrusted()) is not None:
@@ -192,7 +192,7 @@ class Receiver:
                 if event is not None:
                     return event
         except HansaError:
-            self._state = _State.FAILED
+            self._state = _ChannelState.FAILED
             raise
         return None
 
@@ -225,20 +225,20 @@ class Receiver:
     def _event_untrusted(self, plain: memoryview) -> Event | None:
         kind, body = plain[0], plain[1:]
         match kind:
-            case Kind.MESSAGE:
+            case RecordKind.MESSAGE:
                 return MessageReceived(memoryview(bytes(body)))
-            case Kind.BULK if len(body) == 8 and 0 < int.from_bytes(body, "big") <= self.max_message:
+            case RecordKind.BULK if len(body) == 8 and 0 < int.from_bytes(body, "big") <= self.max_message:
                 self._bulk, self._bulk_left = bytearray(), int.from_bytes(body, "big")
                 return None
-            case Kind.PING if len(body) == 8:
+            case RecordKind.PING if len(body) == 8:
                 return PingReceived(int.from_bytes(body, "big"))
-            case Kind.PONG if len(body) == 8:
+            case RecordKind.PONG if len(body) == 8:
                 return PongReceived(int.from_bytes(body, "big"))
-            case Kind.REKEY if not body:
+            case RecordKind.REKEY if not body:
                 self._cipher.rekey()
                 return None
-            case Kind.CLOSE if len(body) <= CLOSE_MAX_REASON:
-                self._state = _State.CLOSED
+            case RecordKind.CLOSE if len(body) <= CLOSE_MAX_REASON:
+                self._state = _ChannelState.CLOSED
                 return PeerClosed(_printable(bytes(body)))
             case _:
                 raise _misbehaved(f"a record of kind {kind} with {len(body)} bytes")

@@ -51,7 +51,7 @@ class Established:
     """Bytes that arrived behind the handshake; they belong to the records."""
 
 
-class _State(Enum):
+class _HandshakingState(Enum):
     WAIT_REPLY = auto()
     HANDSHAKE = auto()
     CONFIRM = auto()
@@ -79,7 +79,7 @@ class Handshaking:
         self._writes_left = 0
         self._confirms = False
         self._unconfirmed: Established | None = None
-        self._state = _State.WAIT_REPLY
+        self._state = _HandshakingState.WAIT_REPLY
         self.established: Established | None = None
 
     @classmethod
@@ -96,7 +96,7 @@ class Handshaking:
         reply = Reply.choose(preamble.suites, params.suites)
         machine._out = reply.raw
         if reply.suite is None:
-            machine._state = _State.FAILED
+            machine._state = _HandshakingState.FAILED
         else:
             machine._begin(reply)
         return machine
@@ -104,7 +104,7 @@ class Handshaking:
     @property
     def failed(self) -> bool:
         """Whether this connection can only be closed."""
-        return self._state is _State.FAILED
+        return self._state is _HandshakingState.FAILED
 
     def data_to_send(self) -> bytes:
         """Bytes to put on the wire now (possibly none)."""
@@ -113,13 +113,13 @@ class Handshaking:
 
     def receive_data_untrusted(self, data: bytes) -> None:
         """Feed bytes of the peer; raises ``PeerError`` or ``SecurityError``, after which the machine is dead."""
-        if self._state in {_State.FAILED, _State.DONE}:
+        if self._state in {_HandshakingState.FAILED, _HandshakingState.DONE}:
             raise ProtocolError("bytes for a finished handshake", remedy="report this as a bug")
         self._buffer += data
         try:
             self._advance()
         except HansaError:
-            self._state = _State.FAILED
+            self._state = _HandshakingState.FAILED
             raise
 
     def refuse_message(self) -> PreambleRefused:
@@ -132,13 +132,13 @@ class Handshaking:
         )
 
     def _advance(self) -> None:
-        if self._state is _State.WAIT_REPLY:
+        if self._state is _HandshakingState.WAIT_REPLY:
             reply = Reply.parse_untrusted(self._buffer, self._params.suites)
             if reply is None:
                 return
             self._buffer = self._buffer[len(reply.raw) :]
             self._begin(reply)
-        while self._state in {_State.HANDSHAKE, _State.CONFIRM} and len(self._buffer) >= 2:
+        while self._state in {_HandshakingState.HANDSHAKE, _HandshakingState.CONFIRM} and len(self._buffer) >= 2:
             length = int.from_bytes(self._buffer[:2], "big")
             if length > _MAX_HANDSHAKE_MESSAGE:
                 raise PeerMisbehaved(
@@ -169,7 +169,7 @@ class Handshaking:
         count = len(name.pattern.messages)
         self._writes_left = (count + 1) // 2 if self._initiator else count // 2
         self._confirms = count % 2 == 0
-        self._state = _State.HANDSHAKE
+        self._state = _HandshakingState.HANDSHAKE
         if self._initiator:
             self._write_if_due()
 
@@ -192,12 +192,12 @@ class Handshaking:
         result = Established(rs, self._remote_payload, handshake_hash, self._suite, sending, receiving, self._buffer)
         if self._confirms and not self._initiator:
             self._unconfirmed = result
-            self._state = _State.CONFIRM
+            self._state = _HandshakingState.CONFIRM
             return
         if self._confirms:
             confirmation = sending.encrypt_with_ad(b"", b"")
             self._out += len(confirmation).to_bytes(2, "big") + confirmation
-        self._state = _State.DONE
+        self._state = _HandshakingState.DONE
         self.established = result
 
     def _confirm_untrusted(self, result: Established, message: bytes) -> None:
@@ -206,7 +206,7 @@ class Handshaking:
                 "the peer confirmed the handshake with more than an empty message",
                 remedy="update both nodes to the same version",
             )
-        self._state = _State.DONE
+        self._state = _HandshakingState.DONE
         self.established = replace(result, rest=self._buffer)
 
     def _machine(self) -> HandshakeState:

@@ -32,12 +32,12 @@ from enum import Enum
 from hansa.protocols.errors import ConsentError, SecurityError
 from hansa.protocols.wire.consent.certificate import Certificate, Signature
 from hansa.protocols.wire.consent.contract import Contract
-from hansa.protocols.wire.messages import End, Evidence, Message, Offer
+from hansa.protocols.wire.messages import End, Equivocation, Message, Offer
 
-__all__ = ["Broadcast", "Certificate", "Committed", "Consent", "Ended", "Note", "Signature", "State"]
+__all__ = ["Broadcast", "Certificate", "Committed", "Consent", "ConsentState", "Ended", "Note", "Signature"]
 
 
-class State(Enum):
+class ConsentState(Enum):
     """Where this node's consent stands."""
 
     PROPOSED = "proposed"
@@ -78,7 +78,7 @@ class Committed:
 class Ended:
     """The job is over by consent; ``culprit`` is who ended it (None: time did). May come again with a lesser reason."""
 
-    state: State
+    state: ConsentState
     reason: str
     culprit: bytes | None
 
@@ -96,12 +96,12 @@ class Consent:
                 remedy="ask its proposer to name this node's key (`hansa status`)",
             )
         self.contract = contract
-        self.state = State.PROPOSED
+        self.state = ConsentState.PROPOSED
         self._me, self._seed = me, seed
         self._signatures: dict[bytes, Signature] = {}
         self._ends: dict[bytes, End] = {}
         self._ended: Ended | None = None
-        self._evidence: dict[bytes, Evidence] = {}
+        self._evidence: dict[bytes, Equivocation] = {}
 
     # --- what is known -------------------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Consent:
 
     def approve(self, job_key: bytes, now: int) -> list[Effect]:
         """Sign, with a fresh X25519 public ``job_key``. Final: afterwards only ``cancel`` is left."""
-        if self.state is not State.PROPOSED or self.signed:
+        if self.state is not ConsentState.PROPOSED or self.signed:
             raise ConsentError(
                 f"the job '{self.contract.name}' is {self.state.value} and waits for no approval here",
                 remedy="see `hansa job list`",
@@ -169,7 +169,7 @@ class Consent:
 
     def tick(self, now: int) -> list[Effect]:
         """Let time pass: an uncommitted contract ends at its expiry."""
-        if self.state is State.PROPOSED and now >= self.contract.expires:
+        if self.state is ConsentState.PROPOSED and now >= self.contract.expires:
             return self._end("expired", _EXPIRED_TEXT)
         return []
 
@@ -185,7 +185,7 @@ class Consent:
             if signature.attempt == 0:
                 known = self._signatures.get(signature.identity) or fresh.setdefault(signature.identity, signature)
                 if known.job_key != signature.job_key:
-                    effects += self.receive_evidence_untrusted(Evidence(known, signature))
+                    effects += self.receive_evidence_untrusted(Equivocation(known, signature))
         return effects + self._merge(fresh.values(), now)
 
     def receive_end_untrusted(self, end: End) -> list[Effect]:
@@ -204,9 +204,9 @@ class Consent:
         if ours is None or signature.nonce != self.contract.nonce or signature.job_id == self.contract.job_id:
             return []
         signature.verify()
-        return self.receive_evidence_untrusted(Evidence(ours, signature))
+        return self.receive_evidence_untrusted(Equivocation(ours, signature))
 
-    def receive_evidence_untrusted(self, evidence: Evidence) -> list[Effect]:
+    def receive_evidence_untrusted(self, evidence: Equivocation) -> list[Effect]:
         """Two signatures of one party over this nonce; ``SecurityError`` if they agree, or it did not make both."""
         evidence.verify()
         signer = evidence.first.identity
@@ -233,7 +233,7 @@ class Consent:
         self._signatures.update({s.identity: s for s in signatures})
         self._ends.update({e.identity: e for e in ends})
         if self.certificate is not None:
-            self.state = State.COMMITTED
+            self.state = ConsentState.COMMITTED
         self._settle()
 
     def _merge(self, signatures: Iterable[Signature], now: int) -> list[Effect]:
@@ -244,8 +244,8 @@ class Consent:
         effects: list[Effect] = [Note("consent", {"party": self._name(s.identity)}) for s in fresh]
         effects.append(Broadcast(Offer(self.contract.encode(), self.signatures)))
         certificate = self.certificate
-        if certificate is not None and self.state is State.PROPOSED and now < self.contract.expires:
-            self.state = State.COMMITTED
+        if certificate is not None and self.state is ConsentState.PROPOSED and now < self.contract.expires:
+            self.state = ConsentState.COMMITTED
             effects.append(Committed(certificate))
         return effects
 
@@ -276,13 +276,13 @@ class Consent:
                 f"the contract differs between parties: {self._name(signer)} signed two contracts over one nonce, "
                 "or one contract with two keys"
             )
-            return Ended(State.CONFLICT, text, signer)
+            return Ended(ConsentState.CONFLICT, text, signer)
         least = min(self._ends.values(), key=lambda e: (_END_ORDER.index(e.kind), e.identity), default=None)
         if least is None:
             return None
         if least.kind == "expired":
-            return Ended(State.EXPIRED, _EXPIRED_TEXT, None)
-        return Ended(State(least.kind), least.reason, least.identity)
+            return Ended(ConsentState.EXPIRED, _EXPIRED_TEXT, None)
+        return Ended(ConsentState(least.kind), least.reason, least.identity)
 
     def _name(self, identity: bytes) -> str:
         rank = self.contract.rank_of(identity)

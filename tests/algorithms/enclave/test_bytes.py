@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.enclave_members import GBDT, tables, terms
 
 from hansa.algorithms.enclave import rows
-from hansa.algorithms.enclave.answer import Answer
+from hansa.algorithms.enclave.answer import EnclaveAnswer
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.job import MOST_WEIGHT
 from hansa.algorithms.gbdt.model.model import Importance
@@ -131,7 +131,7 @@ def test_common_rows_are_found_in_one_order():
     assert [len(own) for own in rows.common([places[0], nobody, places[2]], t.names)] == [0, 0, 0]
 
 
-ANSWER = Answer(
+ANSWER = EnclaveAnswer(
     np.array([4, 0, 2]),
     1,
     np.array([0.25]),
@@ -144,7 +144,7 @@ ANSWER = Answer(
 
 
 def test_an_answer_survives():
-    again = Answer.decode_untrusted(ANSWER.encode(), T, 5)
+    again = EnclaveAnswer.decode_untrusted(ANSWER.encode(), T, 5)
     assert again.rows.tolist() == [4, 0, 2]
     assert again.scores.tolist() == [0.25]
     for name in ("test_rows", "metrics", "opened", "importance", "history", "closed"):
@@ -163,14 +163,14 @@ def test_an_answer_survives():
     ],
 )
 def test_an_answer_that_does_not_fit_the_table_is_refused(changes):
-    values = {name: getattr(ANSWER, name) for name in Answer.__slots__} | changes
+    values = {name: getattr(ANSWER, name) for name in EnclaveAnswer.__slots__} | changes
     with pytest.raises(PeerMisbehaved):
-        Answer.decode_untrusted(Answer(**values).encode(), T, 5)
+        EnclaveAnswer.decode_untrusted(EnclaveAnswer(**values).encode(), T, 5)
 
 
 def test_scores_of_classes_have_a_column_each():
     t = terms(params={**GBDT, "objective": "multi:softprob", "num_class": 3})
-    answer = Answer(np.array([1, 0]), scores=np.arange(6.0).reshape(2, 3))
-    assert Answer.decode_untrusted(answer.encode(), t, 2).scores.shape == (2, 3)
+    answer = EnclaveAnswer(np.array([1, 0]), scores=np.arange(6.0).reshape(2, 3))
+    assert EnclaveAnswer.decode_untrusted(answer.encode(), t, 2).scores.shape == (2, 3)
     with pytest.raises(PeerMisbehaved):
-        Answer.decode_untrusted(Answer(np.array([1, 0]), scores=np.arange(5.0)).encode(), t, 2)
+        EnclaveAnswer.decode_untrusted(EnclaveAnswer(np.array([1, 0]), scores=np.arange(5.0)).encode(), t, 2)

@@ -10,7 +10,7 @@ from hansa.algorithms import leakage
 from hansa.algorithms.agreement import agree
 from hansa.algorithms.common_rows import rounded
 from hansa.algorithms.enclave import owner
-from hansa.algorithms.enclave.answer import Answer
+from hansa.algorithms.enclave.answer import EnclaveAnswer
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
 
@@ -117,7 +117,7 @@ async def test_an_owner_takes_the_scores_that_are_opened_to_it_and_no_others(sco
                 await s.recv_bytes(rank, 1 << 20)
         with s.step("outputs"):
             for rank, values in enumerate(sent):
-                answer = Answer(np.arange(2), test_rows, values, closed=b"closed")
+                answer = EnclaveAnswer(np.arange(2), test_rows, values, closed=b"closed")
                 await s.send_bytes(rank, answer.encode())
 
     async def party(s):

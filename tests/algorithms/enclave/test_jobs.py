@@ -14,7 +14,7 @@ from hansa.algorithms.enclave import by_xgboost, owner, statement
 from hansa.algorithms.enclave.model import EnclaveModel
 from hansa.algorithms.enclave.pooled import _padded
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.lr.prepare import Standardisation
 from hansa.algorithms.metrics import TASKS, evaluate_as
 from hansa.algorithms.split import split_order
@@ -52,7 +52,7 @@ async def test_trees_are_xgboosts_on_the_pooled_rows(task, params, box):
     data = tables(t, task=task)
     outcomes = await train(t, data, box)
     x, y, n, rows = pooled(t, data)
-    booster = by_xgboost.train(x[:n].astype(np.float32), y[:n], Params(**params))
+    booster = by_xgboost.train(x[:n].astype(np.float32), y[:n], TreeParams(**params))
     margins = by_xgboost.margins(booster, x[n:].astype(np.float32))
     expected = {
         "binary": lambda m: 1 / (1 + np.exp(-m)),

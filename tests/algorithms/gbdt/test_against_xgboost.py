@@ -10,12 +10,12 @@ import pytest
 
 from hansa.algorithms.enclave import by_xgboost
 from hansa.algorithms.gbdt import plaintext
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 
 pytest.importorskip("xgboost", reason="xgboost is not installed: our trees are NOT compared with XGBoost's")
 
 BINS = 12
-USUAL = Params(n_estimators=5, max_depth=3, max_bin=BINS)
+USUAL = TreeParams(n_estimators=5, max_depth=3, max_bin=BINS)
 CHANGED = [
     {"max_depth": 1},
     {"max_depth": 2},
@@ -52,7 +52,7 @@ OTHERS = [
 ROWS, TRAINED = 6000, slice(0, 5000)
 
 
-def problem(params: Params) -> tuple[Any, Any, Any, tuple[bool, ...]]:
+def problem(params: TreeParams) -> tuple[Any, Any, Any, tuple[bool, ...]]:
     """Bins, labels, weights and which columns hold categories; so that no two candidates of a node have the same gain."""
     rng = np.random.default_rng(11)
     bins = rng.integers(0, BINS, (ROWS, 6), dtype=np.uint8)
@@ -76,7 +76,7 @@ def problem(params: Params) -> tuple[Any, Any, Any, tuple[bool, ...]]:
     return bins, label, weights, categorical
 
 
-def both(params: Params, told: Params) -> tuple[Any, Any]:
+def both(params: TreeParams, told: TreeParams) -> tuple[Any, Any]:
     """Our margins and XGBoost's, (rows, groups), of the 5,000 rows trained on and of 1,000 others.
 
     XGBoost is ``told`` other parameters if asked, and may make 256 bins: every bin's number is a cut of its own.

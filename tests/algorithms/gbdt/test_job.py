@@ -16,7 +16,7 @@ from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
 from hansa.algorithms.gbdt.model.model import TreeModel
 from hansa.algorithms.gbdt.model.released import ReleasedTrees
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.party_table import PartyTable
@@ -142,7 +142,7 @@ async def test_training_scoring_and_release(engine: str, dealt: bool, n: int) ->
     order, train = split_order(t.seed, ROWS, t.test_fraction)
     x, y = league.x[rows][order], league.y[rows][order]
     bins = Cuts.fit(x[:train], 8).apply(x)
-    plain_model, _ = plaintext.train(bins[:train], y[:train], Params(**PARAMS))  # type: ignore[arg-type]
+    plain_model, _ = plaintext.train(bins[:train], y[:train], TreeParams(**PARAMS))  # type: ignore[arg-type]
     margin = plain_model.margins(bins)[0]
     expected = evaluate(y[train:], sigmoid(margin[train:]))
     for outcome in outcomes:

@@ -14,7 +14,7 @@ from support.gbdt_cases import LETTERS, Case, Trained, splits_of, train
 
 from hansa.algorithms.gbdt.layout import Layout, Split
 from hansa.algorithms.gbdt.objectives import objective_of
-from hansa.algorithms.gbdt.params import Params
+from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.gbdt.plaintext import best_splits
 
 NEAR = 0.02
@@ -64,7 +64,7 @@ def thresholded(g: float, alpha: float) -> float:
 
 def check(case: Case, results: list[Trained]) -> None:
     """Follow the tree's own splits with plain sums."""
-    params, bins = Params(**case.params), case.bins()
+    params, bins = TreeParams(**case.params), case.bins()
     g, h = (each[0] for each in objective_of(params.objective, 0).plain_derivatives(np.zeros((1, len(bins))), case.y))
     found = [Split(*split) for split in splits_of(results, 0, case.widths(len(results)))]
     among = Layout.of(params, (case.categorical,)).among()

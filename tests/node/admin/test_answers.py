@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from hansa.config.settings import Node, Settings
+from hansa.config.settings import NodeSettings, Settings
 from hansa.node.admin import answers
 from hansa.node.admin.client import AdminClient
 from hansa.node.daemon import Daemon
@@ -24,7 +24,7 @@ def fits(value: Any, shape: Any) -> bool:
 
 def start(home: Path, name: str) -> Daemon:
     home.mkdir()
-    return Daemon(home, Settings(node=Node(name)), create_identity(home))
+    return Daemon(home, Settings(node=NodeSettings(name)), create_identity(home))
 
 
 async def use(daemon: Daemon, work: Callable[[AdminClient], Any]) -> Any:
@@ -56,7 +56,7 @@ async def test_answers_have_the_fields_their_types_say(tmp_path: Path) -> None:
         assert fits(leg, answers.Leg)
         entries = await use(bank, lambda c: c.audit())
         assert [entry["kind"] for entry in entries] == ["invitation", "peer-pinned"]
-        assert all(fits(entry, answers.AuditEntry) for entry in entries)
+        assert all(fits(entry, answers.AuditEntryView) for entry in entries)
         await bank.mesh.send(bureau.identity.public, bank.audit.head())  # type: ignore[arg-type]  # there are entries
         with trio.fail_after(15):
             while not bureau.audit.heads_of(bank.identity.public):

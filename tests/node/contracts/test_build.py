@@ -4,7 +4,7 @@ import pytest
 
 from hansa.config.jobfile import parse
 from hansa.node.contracts.build import (
-    Offer,
+    KnownParty,
     contract_from,
     contract_on_model,
     engine_of,
@@ -46,10 +46,10 @@ def info(*, name="clients", label=None, digest=b"d" * 32, extra=()):
 
 def offers():
     return {
-        "bank": Offer("bank", b"a" * 32, (info(label="default", extra=(("default", "number"),)),)),
-        "bureau": Offer("bureau", b"b" * 32, (info(), info(name="others"))),
-        "telecom": Offer("telecom", b"c" * 32, (info(),)),
-        "stranded": Offer("stranded", b"s" * 32, None),
+        "bank": KnownParty("bank", b"a" * 32, (info(label="default", extra=(("default", "number"),)),)),
+        "bureau": KnownParty("bureau", b"b" * 32, (info(), info(name="others"))),
+        "telecom": KnownParty("telecom", b"c" * 32, (info(),)),
+        "stranded": KnownParty("stranded", b"s" * 32, None),
     }
 
 
@@ -105,7 +105,7 @@ TWO = TEXT[: TEXT.rindex("[[party]]")]
 
 
 def known_with(*names):
-    more = {name: Offer(name, name[0].encode() * 32, (info(),)) for name in names}
+    more = {name: KnownParty(name, name[0].encode() * 32, (info(),)) for name in names}
     return offers() | more
 
 
@@ -138,7 +138,7 @@ def test_a_dealer_is_a_peer_without_data():
     assert trust_of(contract)[0].startswith("exchange deals random numbers")
     with pytest.raises(UsageError, match=r"the dealer 'exchange' is neither this node nor one of its peers"):
         build(text)
-    known["exchange"] = Offer("exchange", b"b" * 32, None)
+    known["exchange"] = KnownParty("exchange", b"b" * 32, None)
     with pytest.raises(UsageError, match="the dealer 'exchange' is a party of the job too"):
         build(text, known)
 
@@ -172,7 +172,7 @@ def test_one_institution_under_two_names_is_refused():
 
 def test_a_label_is_never_a_feature_of_star():
     known = offers()
-    known["bureau"] = Offer("bureau", b"b" * 32, (info(label="age"),))
+    known["bureau"] = KnownParty("bureau", b"b" * 32, (info(label="age"),))
     text = TEXT.replace('columns = ["income", "age"]\n', "")
     assert build(text, known).parties[1].columns == ("income",)
 
@@ -193,12 +193,12 @@ def test_a_contract_on_a_model_keeps_what_it_was_trained_under(kind):
 def test_prediction_needs_the_models_columns_but_no_label():
     trained = build()
     known = offers()
-    known["bank"] = Offer("bank", b"a" * 32, (info(name="new"),))
+    known["bank"] = KnownParty("bank", b"a" * 32, (info(name="new"),))
     datasets = {"bank": "new", "bureau": "clients", "telecom": "clients"}
     contract = contract_on_model(trained, "predict", datasets, known, now=NOW, expires_in_s=60)
     assert contract.parties[0].dataset == "new"
     narrow = DatasetInfo("new", b"n" * 32, (("id", "text"), ("age", "number")), ("id",), None)
-    known["bank"] = Offer("bank", b"a" * 32, (narrow,))
+    known["bank"] = KnownParty("bank", b"a" * 32, (narrow,))
     with pytest.raises(UsageError, match="'new' has no column 'income'"):
         contract_on_model(trained, "predict", datasets, known, now=NOW, expires_in_s=60)
 
@@ -206,7 +206,7 @@ def test_prediction_needs_the_models_columns_but_no_label():
 def test_a_models_number_column_that_is_text_now():
     trained, known = build(), offers()
     now = DatasetInfo("new", b"n" * 32, (("id", "text"), ("age", "number"), ("income", "text")), ("id",), None)
-    known["bank"] = Offer("bank", b"a" * 32, (now,))
+    known["bank"] = KnownParty("bank", b"a" * 32, (now,))
     datasets = {"bank": "new", "bureau": "clients", "telecom": "clients"}
     with pytest.raises(UsageError, match=r"'income' of bank's dataset 'new' holds text \(or nothing\), not numbers"):
         contract_on_model(trained, "predict", datasets, known, now=NOW, expires_in_s=60)
@@ -233,7 +233,7 @@ TREES = TEXT.replace('"lr"', '"gbdt"')
 def with_weights():
     known = offers()
     extra = (("default", "number"), ("w", "number"))
-    known["bank"] = Offer("bank", b"a" * 32, (info(label="default", extra=extra),))
+    known["bank"] = KnownParty("bank", b"a" * 32, (info(label="default", extra=extra),))
     return known
 
 
@@ -248,7 +248,7 @@ def test_categories_and_sample_weights_of_trees():
     assert (telecom.columns, telecom.categorical) == (("age", "income"), ())
     assert (contract.outputs.importance, contract.outputs.training_metric) == ("owner", "none")
     known = with_weights()
-    known["bank"] = Offer("bank", b"a" * 32, (info(name="new"),))
+    known["bank"] = KnownParty("bank", b"a" * 32, (info(name="new"),))
     datasets = {"bank": "new", "bureau": "clients", "telecom": "clients"}
     later = contract_on_model(contract, "predict", datasets, known, now=NOW, expires_in_s=60)
     assert Contract.decode_untrusted(later.encode()) == later
@@ -283,7 +283,7 @@ def test_categories_and_weights_that_do_not_exist(before, after, match):
 def test_a_key_weighs_nothing():
     known = with_weights()
     keyed = DatasetInfo("clients", b"d" * 32, (("id", "number"), ("age", "number"), ("y", "number")), ("id",), None)
-    known["bank"] = Offer("bank", b"a" * 32, (keyed,))
+    known["bank"] = KnownParty("bank", b"a" * 32, (keyed,))
     with pytest.raises(UsageError, match="the weight 'id' of bank is a key"):
         build(TREES.replace('label = "default"', 'label = "y"\nweight = "id"'), known)
 

@@ -8,13 +8,13 @@ import pytest
 from hansa.config.policy import Policy, Rule
 from hansa.node.contracts.policy_match import decide
 from hansa.node.correlations import store as shelf
-from hansa.node.correlations.idle import IDLE_S, Idle
+from hansa.node.correlations.idle import IDLE_S, IdlePreprocessing
 from hansa.node.correlations.propose import CorrelationMethods, making_contract
 from hansa.node.errors import UsageError
 from hansa.node.net.peers import PeerBook
 from hansa.node.worker.messages import Broke, Finished, Stepped
 from hansa.protocols.errors import ConsentError
-from hansa.protocols.mpc.additive.stored.kinds import WARES, ParcelId
+from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS, ParcelId
 from hansa.protocols.wire.consent.contract import Contract, Dealer, Opening
 
 NAMES = ("bank", "bureau", "telecom")
@@ -117,7 +117,7 @@ def test_what_such_a_contract_may_say():
     assert good.params == {"triples": 1, "bit_triples": 100, "bit_pairs": 0, "dabits": 0}
     one, two = good.parties
     cases = [
-        ({"params": dict.fromkeys(WARES, 0)}, "makes nothing"),
+        ({"params": dict.fromkeys(STORED_KINDS, 0)}, "makes nothing"),
         ({"parties": (dataclasses.replace(one, dataset="clients"), two)}, "makes correlations, and names data"),
         ({"parties": (dataclasses.replace(one, columns=("age",)), two)}, "makes correlations, and names data"),
         ({"parties": (dataclasses.replace(one, label="y"), two)}, "makes correlations, and names data"),
@@ -170,7 +170,7 @@ def test_a_bound_in_megabytes_is_no_bound_for_other_jobs():
 
 def idle_at(league, rank):
     context = league.jobs[rank].context
-    return Idle(league.jobs[rank], context, CorrelationMethods(league.jobs[rank], context, PeerBook))
+    return IdlePreprocessing(league.jobs[rank], context, CorrelationMethods(league.jobs[rank], context, PeerBook))
 
 
 def makings(league, rank):

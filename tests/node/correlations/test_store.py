@@ -8,7 +8,7 @@ import pytest
 from hansa.algorithms.errors import DataError
 from hansa.node.correlations import store as shelves
 from hansa.node.correlations.store import (
-    Shelf,
+    CorrelationStore,
     batch_of,
     bytes_on_disk,
     check_room,
@@ -22,18 +22,18 @@ from hansa.node.correlations.store import (
     shelf_folder,
 )
 from hansa.node.errors import UsageError
-from hansa.protocols.mpc.additive.stored.kinds import MAX_PLACE, WARES, ParcelId
+from hansa.protocols.mpc.additive.stored.kinds import MAX_PLACE, STORED_KINDS, ParcelId
 
 A, B, C = (bytes([number]) * 32 for number in (3, 1, 2))
 NAMES = {A: "bank", B: "bureau", C: "telecom"}
 BATCH = batch_of(b"j" * 32, 0)
 WARE = "bit_triples"
-SIZE = WARES[WARE].parcel_bytes
+SIZE = STORED_KINDS[WARE].parcel_bytes
 
 
 def stocked(home, parcels=3, key=b"k" * 32, me=A, names=NAMES, batch=BATCH):
     """A shelf with parcels of one ware, each of one byte repeated."""
-    shelf = Shelf(shelf_folder(home, list(names)), key, me, names)
+    shelf = CorrelationStore(shelf_folder(home, list(names)), key, me, names)
     making = making_folder(home / "jobs" / "j", 0)
     making.parent.mkdir(parents=True)
     making.mkdir(mode=0o700)
@@ -75,7 +75,7 @@ def test_files_are_private_and_show_nothing(tmp_path):
 def test_the_first_is_the_same_at_every_party_and_for_every_order():
     for names in (NAMES, dict(reversed(NAMES.items()))):
         for me in NAMES:
-            assert list(names)[Shelf(Path(), b"", me, names).first] == B
+            assert list(names)[CorrelationStore(Path(), b"", me, names).first] == B
     assert set_id([A, B, C]) == set_id([C, A, B]) != set_id([A, B])
     assert batch_of(b"j" * 32, 0) != batch_of(b"j" * 32, 1)
 
@@ -119,7 +119,7 @@ def test_killed_at_any_point_a_parcel_is_used_once_at_most(tmp_path, monkeypatch
             given += burnt(shelf, WARE, [ParcelId(BATCH, 2)])
         except Killed:
             pass
-    again = Shelf(shelf.folder, shelf.key, shelf.me, shelf.names)
+    again = CorrelationStore(shelf.folder, shelf.key, shelf.me, shelf.names)
     left = burnt(again, WARE, again.parcels(WARE))
     assert len(given) + len(left) <= 3
     assert not set(given) & set(left)
@@ -197,7 +197,7 @@ def test_what_is_no_parcel_is_passed_over(tmp_path):
 
 
 def test_a_batch_is_published_whole_and_once(tmp_path):
-    shelf = Shelf(shelf_folder(tmp_path, list(NAMES)), b"k" * 32, A, NAMES)
+    shelf = CorrelationStore(shelf_folder(tmp_path, list(NAMES)), b"k" * 32, A, NAMES)
     job = tmp_path / "jobs" / "j"
     making = making_folder(job, 0)
     making.mkdir(parents=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hansa.config.settings import Limits, Node, Settings
+from hansa.config.settings import LimitSettings, NodeSettings, Settings
 from hansa.node.daemon import Daemon
 from hansa.node.data import catalog
 from hansa.node.errors import UsageError
@@ -19,7 +19,7 @@ ROWS = "id,age,city,default\n1,30,Bonn,0\n2,41,Kiel,1\n3,,Ulm,0\n"
 def daemon(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
-    made = Daemon(home, Settings(node=Node("bank"), limits=Limits(max_rows=10)), create_identity(home))
+    made = Daemon(home, Settings(node=NodeSettings("bank"), limits=LimitSettings(max_rows=10)), create_identity(home))
     with closing(made.store):
         yield made
 

@@ -6,7 +6,7 @@ import os
 import pytest
 import trio
 
-from hansa.node.jobs.failure import Priority, Verdict
+from hansa.node.jobs.failure import FailureVerdict, Priority
 from hansa.node.worker.messages import Stepped
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, signing
@@ -75,7 +75,7 @@ async def test_a_cancelled_job_stays_cancelled_whatever_is_said_of_its_attempt(a
         await league.kill(2)
         await league.until(lambda: league.states(job_id)[:2] == ["interrupted"] * 2)
         await job.cancel("enough")
-        late = Verdict(Priority.OWN, league.identities[1], "train", ERROR)
+        late = FailureVerdict(Priority.OWN, league.identities[1], "train", ERROR)
         failed = Failed(job_id, 0, int(late.priority), late.culprit, late.step, canonical.encode(late.error))
         await league.jobs[0].on_failed(league.identities[1], failed)
         assert job.record.state.value == "cancelled"

@@ -10,7 +10,7 @@ from hansa.node.contracts.build import openings_of
 from hansa.node.errors import UsageError
 from hansa.node.jobs.decision import MAX_WAITING, MAX_WAITING_OF_ONE
 from hansa.node.jobs.pruning import KEPT_PROPOSALS, KEPT_S, forgettable
-from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.registry import NEW_AT_ONCE
 from hansa.protocols.wire.consent.certificate import Signature
 from hansa.protocols.wire.consent.contract import Outputs
@@ -106,7 +106,7 @@ async def test_refused_proposals_are_forgotten_in_time_and_signed_ones_not_befor
         records = []
         for number, (secret, certificate) in enumerate([(b"", b""), (b"s", b""), (b"s", b"c")]):
             record = JobRecord(league.contract(name=f"{number}").encode(), league.identities[2], league.now())
-            record.state, record.finished = State.CANCELLED, league.now()
+            record.state, record.finished = JobState.CANCELLED, league.now()
             record.job_secret, record.certificate = secret, certificate
             records.append(record)
         refused, signed, started = records

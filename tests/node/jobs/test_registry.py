@@ -11,7 +11,7 @@ from hansa.node.errors import UsageError
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire.consent.certificate import Signature
 from hansa.protocols.wire.consent.contract import Outputs
-from hansa.protocols.wire.messages import Offer, Progress
+from hansa.protocols.wire.messages import Offer, ProgressNote
 
 
 async def test_a_job_that_all_approve_runs_to_done(autojump_clock, league_of):
@@ -45,7 +45,7 @@ async def test_progress_told_after_the_end_is_not_heard(autojump_clock, league_o
         await league.settled(job_id, "done")
         events = league.jobs[2].context.events
         before = events.history(job_id)
-        await league.jobs[2].on_progress(league.identities[0], Progress(job_id, 0, "again", 1, 2, 3, 4, 5))
+        await league.jobs[2].on_progress(league.identities[0], ProgressNote(job_id, 0, "again", 1, 2, 3, 4, 5))
         assert events.history(job_id) == before
         assert events.latest(job_id) == {}
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from hansa.node.contracts.build import openings_of
-from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.review import objection
 from hansa.protocols.wire.consent.contract import VERSION, Outputs
 
@@ -63,7 +63,7 @@ async def test_a_model_is_used_as_it_was_trained(autojump_clock, league_of):
     async with league_of() as league:
         context, fields = league.jobs[1].context, {"categorical": ("city",), "columns": ("age", "city")}
         record = JobRecord(trees(league, 1, **fields).encode(), league.identities[0], league.now())
-        record.state = State.DONE
+        record.state = JobState.DONE
         used = {"kind": "predict", "model": record.job_id}
         assert objection(trees(league, 1, **used, **fields), context, lambda _: record, 0) is None
         for other in (

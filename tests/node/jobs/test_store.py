@@ -5,7 +5,7 @@ import pytest
 
 from hansa.node.jobs import store as job_store
 from hansa.node.jobs.failure import node_lost
-from hansa.node.jobs.record import JobRecord, State
+from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.store import JobStore
 from hansa.node.store import Store
 
@@ -24,7 +24,7 @@ async def record_of(league_of):
 
 async def test_a_record_survives_with_everything_in_it(autojump_clock, league_of, tmp_path):
     record = await record_of(league_of)
-    record.state = State.INTERRUPTED
+    record.state = JobState.INTERRUPTED
     record.verdict = node_lost(record.identities[1], "bureau", step="train", job=record.short)
     record.error = record.verdict.error
     record.result = {"rows": 3, "metrics": {"auc": 0.5}, "scores": ""}
@@ -35,7 +35,7 @@ async def test_a_record_survives_with_everything_in_it(autojump_clock, league_of
     (tmp_path / "store").mkdir()
     with closing(Store(tmp_path / "store")) as opened:
         JobStore(opened).save_job(record)
-        record.state = State.RUNNING
+        record.state = JobState.RUNNING
         JobStore(opened).save_job(record)
     with closing(Store(tmp_path / "store")) as opened:
         assert JobStore(opened).load_jobs() == [record]
@@ -65,5 +65,5 @@ def test_events_are_kept_in_order_and_bounded(store, monkeypatch):
 
 
 def test_final_states_are_those_in_which_nothing_more_happens():
-    final = {state.value for state in State if state.final}
+    final = {state.value for state in JobState if state.final}
     assert final == {"done", "failed", "refused", "expired", "cancelled"}

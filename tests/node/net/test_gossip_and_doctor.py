@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from hansa.config.settings import Listen, Node, PeerEntry, Peers, Settings
+from hansa.config.settings import ListenSettings, NodeSettings, PeerEntry, PeerSettings, Settings
 from hansa.node.daemon import Daemon
 from hansa.node.errors import UsageError
 from hansa.node.identity import create_identity, load_identity
@@ -33,7 +33,7 @@ def make(home: Path, name: str, **sections: Any) -> Daemon:
     if not home.exists():
         home.mkdir()
         create_identity(home)
-    return Daemon(home, Settings(node=Node(name), **sections), load_identity(home))
+    return Daemon(home, Settings(node=NodeSettings(name), **sections), load_identity(home))
 
 
 @asynccontextmanager
@@ -66,7 +66,7 @@ def all_online(*daemons: Daemon) -> bool:
 
 async def test_who_declines_introductions_knows_only_whom_it_met(tmp_path: Path) -> None:
     bank, bureau = make(tmp_path / "bank", "bank"), make(tmp_path / "bureau", "bureau")
-    careful = make(tmp_path / "telecom", "telecom", peers=Peers(accept_introductions=False))
+    careful = make(tmp_path / "telecom", "telecom", peers=PeerSettings(accept_introductions=False))
     async with running(bank, bureau, careful):
         await meet(bank, bureau)
         await meet(bank, careful)
@@ -99,7 +99,7 @@ async def test_a_home_back_from_a_backup_speaks_with_a_higher_number(tmp_path: P
             await meet(bank, bureau)
             await until(lambda: all_online(bank, bureau))
         shutil.copytree(tmp_path / "bureau", tmp_path / "backup")
-        later = make(tmp_path / "bureau", "bureau", listen=Listen(advertise=("127.0.0.1:9",)))
+        later = make(tmp_path / "bureau", "bureau", listen=ListenSettings(advertise=("127.0.0.1:9",)))
         later.store.set_meta("record-sequence", (int(time.time()) + 1000).to_bytes(8, "big"))
         async with running(later):
             await until(lambda: bank.book.all()[0].record.addresses == ("127.0.0.1:9",))
@@ -152,14 +152,14 @@ async def test_peers_of_the_configuration(tmp_path: Path) -> None:
 
 
 async def test_a_node_on_every_interface_says_that_it_needs_an_address(tmp_path: Path) -> None:
-    bank = make(tmp_path / "bank", "bank", listen=Listen(host="0.0.0.0"))
+    bank = make(tmp_path / "bank", "bank", listen=ListenSettings(host="0.0.0.0"))
     async with running(bank):
         assert bank.addresses == ()
         status = await ask(bank, "node.status")
         assert "tells peers no address" in status["warnings"][0]["text"]
         with pytest.raises(UsageError, match="does not say where newcomers reach it"):
             await ask(bank, "peer.invite")
-    told = make(tmp_path / "told", "told", listen=Listen(host="0.0.0.0", advertise=("bank.example:7400",)))
+    told = make(tmp_path / "told", "told", listen=ListenSettings(host="0.0.0.0", advertise=("bank.example:7400",)))
     assert told.addresses == ("bank.example:7400",)
     told.store.close()
 
@@ -229,7 +229,7 @@ async def test_doctor_tells_clocks_apart_and_what_the_others_see(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank, bureau = make(tmp_path / "bank", "bank"), make(tmp_path / "bureau", "bureau")
-    telecom = make(tmp_path / "telecom", "telecom", peers=Peers(accept_introductions=False))
+    telecom = make(tmp_path / "telecom", "telecom", peers=PeerSettings(accept_introductions=False))
     async with running(bank, bureau, telecom):
         await meet(bank, bureau)
         await meet(bank, telecom)

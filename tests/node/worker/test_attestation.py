@@ -8,7 +8,7 @@ import trio
 from nacl.bindings import crypto_scalarmult_base
 from support.tee.members import VOTERS, contract
 
-from hansa.config.settings import Tee
+from hansa.config.settings import TeeSettings
 from hansa.node.tee.evidence.devices import insecure_measurement
 from hansa.node.tee.evidence.prover import Prover
 from hansa.node.tee.tee_settings import worker_settings
@@ -32,7 +32,7 @@ class Members:
     """The three owners and the enclave of a job; a test changes what one of them has before they meet."""
 
     def __init__(self, home):
-        tee = Tee(backend=WORD, accept=WORD, simulated_code="this")
+        tee = TeeSettings(backend=WORD, accept=WORD, simulated_code="this")
         settings = worker_settings(home, tee, "1") | {"endorsed": []}
         self.tee = [dict(settings) for _ in range(4)]
         self.hashes = {}

@@ -9,7 +9,7 @@ from nacl.bindings import crypto_scalarmult_base
 from support.tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, contract
 
 from hansa.node.contracts.release_policies import policy_of
-from hansa.node.jobs.attempt import Run
+from hansa.node.jobs.attempt import Attempt
 from hansa.node.worker.attestation import Proven
 from hansa.node.worker.enclave import Opener, Sealer
 from hansa.protocols.errors import SecurityError
@@ -82,7 +82,7 @@ def test_a_daemon_signs_for_an_hour_at_most_and_puts_it_on_record():
     entries = []
     log = SimpleNamespace(append=lambda kind, body: entries.append(body | {"kind": kind}))
     context = SimpleNamespace(me=VOTERS[0], seed=SEEDS[0], now=lambda: NOW, audit=log)
-    signed = Run(context, SimpleNamespace(attempt=1, contract=JOB, short="j"))._release_policy()
+    signed = Attempt(context, SimpleNamespace(attempt=1, contract=JOB, short="j"))._release_policy()
     policy = ReleasePolicy.verified_untrusted(signed)
     assert policy == policy_of(JOB, JOB.parties[0], NOW + 3600)
     assert [(each["kind"], each["until"]) for each in entries] == [("release-policy", NOW + 3600)]

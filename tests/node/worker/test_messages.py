@@ -1,7 +1,7 @@
 import msgpack
 import pytest
 
-from hansa.node.worker.messages import KINDS, Attested, Broke, Finished, Opened, Route, Start, Stepped, decode, encode
+from hansa.node.worker.messages import TAGS, Attested, Broke, Finished, Opened, Route, Start, Stepped, decode, encode
 from hansa.protocols.errors import ProtocolError
 
 MESSAGES = [
@@ -40,12 +40,12 @@ def test_a_message_survives(message):
 
 
 def test_the_vocabulary_is_covered():
-    assert {type(message) for message in MESSAGES} == set(KINDS.values())
+    assert {type(message) for message in MESSAGES} == set(TAGS.values())
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\xc1", msgpack.packb(["Unknown"]), msgpack.packb(["Route"]), msgpack.packb(["Route", b"", 2]), b"\x05"],
+    [b"", b"\xc1", msgpack.packb(["Unknown"]), msgpack.packb(["route"]), msgpack.packb(["route", b"", 2]), b"\x05"],
 )
 def test_anything_else_is_refused(body):
     with pytest.raises(ProtocolError, match="same language"):
@@ -53,5 +53,5 @@ def test_anything_else_is_refused(body):
 
 
 def test_no_message_has_a_place_for_the_identity_key():
-    names = {name for kind in KINDS.values() for name in kind.__slots__}
+    names = {name for kind in TAGS.values() for name in kind.__slots__}
     assert not any("identity" in name or "static" in name or "seed" in name for name in names)

@@ -53,7 +53,7 @@ def play(tmp_path, monkeypatch):
 
     def make(lines):
         (tmp_path / "fake_worker.py").write_text(PRELUDE + textwrap.indent(textwrap.dedent(lines), "    ") + EPILOGUE)
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
         monkeypatch.setattr(workers, "MODULE", "fake_worker")
         return Worker(START, tmp_path / "job" / "log")
 

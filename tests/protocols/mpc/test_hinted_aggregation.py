@@ -13,7 +13,7 @@ from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc import hinted_aggregation as hints
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.ring_product import errors_ring, ternary_ring
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 
 
 def sums_of(v: Any, bins: Any, n_bins: int) -> Any:
@@ -52,7 +52,7 @@ ROUNDS = {"additive, dealer, 2": 3, "additive, dealer, 4": 3, "replicated": 3}
 
 
 def online(e: Any) -> int:
-    return sum(cost.rounds for (_, kind), cost in e.session.transcript.steps.items() if kind is Kind.ONLINE)
+    return sum(cost.rounds for (_, kind), cost in e.session.transcript.steps.items() if kind is Phase.ONLINE)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

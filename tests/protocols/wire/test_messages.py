@@ -15,22 +15,22 @@ from hansa.protocols.wire.messages import (
     AttestReply,
     AttestRequest,
     AuditHead,
-    Catalog,
+    CatalogReply,
     CatalogRequest,
     DatasetInfo,
     End,
-    Evidence,
+    Equivocation,
     Failed,
     Heads,
     HeadsRequest,
     Hello,
     JobDone,
-    JobKeys,
+    KeysReply,
     KeysRequest,
     Offer,
     Probe,
     ProbeResult,
-    Progress,
+    ProgressNote,
     Records,
     ResumeOffer,
     Sealed,
@@ -53,29 +53,33 @@ def samples(trio_of):
         Records((b"one", b"two")),
         Offer(contract.encode(), tuple(signatures)),
         End.make(trio_of.seeds[0], trio_of.identities[0], ID, "refused", "not this purpose"),
-        Evidence(signatures[0], rival),
+        Equivocation(signatures[0], rival),
         ResumeOffer(signatures[1], (0, 1, 2)),
-        Progress(ID, 0, "train", 1, 2, 3, 4, 5),
+        ProgressNote(ID, 0, "train", 1, 2, 3, 4, 5),
         Failed(ID, 0, 10, ID, "train", b"error"),
         JobDone(ID, 0, ID),
         AuditHead(ID, 1, ID, bytes(64)),
         HeadsRequest(1),
         Heads(1, (AuditHead(ID, 1, ID, bytes(64)),)),
         CatalogRequest(1),
-        Catalog(1, (DATASET, replace(DATASET, label="default"))),
+        CatalogReply(1, (DATASET, replace(DATASET, label="default"))),
         Probe(1, ID),
         ProbeResult(1, ID, True, 250, "ok"),
         AttestRequest(1, bytes(32), "dealer", bytes(40)),
         AttestReply(1, b"proof", "", b""),
         Sealed(bytes(40)),
         KeysRequest(ID, bytes(8)),
-        JobKeys(b"keys", True),
+        KeysReply(b"keys", True),
         Votes((b"vote",)),
     ]
-    return {type(message).__name__: message for message in found}
+    return {messages.tag_of(message): message for message in found}
 
 
-NAMES = sorted(kind.__name__ for kind in get_args(messages.Message))
+NAMES = sorted(messages.TAGS)
+
+
+def test_every_message_has_one_tag():
+    assert sorted(messages.TAGS.values(), key=str) == sorted(get_args(messages.Message), key=str)
 
 
 def test_there_is_a_sample_of_every_type(samples):
@@ -89,7 +93,7 @@ def body(message):
 def sent(message, **changes):
     """Its bytes with fields replaced; ``...`` takes one out."""
     value = {name: new for name, new in (body(message) | changes).items() if new is not ...}
-    return canonical.encode({"type": type(message).__name__, "body": value})
+    return canonical.encode({"type": messages.tag_of(message), "body": value})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -287,7 +291,7 @@ def test_any_value_in_any_place_ends_in_our_errors(samples, name, data):
         message = messages.decode_untrusted(raw)
     except HansaError:
         return
-    assert type(message).__name__ == name
+    assert messages.tag_of(message) == name
 
 
 @settings(deadline=None, max_examples=150)

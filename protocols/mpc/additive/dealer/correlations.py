@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import Pad, TrigMasks, words_of
 from hansa.protocols.mpc.additive.dealer.dealer import FORK, REQUEST, SEED, STEP, stream_of
-from hansa.protocols.mpc.additive.dealer.specs import Part, Recipe, Ware, matmul_recipe, recipe
+from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerRequest, Part, matmul_recipe, recipe
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 
 Ring = NDArray[np.uint64]
 
@@ -42,17 +42,17 @@ class _Order:
     """One request: its number, what was asked, how many units are left, and the parts once they are here."""
 
     number: int
-    asked: Recipe
+    asked: CorrelationSpec
     units: int
     used: int = 0
     parts: list[Ring] | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
-class _Stock:
+class _DealerStock:
     """What is on order of one kind; ``unit_words`` correction words a unit."""
 
-    ware: Ware
+    ware: DealerRequest
     parameter: int
     unit_words: int
     orders: deque[_Order] = field(default_factory=deque)
@@ -61,7 +61,7 @@ class _Stock:
 
 
 @dataclass(frozen=True, slots=True)
-class DealtPad:
+class DealerPad:
     """The owner's random matrix, expanded from its seed row by row; the others know its shape only."""
 
     owner: int
@@ -80,7 +80,7 @@ class DealtPad:
         return stream_of(self._seed, self._context, self._number, start * columns).words(stop - start, columns)
 
 
-class Dealt:
+class DealerCorrelations:
     """The provider; make it with ``await Dealt.start(session)``, the dealer being the session's last rank."""
 
     def __init__(self, link: Session, seed: bytes) -> None:
@@ -88,7 +88,7 @@ class Dealt:
         self._seed = seed
         self._dealer = link.n_parties - 1
         self._last = link.rank == self._dealer - 1
-        self._stocks: dict[tuple[Ware, int], _Stock] = {}
+        self._stocks: dict[tuple[DealerRequest, int], _DealerStock] = {}
         self._products: dict[tuple[int, int, int, bool], _Order | None] = {}
         self._number = 0
         self._pads = 0
@@ -98,7 +98,7 @@ class Dealt:
         self._answers: dict[int, Ring] = {}
 
     @classmethod
-    async def start(cls, session: Session) -> Dealt:
+    async def start(cls, session: Session) -> DealerCorrelations:
         """Draw a seed and send it to the dealer.
 
         Rounds: none waited for. Bytes sent per party: 32. Raises ``ProtocolError`` at the dealer itself.
@@ -108,52 +108,52 @@ class Dealt:
             raise ProtocolError("a dealer deals to two parties or more, the last rank", remedy="report this as a bug")
         link = session.fork(FORK)
         seed = os.urandom(SEED)
-        with link.step(STEP, Kind.PREPROCESSING):
+        with link.step(STEP, Phase.PREPROCESSING):
             await link.send(dealer, np.frombuffer(seed, dtype=np.uint8))
         return cls(link, seed)
 
     async def triples(self, n: int) -> tuple[Ring, Ring, Ring]:
         """Beaver triples. Bytes sent by the dealer: 8·n."""
-        a, b, c = await self._draw(Ware.TRIPLES, words_of(n), 0)
+        a, b, c = await self._draw(DealerRequest.TRIPLES, words_of(n), 0)
         return a[:n], b[:n], c[:n]
 
     async def matmul_triples(self, n: int, k: int, m: int) -> tuple[Ring, Ring, Ring]:
         """One matrix triple, asked for when it is needed. Bytes sent by the dealer: 8·n·m."""
-        order = await self._ask_for(matmul_recipe(n, k, m), 1, Ware.MATMUL, n, k, m)
+        order = await self._ask_for(matmul_recipe(n, k, m), 1, DealerRequest.MATMUL, n, k, m)
         a, b, c = await self._expand(order)
         return a, b, c
 
     async def bit_triples(self, words: int, width: int) -> tuple[Ring, Ring, Ring]:
         """Bit triples. Bytes sent by the dealer: 8·width·words."""
-        a, b, c = await self._draw(Ware.BIT_TRIPLES, words, width)
+        a, b, c = await self._draw(DealerRequest.BIT_TRIPLES, words, width)
         return a, b, c
 
     async def dabits(self, n: int) -> tuple[Ring, Ring]:
         """daBits. Bytes sent by the dealer: 8·n."""
-        bits, ring = await self._draw(Ware.DABITS, words_of(n), 0)
+        bits, ring = await self._draw(DealerRequest.DABITS, words_of(n), 0)
         return bits, ring[:n]
 
     async def truncation_masks(self, n: int, bits: int) -> tuple[Ring, Ring, Ring]:
         """Masks and their parts. Bytes sent by the dealer: 16·n."""
-        r, t, m = await self._draw(Ware.TRUNCATION, words_of(n), bits)
+        r, t, m = await self._draw(DealerRequest.TRUNCATION, words_of(n), bits)
         return r[:n], t[:n], m[:n]
 
     async def comparison_masks(self, n: int) -> tuple[Ring, Ring]:
         """Masks and the products of their bits. Bytes sent by the dealer: 8·241·words."""
-        r, planes = await self._draw(Ware.COMPARISON, words_of(n), 0)
+        r, planes = await self._draw(DealerRequest.COMPARISON, words_of(n), 0)
         return r[:n], planes
 
     async def trig_masks(self, n: int, scale_bits: int) -> TrigMasks:
         """Masks for a sigmoid. Bytes sent by the dealer: 96·n, and 8·121·words at scale 36."""
-        r, trig, planes = await self._draw(Ware.TRIG, words_of(n), scale_bits)
+        r, trig, planes = await self._draw(DealerRequest.TRIG, words_of(n), scale_bits)
         return TrigMasks(r[:n], np.ascontiguousarray(trig[:, :, :n]), planes)
 
-    async def pad(self, owner: int, shape: tuple[int, int]) -> DealtPad:
+    async def pad(self, owner: int, shape: tuple[int, int]) -> DealerPad:
         """A random matrix for the owner, expanded from its seed. Bytes sent: 40 by the last party."""
         number, place = self._number, self._pads
         self._pads += 1
-        await self._ask(Ware.PAD, owner, shape[0], shape[1])
-        return DealtPad(
+        await self._ask(DealerRequest.PAD, owner, shape[0], shape[1])
+        return DealerPad(
             owner, shape, place, number, self._seed if self._link.rank == owner else None, self._link.context
         )
 
@@ -162,7 +162,7 @@ class Dealt:
 
         The same rows of a pad are used again and again: from the second time on the next product is ordered with each.
         """
-        if not isinstance(pad, DealtPad):
+        if not isinstance(pad, DealerPad):
             raise ProtocolError("a pad of another provider", remedy="report this as a bug")
         start, stop, _ = rows.indices(pad.shape[0])
         key = (pad.place, start, stop, transposed)
@@ -187,35 +187,35 @@ class Dealt:
         Rounds: 1. Bytes sent per party: 32·(n_parties - 1), without the dealer; 40 to it by the last.
         """
         computing = self._link.among(range(self._dealer))
-        with computing.step(STEP, Kind.PREPROCESSING):
+        with computing.step(STEP, Phase.PREPROCESSING):
             await computing.check_public("record of what the dealer was asked for", self._books.digest())
         if self._due:
             await self._answer(self._due[-1])
-        await self._ask(Ware.FINISH)
+        await self._ask(DealerRequest.FINISH)
 
     # --- orders --------------------------------------------------------------------------------------------------
 
-    async def _ask(self, ware: Ware, *parameters: int) -> None:
+    async def _ask(self, ware: DealerRequest, *parameters: int) -> None:
         """Note a request in the books; the last party also sends it."""
         request = np.zeros(REQUEST, dtype=np.uint64)
         request[: 1 + len(parameters)] = (ware, *parameters)
         self._books.update(request.tobytes())
         self._number += 1
         if self._last:
-            with self._link.step(STEP, Kind.PREPROCESSING):
+            with self._link.step(STEP, Phase.PREPROCESSING):
                 await self._link.send(self._dealer, request)
 
     async def _ask_product(self, key: tuple[int, int, int, bool], results: int) -> _Order:
-        return await self._ask_for(Recipe((), (Part((results,)),), tuple), 1, Ware.PAD_PRODUCT, *key)
+        return await self._ask_for(CorrelationSpec((), (Part((results,)),), tuple), 1, DealerRequest.PAD_PRODUCT, *key)
 
-    async def _ask_for(self, asked: Recipe, units: int, ware: Ware, *parameters: int) -> _Order:
+    async def _ask_for(self, asked: CorrelationSpec, units: int, ware: DealerRequest, *parameters: int) -> _Order:
         order = _Order(self._number, asked, units)
         if self._last:
             self._due.append(order)
         await self._ask(ware, *parameters)
         return order
 
-    async def _order(self, stock: _Stock, units: int) -> None:
+    async def _order(self, stock: _DealerStock, units: int) -> None:
         most = max(1, REQUEST_WORDS // stock.unit_words)
         while units > 0:
             some = min(units, most)
@@ -225,12 +225,12 @@ class Dealt:
             self._ahead += some * stock.unit_words
             units -= some
 
-    async def _draw(self, ware: Ware, units: int, parameter: int) -> list[Ring]:
+    async def _draw(self, ware: DealerRequest, units: int, parameter: int) -> list[Ring]:
         if units == 0:
             return [np.empty(part.shape, dtype=np.uint64) for part in recipe(ware, 0, parameter).parts]
         stock = self._stocks.get((ware, parameter))
         if stock is None:
-            stock = self._stocks[ware, parameter] = _Stock(ware, parameter, recipe(ware, 1, parameter).correction)
+            stock = self._stocks[ware, parameter] = _DealerStock(ware, parameter, recipe(ware, 1, parameter).correction)
         await self._order(stock, units - stock.units)
         stock.units -= units
         stock.drawn += units
@@ -242,7 +242,7 @@ class Dealt:
                 await self._order(stock, more)
         return await self._take(stock, units)
 
-    async def _take(self, stock: _Stock, units: int) -> list[Ring]:
+    async def _take(self, stock: _DealerStock, units: int) -> list[Ring]:
         """The next units of a stock, each part sliced along its last axis."""
         pieces: list[list[Ring]] = []
         while units > 0:
@@ -284,7 +284,7 @@ class Dealt:
         """The dealer's answer to an order; answers come in the order of the requests."""
         while order.number not in self._answers:
             due = self._due.popleft()
-            with self._link.step(STEP, Kind.PREPROCESSING):
+            with self._link.step(STEP, Phase.PREPROCESSING):
                 self._answers[due.number] = await self._link.recv(self._dealer, np.uint64, due.asked.correction)
         return self._answers.pop(order.number)
 

@@ -18,11 +18,11 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive.dealer.specs import Recipe, Ware, allowed, matmul_recipe, recipe
+from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerRequest, allowed, matmul_recipe, recipe
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 
 Ring = NDArray[np.uint64]
 
@@ -56,7 +56,7 @@ class _Pad:
     columns: int
 
 
-class Dealer:
+class CorrelationDealer:
     """Answers requests; ``await serve(session)`` runs one in a process of its own."""
 
     def __init__(self, seeds: Sequence[bytes], context: bytes) -> None:
@@ -70,22 +70,27 @@ class Dealer:
         Raises ``ValueError`` where no honest party would ask so, before anything is allocated.
         """
         ware, first, second, third, fourth = (int(word) for word in request)
-        if ware == Ware.PAD:
+        if ware == DealerRequest.PAD:
             self._register(number, first, second, third, fourth)
             return None
-        if ware == Ware.PAD_PRODUCT:
+        if ware == DealerRequest.PAD_PRODUCT:
             return self._product(number, first, second, third, fourth)
-        if ware == Ware.MATMUL:
+        if ware == DealerRequest.MATMUL:
             if fourth or not 0 < max(first, second, third) <= MAX_WORDS or not min(first, second, third):
                 raise ValueError("no honest party asks this")
             return self._derive(number, matmul_recipe(first, second, third))
-        if ware not in Ware.__members__.values() or third or fourth or not allowed(Ware(ware), second):
+        if (
+            ware not in DealerRequest.__members__.values()
+            or third
+            or fourth
+            or not allowed(DealerRequest(ware), second)
+        ):
             raise ValueError("no honest party asks this")
         if not 0 < first <= MAX_WORDS:
             raise ValueError("no honest party asks this")
-        return self._derive(number, recipe(Ware(ware), first, second))
+        return self._derive(number, recipe(DealerRequest(ware), first, second))
 
-    def _derive(self, number: int, asked: Recipe) -> Ring:
+    def _derive(self, number: int, asked: CorrelationSpec) -> Ring:
         if sum(part.size for part in asked.parts) > MAX_WORDS:
             raise ValueError("no honest party asks this")
         streams = [stream_of(seed, self._context, number) for seed in self._seeds]
@@ -150,13 +155,13 @@ async def serve(session: Session) -> None:
     """
     link = session.fork(FORK)
     last = session.rank - 1
-    with link.step(STEP, Kind.PREPROCESSING):
+    with link.step(STEP, Phase.PREPROCESSING):
         seeds = [(await link.recv(rank, np.uint8, SEED)).tobytes() for rank in range(session.rank)]
-        dealer = Dealer(seeds, session.context)
+        dealer = CorrelationDealer(seeds, session.context)
         number = 0
         while True:
             request = await link.recv(last, np.uint64, REQUEST)
-            if request[0] == Ware.FINISH:
+            if request[0] == DealerRequest.FINISH:
                 return
             try:
                 answer = await trio.to_thread.run_sync(dealer.answer, number, request)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from hansa.protocols.mpc.additive import comparison, matrices
 from hansa.protocols.mpc.additive.correlations import MaskCorrelations
 from hansa.protocols.mpc.additive.dealer import sigmoid as logistic
-from hansa.protocols.mpc.additive.engine import Additive, input_masks
-from hansa.protocols.mpc.additive.matrices import OwnedMatrix
+from hansa.protocols.mpc.additive.engine import AdditiveEngine, input_masks
+from hansa.protocols.mpc.additive.matrices import AdditiveMatrix
 from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
 
 
-class Masked(Additive):
+class DealerEngine(AdditiveEngine):
     """The engine ``additive`` with a dealer; make it with ``await Masked.start(session, source, frac_bits)``."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Masked(Additive):
         self.source = source
 
     @classmethod
-    async def start(cls, session: Session, source: MaskCorrelations, frac_bits: int) -> Masked:
+    async def start(cls, session: Session, source: MaskCorrelations, frac_bits: int) -> DealerEngine:
         """Costs as ``input_masks``."""
         return cls(session, source, frac_bits, await input_masks(session, frac_bits))
 
@@ -49,15 +49,15 @@ class Masked(Additive):
 
     # --- what stays with its owner -------------------------------------------------------------------------------
 
-    async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> OwnedMatrix:
+    async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> AdditiveMatrix:
         """Prepare the owner's matrix; see ``matrices.private_matrix``."""
         return await matrices.private_matrix(self, owner, values, shape)
 
-    async def private_linear(self, xs: Sequence[OwnedMatrix], ws: Sequence[Share], rows: slice) -> list[Product]:
+    async def private_linear(self, xs: Sequence[AdditiveMatrix], ws: Sequence[Share], rows: slice) -> list[Product]:
         """``x[rows] @ w`` for each; see ``matrices.multiply``."""
         return await matrices.multiply(self, xs, ws, rows, transposed=False)
 
-    async def private_linear_t(self, xs: Sequence[OwnedMatrix], rs: Sequence[Share], rows: slice) -> list[Product]:
+    async def private_linear_t(self, xs: Sequence[AdditiveMatrix], rs: Sequence[Share], rows: slice) -> list[Product]:
         """``x[rows].T @ r`` for each; see ``matrices.multiply``."""
         return await matrices.multiply(self, xs, rs, rows, transposed=True)
 

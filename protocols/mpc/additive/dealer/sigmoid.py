@@ -19,10 +19,10 @@ from hansa.protocols.mpc.shares import Linear, Ring, Share
 from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealer.engine import Masked
+    from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
 
 
-async def sigmoid(e: Masked, x: Linear, scale_bits: int) -> Share:
+async def sigmoid(e: DealerEngine, x: Linear, scale_bits: int) -> Share:
     """1 / (1 + exp(-x)), elementwise and flat, of fixed point with ``scale_bits`` fraction bits; |x| < 2^(62 - scale).
 
     1. c = x + r is opened under a mask with shared sines and cosines of r, and products of its highest bits.

@@ -25,7 +25,7 @@ Ring = NDArray[np.uint64]
 Shape = tuple[int, ...]
 
 
-class Ware(IntEnum):
+class DealerRequest(IntEnum):
     """What may be asked of a dealer, as its number in a request."""
 
     FINISH = 0
@@ -57,7 +57,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class CorrelationSpec:
     """Free parts, dependent parts, and how these follow of the sums of those."""
 
     free: tuple[Part, ...]
@@ -75,44 +75,46 @@ class Recipe:
         return sum(part.size for part in self.dependent)
 
 
-def recipe(ware: Ware, units: int, parameter: int) -> Recipe:
+def recipe(ware: DealerRequest, units: int, parameter: int) -> CorrelationSpec:
     """The recipe of ``units`` of a kind; ``parameter``: width, bits or scale."""
     n = 64 * units
     ring, bits = Part((n,)), Part((units,), xor=True)
     match ware:
-        case Ware.TRIPLES:
-            return Recipe((ring, ring), (ring,), lambda a, b: (a * b,))
-        case Ware.BIT_TRIPLES:
+        case DealerRequest.TRIPLES:
+            return CorrelationSpec((ring, ring), (ring,), lambda a, b: (a * b,))
+        case DealerRequest.BIT_TRIPLES:
             wide = Part((parameter, units), xor=True)
-            return Recipe((bits, wide), (wide,), lambda a, b: (a & b,))
-        case Ware.DABITS:
-            return Recipe((bits,), (ring,), lambda packed: (unpack_bits(packed, n),))
-        case Ware.TRUNCATION:
-            return Recipe((ring,), (ring, ring), lambda r: mask_parts(r, parameter))
-        case Ware.COMPARISON:
+            return CorrelationSpec((bits, wide), (wide,), lambda a, b: (a & b,))
+        case DealerRequest.DABITS:
+            return CorrelationSpec((bits,), (ring,), lambda packed: (unpack_bits(packed, n),))
+        case DealerRequest.TRUNCATION:
+            return CorrelationSpec((ring,), (ring, ring), lambda r: mask_parts(r, parameter))
+        case DealerRequest.COMPARISON:
             planes = Part((planes_of(TOP_BITS), units), xor=True)
-            return Recipe((ring,), (planes,), lambda r: (planes_under(r, TOP_BITS),))
-        case Ware.TRIG:
+            return CorrelationSpec((ring,), (planes,), lambda r: (planes_under(r, TOP_BITS),))
+        case DealerRequest.TRIG:
             below = sigmoid_bits(parameter)
             trig, planes = Part((2, HARMONIC_COUNT, n)), Part((planes_of(below), units), xor=True)
-            return Recipe((ring,), (trig, planes), lambda r: (sines_and_cosines(r, parameter), planes_under(r, below)))
+            return CorrelationSpec(
+                (ring,), (trig, planes), lambda r: (sines_and_cosines(r, parameter), planes_under(r, below))
+            )
         case _:
             raise ValueError(f"no recipe for {ware.name}")
 
 
-def matmul_recipe(n: int, k: int, m: int) -> Recipe:
+def matmul_recipe(n: int, k: int, m: int) -> CorrelationSpec:
     """The recipe of one matrix triple."""
-    return Recipe((Part((n, k)), Part((k, m))), (Part((n, m)),), lambda a, b: (matmul(a, b),))
+    return CorrelationSpec((Part((n, k)), Part((k, m))), (Part((n, m)),), lambda a, b: (matmul(a, b),))
 
 
-def allowed(ware: Ware, parameter: int) -> bool:
+def allowed(ware: DealerRequest, parameter: int) -> bool:
     """Whether a request's parameter is one the engine uses."""
     match ware:
-        case Ware.BIT_TRIPLES:
+        case DealerRequest.BIT_TRIPLES:
             return parameter in (1, 2)
-        case Ware.TRUNCATION:
+        case DealerRequest.TRUNCATION:
             return 0 < parameter < 62
-        case Ware.TRIG:
+        case DealerRequest.TRIG:
             return 16 <= parameter <= 44
         case _:
             return parameter == 0

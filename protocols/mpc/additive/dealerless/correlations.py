@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.protocols.mpc.additive.correlations import words_of
-from hansa.protocols.mpc.additive.dealerless.pairs import Pair, start_pairs, together
-from hansa.protocols.mpc.additive.stored.kinds import UNIT, WARES
-from hansa.protocols.mpc.additive.stored.store import Shelf, Stored
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair, gather, start_pairs
+from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS, UNIT
+from hansa.protocols.mpc.additive.stored.store import ParcelStore, StoredCorrelations
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.ot.link import AUTO
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.linear import DEGREE, MAX_TERMS
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 
 Ring = NDArray[np.uint64]
 STEP: Final = "correlations"
@@ -36,7 +36,7 @@ TRIPLES: Final = DEGREE // 64
 Make = Callable[[int], Awaitable[list[Ring]]]
 
 
-class _Stock:
+class _PairwiseStock:
     """Units of one kind: from the store while it has some, else made, as many as were drawn so far, within bounds."""
 
     def __init__(self, session: Session, ware: str, make: Make, multiple: int, most: int) -> None:
@@ -44,14 +44,14 @@ class _Stock:
         self._make, self._multiple, self._most = make, multiple, most
         self._parts: list[Ring] = []
         self._units = self._drawn = 0
-        self.stored: Stored | None = None
+        self.stored: StoredCorrelations | None = None
 
     async def take(self, units: int) -> list[Ring]:
         """The next units, each part sliced along its last axis."""
         if units > self._units and self.stored is not None:
-            with self._session.step(STEP, Kind.PREPROCESSING):
+            with self._session.step(STEP, Phase.PREPROCESSING):
                 parcels = await self.stored.draw(units - self._units, self._session)
-            found = len(parcels) * WARES[self._ware].units
+            found = len(parcels) * STORED_KINDS[self._ware].units
             self._add(parcels, found)
             self._session.transcript.count_stored(self._ware, UNIT * found)
         if units > self._units or not self._parts:
@@ -79,7 +79,7 @@ class _Stock:
         self._units += units
 
 
-class Pairwise:
+class PairwiseCorrelations:
     """The provider; make it with ``await Pairwise.start(session)``, all ranks of which compute."""
 
     def __init__(self, session: Session, pairs: list[Pair]) -> None:
@@ -94,21 +94,22 @@ class Pairwise:
         }
         bounds = {"triples": (TRIPLES, 8 * TRIPLES)}
         self._stocks = {
-            ware: _Stock(session, ware, make, *bounds.get(ware, (1, STOCK_WORDS))) for ware, make in self.makers.items()
+            ware: _PairwiseStock(session, ware, make, *bounds.get(ware, (1, STOCK_WORDS)))
+            for ware, make in self.makers.items()
         }
         self._matrices = 0
 
     @classmethod
-    async def start(cls, session: Session, shelf: Shelf | None = None, *, ot: str = AUTO) -> Pairwise:
+    async def start(cls, session: Session, shelf: ParcelStore | None = None, *, ot: str = AUTO) -> PairwiseCorrelations:
         """Set up a pair with each other party, at the same time; what the shelf has is used first.
 
         All parties have a shelf, or none. ``ot``: the source of transfers, by the link if not named (``ot.link``).
-        Costs as ``Pair.start`` with each, and ``Stored.start``.
+        Costs as ``Pair.start`` with each, and ``StoredCorrelations.start``.
         """
         link = session.fork("pairwise")
-        with link.step(STEP, Kind.PREPROCESSING):
+        with link.step(STEP, Phase.PREPROCESSING):
             made = cls(link, await start_pairs(link, ot))
-            stored = {} if shelf is None else await Stored.start(link, shelf)
+            stored = {} if shelf is None else await StoredCorrelations.start(link, shelf)
         for ware, source in stored.items():
             made._stocks[ware].stored = source
         return made
@@ -134,11 +135,11 @@ class Pairwise:
         name = ("triple", self._matrices)
         self._matrices += 1
         c = a @ b
-        with self._session.step(STEP, Kind.PREPROCESSING):
+        with self._session.step(STEP, Phase.PREPROCESSING):
             self._follow(encryption=True)
             own = [self._product_with_own(pair, name, a, m) for pair in self.pairs]
             others = [self._product_with_other(pair, name, (n, k), b) for pair in self.pairs]
-            for summand in await together(*own, *others):
+            for summand in await gather(*own, *others):
                 c += summand
         return a, b, c
 
@@ -150,7 +151,7 @@ class Pairwise:
     async def _make_triples(self, units: int) -> list[Ring]:
         a, b = self._random.words(2, 64 * units)
         c = a * b
-        with self._session.step(STEP, Kind.PREPROCESSING):
+        with self._session.step(STEP, Phase.PREPROCESSING):
             self._follow(encryption=True)
             for summand in await self._with_each(lambda pair: pair.cross(a, b)):
                 c += summand
@@ -158,7 +159,7 @@ class Pairwise:
 
     def _maker_of_bit_triples(self, width: int) -> Callable[[int], Awaitable[list[Ring]]]:
         async def make(words: int) -> list[Ring]:
-            with self._session.step(STEP, Kind.PREPROCESSING):
+            with self._session.step(STEP, Phase.PREPROCESSING):
                 self._follow(encryption=False)
                 if len(self.pairs) == 1:
                     return await self._bit_triples_of_two(words, width)
@@ -173,7 +174,7 @@ class Pairwise:
     async def _bit_triples_of_two(self, words: int, width: int) -> list[Ring]:
         """Random transfers are triples as they are: a is what one chose, b by what the other's messages differ."""
         (pair,) = self.pairs
-        (zero, one), (a, chosen) = await together(
+        (zero, one), (a, chosen) = await gather(
             pair.sends.random_bits(64 * words, width), pair.chooses.random_bits(64 * words, width)
         )
         b = zero ^ one
@@ -185,12 +186,12 @@ class Pairwise:
         bits = self._random.words(words)
         own = unpack_bits(bits, n)
         ring = own.copy() if self._session.rank == 0 else np.zeros(n, dtype=np.uint64)
-        with self._session.step(STEP, Kind.PREPROCESSING):
+        with self._session.step(STEP, Phase.PREPROCESSING):
             self._follow(encryption=False)
             for adding in range(1, self._session.n_parties):
                 if self._session.rank == adding:
                     earlier = [pair for pair in self.pairs if pair.peer < adding]
-                    products = await together(*(pair.chooses.correlated(bits, n) for pair in earlier))
+                    products = await gather(*(pair.chooses.correlated(bits, n) for pair in earlier))
                     ring = own - np.uint64(2) * sum(products[1:], start=products[0])
                 elif self._session.rank < adding:
                     (pair,) = (pair for pair in self.pairs if pair.peer == adding)
@@ -203,7 +204,7 @@ class Pairwise:
             pair.follow(self._session, transfers=not encryption, encryption=encryption)
 
     async def _with_each(self, call: Callable[[Pair], Awaitable[Ring]]) -> list[Ring]:
-        return await together(*(call(pair) for pair in self.pairs))
+        return await gather(*(call(pair) for pair in self.pairs))
 
     async def _product_with_own(self, pair: Pair, name: tuple[str, int], a: Ring, m: int) -> Ring:
         out = np.zeros((a.shape[0], m), dtype=np.uint64)
@@ -227,7 +228,7 @@ async def and_with(pair: Pair, a: Ring, b: Ring) -> Ring:
     e = D ^ d, and a & d = (m0 ^ (r ^ a) & D) ^ (m_r ^ a & e).
     """
     words, width = a.size, b.shape[0]
-    (zero, one), (chosen, got) = await together(
+    (zero, one), (chosen, got) = await gather(
         pair.sends.random_bits(64 * words, width), pair.chooses.random_bits(64 * words, width)
     )
     difference = zero ^ one

@@ -16,9 +16,9 @@ from hansa.protocols.mpc.additive.correlations import TOP_BITS, sigmoid_bits
 from hansa.protocols.mpc.additive.dealerless import multi_party as many
 from hansa.protocols.mpc.additive.dealerless import sigmoid as live_sigmoid
 from hansa.protocols.mpc.additive.dealerless import two_party as two
-from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise, multiply_other, multiply_own
-from hansa.protocols.mpc.additive.dealerless.pairs import Pair, together
-from hansa.protocols.mpc.additive.engine import Additive, input_masks
+from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations, multiply_other, multiply_own
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair, gather
+from hansa.protocols.mpc.additive.engine import AdditiveEngine, input_masks
 from hansa.protocols.mpc.additive.matrices import checked
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
@@ -40,13 +40,13 @@ class PlainMatrix:
     values: Ring | None = field(repr=False)
 
 
-class Direct(Additive):
+class DealerlessEngine(AdditiveEngine):
     """The engine ``additive`` without a dealer; make it with ``await Direct.start(session, pairwise, frac_bits)``."""
 
     def __init__(
         self,
         session: Session,
-        pairwise: Pairwise,
+        pairwise: PairwiseCorrelations,
         frac_bits: int,
         masks: dict[int, tuple[Keystream, Keystream]],
     ) -> None:
@@ -55,7 +55,7 @@ class Direct(Additive):
         self._private = 0
 
     @classmethod
-    async def start(cls, session: Session, pairwise: Pairwise, frac_bits: int) -> Direct:
+    async def start(cls, session: Session, pairwise: PairwiseCorrelations, frac_bits: int) -> DealerlessEngine:
         """Costs as ``input_masks``."""
         return cls(session, pairwise, frac_bits, await input_masks(session, frac_bits))
 
@@ -160,7 +160,7 @@ class Direct(Additive):
             theirs = np.array([owner == pair.peer for owner in owners], dtype=bool)
             if theirs.any():
                 calls.append(offer(pair, theirs))
-        await together(*calls)
+        await gather(*calls)
         return Share((out,))
 
     # --- what stays with its owner -------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class Direct(Additive):
                 if x.values is not None:
                     np.add(total, await self._local(x.values, np.ascontiguousarray(w.parts[0])), out=total)
 
-        await together(local(), *map(own, self.pairs), *map(other, self.pairs))
+        await gather(local(), *map(own, self.pairs), *map(other, self.pairs))
         return [Product((total,)) for total in out]
 
     async def _local(self, matrix: Ring, vector: Ring) -> Ring:

@@ -13,10 +13,10 @@ from hansa.protocols.mpc.additive.correlations import words_of
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealerless.engine import Direct
+    from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 
 
-async def top_bits(e: Direct, own: Ring, offsets: Sequence[int]) -> Ring:
+async def top_bits(e: DealerlessEngine, own: Ring, offsets: Sequence[int]) -> Ring:
     """The top bits of the sum of all parties' ``own`` (n,) plus each offset, modulo 2^64, exactly: (offsets, words).
 
     The summands become two numbers u and v; u + v carries into its top bit what a tree of (u & v, u ^ v) says, which
@@ -40,7 +40,7 @@ def digit_bits(n_parties: int) -> int:
     return 1 + (n_parties - 2).bit_length()
 
 
-async def carries(e: Direct, digits: Ring) -> Share:
+async def carries(e: DealerlessEngine, digits: Ring) -> Share:
     """(H + N - 1) >> k for the sum H of all parties' digits of k = ``digit_bits`` bits, (n,).
 
     Rounds and bytes: as ``bits.a2b`` for k + log2 N bits, and ``b2a`` for log2 N.
@@ -55,7 +55,7 @@ async def carries(e: Direct, digits: Ring) -> Share:
     return numbers.reshape(counted, length).times(weights[:, None]).sum(axis=0)[: digits.size]
 
 
-async def quotient(e: Direct, own: Ring, bits: int) -> Ring:
+async def quotient(e: DealerlessEngine, own: Ring, bits: int) -> Ring:
     """A summand of z / 2^bits, floor or one more, for the sum z < 2^63 of all parties' ``own`` modulo 2^64.
 
     The summands' quotients add up to z's, less what the remainders carry, and more by w 2^(64-bits) if the sum wraps w times.

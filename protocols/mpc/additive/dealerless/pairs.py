@@ -11,7 +11,7 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.mpc.ot import OtReceiver, OtSender, start_pair
-from hansa.protocols.mpc.ot.link import AUTO, Source, agreed
+from hansa.protocols.mpc.ot.link import AUTO, OtSource, agreed
 from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
 from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
 from hansa.protocols.mpc.session.session import Session, sole_error
@@ -20,7 +20,7 @@ Ring = NDArray[np.uint64]
 T = TypeVar("T")
 
 
-async def together(*calls: Awaitable[T]) -> list[T]:
+async def gather(*calls: Awaitable[T]) -> list[T]:
     """The results of calls made at the same time, in their order; of their errors the first is raised."""
     results: dict[int, T] = {}
 
@@ -42,7 +42,7 @@ class Pair:
 
     peer: int
     session: Session
-    source: Source
+    source: OtSource
     sends: OtSender
     chooses: OtReceiver
     products: ProductOwner | ProductGuest
@@ -65,7 +65,7 @@ class Pair:
         sends, chooses = await start_pair(session, peer, source.w, silently=source.silent)
         products = two.fork("products")
         forks = two.fork("matrix-0"), two.fork("matrix-1")
-        owns, serves = await together(_own(forks[two.rank], other), _serve(forks[other], other))
+        owns, serves = await gather(_own(forks[two.rank], other), _serve(forks[other], other))
         assert isinstance(owns, MatrixOwner)
         assert isinstance(serves, MatrixGuest)
         ends = (ProductOwner if two.rank == 0 else ProductGuest)(products, other)
@@ -101,4 +101,4 @@ async def _serve(session: Session, peer: int) -> Any:
 
 async def start_pairs(session: Session, ot: str = AUTO) -> list[Pair]:
     """A pair with each other party, in the order of their ranks."""
-    return await together(*(Pair.start(session, peer, ot) for peer in session.peers))
+    return await gather(*(Pair.start(session, peer, ot) for peer in session.peers))

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT
-from hansa.protocols.mpc.additive.dealerless.pairs import together
+from hansa.protocols.mpc.additive.dealerless.pairs import gather
 from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
 from hansa.protocols.mpc.rlwe.products import best_terms
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
 from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealerless.engine import Direct
+    from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 
 TRIG_WIDTH: Final = TRIG_BITS + 2
 """Bits of a sine at ``TRIG_BITS``, one at most, with its sign."""
 
 
-async def sigmoid(e: Direct, own: Ring, scale_bits: int) -> Share:
+async def sigmoid(e: DealerlessEngine, own: Ring, scale_bits: int) -> Share:
     """1 / (1 + exp(-x)) of the sum of all parties' ``own``, flat, |x| < 2^(62 - scale); error as ``additive.sigmoid``.
 
     1. The signs of x + 9 and x - 9, between two parties from the highest bits, and the series.
@@ -32,7 +32,7 @@ async def sigmoid(e: Direct, own: Ring, scale_bits: int) -> Share:
     check_scale(scale_bits)
     n, end = own.size, int(edge(scale_bits))
     if e.session.n_parties == 2:  # neither needs the engine's session but for the signs' tree
-        smooth, signs = await together(_series(e, own, scale_bits), e.signs(own, scale_bits, (end, -end)))
+        smooth, signs = await gather(_series(e, own, scale_bits), e.signs(own, scale_bits, (end, -end)))
     else:
         smooth, signs = await _series(e, own, scale_bits), await e.signs(own, scale_bits, (end, -end))
     low, high = signs
@@ -43,7 +43,7 @@ async def sigmoid(e: Direct, own: Ring, scale_bits: int) -> Share:
     return kept + above.times(1 << e.frac_bits)
 
 
-async def _series(e: Direct, own: Ring, scale_bits: int) -> Ring:
+async def _series(e: DealerlessEngine, own: Ring, scale_bits: int) -> Ring:
     """A summand of 1/2 + sum c_k sin(k x), at twice ``TRIG_BITS``, of x the sum of all parties' ``own``.
 
     sin(k(u + v)) = sin ku cos kv + cos ku sin kv and cos(k(u + v)) = cos ku cos kv - sin ku sin kv, for u the sum of the parties
@@ -73,7 +73,7 @@ async def _series(e: Direct, own: Ring, scale_bits: int) -> Ring:
             terms = best_terms(bits, own.size, HARMONIC_COUNT)
             left, right = _in_terms(left, terms), _in_terms(right, terms)
         if e.rank == joining:
-            products = await together(*(pair.cross(*right, bits) for pair in others))
+            products = await gather(*(pair.cross(*right, bits) for pair in others))
             product = np.asarray((left[0] * right[1] + left[1] * right[0]).sum(axis=0, dtype=np.uint64))
             for summand in products:
                 product += summand

@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 
 from hansa.protocols.mpc.additive.comparison import borrow
 from hansa.protocols.mpc.additive.correlations import blocks_of, words_of
-from hansa.protocols.mpc.additive.dealerless.pairs import Pair, together
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair, gather
 from hansa.protocols.mpc.kernels.additive import leaf_choices, leaf_planes, leaf_tables
 from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.shares import BitShare, Ring, Share
 
 if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealerless.engine import Direct
+    from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 
 PIECE: Final = 1 << 11
 """Words of elements compared at once in a direction (131,072 elements)."""
 
 
-async def top_bits(e: Direct, own: Ring, below: int, offsets: Sequence[int] = (0,)) -> Ring:
+async def top_bits(e: DealerlessEngine, own: Ring, below: int, offsets: Sequence[int] = (0,)) -> Ring:
     """The top bits of the sum of both parties' ``own`` (n,) plus each offset, from the ``below`` bits under it: (offsets, words).
 
     x0 + x1 carries into the top bit if the complement of x0's lower bits is less than x1's: one party offers for each block
@@ -46,7 +46,7 @@ async def top_bits(e: Direct, own: Ring, below: int, offsets: Sequence[int] = (0
     parts = [np.ascontiguousarray(own[:half]), np.ascontiguousarray(own[half:])]
     mine = 0 if e.rank == 0 else 1
     offered = parts[mine] + np.array([offset % (1 << 64) for offset in offsets], dtype=np.uint64)[:, None]
-    sent, chosen = await together(
+    sent, chosen = await gather(
         _offer(e.pair, offered, low, blocks), _choose(e.pair, parts[1 - mine], low, blocks, len(offsets))
     )
     planes = np.concatenate((sent, chosen) if mine == 0 else (chosen, sent), axis=2)
@@ -100,7 +100,7 @@ def _pieces(size: int) -> list[slice]:
     return [slice(low, low + step) for low in range(0, max(size, 1), step)]
 
 
-async def bit_products(e: Direct, own: Ring, bits: int) -> Ring:
+async def bit_products(e: DealerlessEngine, own: Ring, bits: int) -> Ring:
     """A summand modulo 2^bits of the product of both parties' bits (n,), 0 or 1. One correlated transfer each.
 
     Rounds: 2. Bytes sent: for half of the elements each as ``OtSender.correlated`` and ``OtReceiver.correlated``.
@@ -109,13 +109,13 @@ async def bit_products(e: Direct, own: Ring, bits: int) -> Ring:
     parts = [own[:half], own[half:]]
     mine = 0 if e.rank == 0 else 1
     packed = slice_bits(np.ascontiguousarray(parts[1 - mine]), 0, 1)[0]
-    sent, chosen = await together(
+    sent, chosen = await gather(
         e.pair.sends.correlated(parts[mine], bits), e.pair.chooses.correlated(packed, parts[1 - mine].size, bits)
     )
     return np.concatenate((sent, chosen) if mine == 0 else (chosen, sent))
 
 
-async def quotient(e: Direct, own: Ring, bits: int) -> Ring:
+async def quotient(e: DealerlessEngine, own: Ring, bits: int) -> Ring:
     """A summand of z / 2^bits, floor or one more, for the sum z < 2^63 of both parties' ``own`` modulo 2^64.
 
     The sum wraps exactly if one of the top bits is set. One summand is divided rounding down, the other rounding up, which is
@@ -129,14 +129,14 @@ async def quotient(e: Direct, own: Ring, bits: int) -> Ring:
     return divided - (wrapped << np.uint64(64 - bits))
 
 
-async def times_bit(e: Direct, bits: BitShare, x: Share) -> Share:
+async def times_bit(e: DealerlessEngine, bits: BitShare, x: Share) -> Share:
     """Each number where its bit is 1, else 0, flat: (b_0 ^ b_1)·x_i = b_i x_i + b_j (1 - 2 b_i) x_i, two transfers.
 
     Rounds: 2. Bytes sent: as ``OtSender.correlated`` and ``OtReceiver.correlated`` for all elements.
     """
     own, number = bits.parts[0][0], x.parts[0].reshape(-1)
     plain = unpack_bits(own, number.size)
-    sent, chosen = await together(
+    sent, chosen = await gather(
         e.pair.sends.correlated(number * (np.uint64(1) - plain - plain)), e.pair.chooses.correlated(own, number.size)
     )
     return Share((plain * number + sent + chosen,))

@@ -25,7 +25,7 @@ class ParcelId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Ware:
+class StoredKind:
     """``units`` of a parcel; ``shapes``: each array's rows (0: one row of words a unit, flat) and words a unit."""
 
     units: int
@@ -46,18 +46,18 @@ class Ware:
         return -(-elements // self.elements)
 
 
-WARES: Final[dict[str, Ware]] = {
-    "triples": Ware(1 << 10, ((0, UNIT),) * 3),
-    "bit_triples": Ware(1 << 14, ((1, 1),) * 3),
-    "bit_pairs": Ware(1 << 14, ((1, 1), (2, 1), (2, 1))),
-    "dabits": Ware(1 << 10, ((0, 1), (0, UNIT))),
+STORED_KINDS: Final[dict[str, StoredKind]] = {
+    "triples": StoredKind(1 << 10, ((0, UNIT),) * 3),
+    "bit_triples": StoredKind(1 << 14, ((1, 1),) * 3),
+    "bit_pairs": StoredKind(1 << 14, ((1, 1), (2, 1), (2, 1))),
+    "dabits": StoredKind(1 << 10, ((0, 1), (0, UNIT))),
 }
 """Beaver triples, bit triples of width 1 and 2, daBits; the arrays are those of ``pairwise``'s stocks."""
 
 
 def weight(amounts: Mapping[str, Param]) -> int:
     """Bytes of one party's parcels for so many elements of each ware."""
-    return sum(WARES[ware].parcels(int(n)) * WARES[ware].parcel_bytes for ware, n in amounts.items())
+    return sum(STORED_KINDS[ware].parcels(int(n)) * STORED_KINDS[ware].parcel_bytes for ware, n in amounts.items())
 
 
 def packed(parcels: Iterable[ParcelId]) -> bytes:

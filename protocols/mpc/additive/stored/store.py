@@ -21,7 +21,7 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive.stored.kinds import PACKED, WARES, ParcelId, packed, unpacked_untrusted
+from hansa.protocols.mpc.additive.stored.kinds import PACKED, STORED_KINDS, ParcelId, packed, unpacked_untrusted
 from hansa.protocols.mpc.session.session import Session
 
 Ring = NDArray[np.uint64]
@@ -31,7 +31,7 @@ MAX_PARCELS: Final = 1 << 24
 """Parcels of one ware that a party may say it has."""
 
 
-class Shelf(Protocol):
+class ParcelStore(Protocol):
     """One party's parcels, made with exactly the other parties of the session."""
 
     @property
@@ -62,7 +62,7 @@ def to_bytes(parts: Sequence[Ring]) -> bytes:
 
 def from_bytes(ware: str, data: bytes) -> list[Ring]:
     """The arrays of a parcel: its own bytes, which a shelf has authenticated."""
-    kind = WARES[ware]
+    kind = STORED_KINDS[ware]
     assert len(data) == kind.parcel_bytes
     flat, parts, at = np.frombuffer(data, dtype="<u8"), [], 0
     for rows, words in kind.shapes:
@@ -73,27 +73,28 @@ def from_bytes(ware: str, data: bytes) -> list[Ring]:
     return parts
 
 
-class Stored:
+class StoredCorrelations:
     """What a shelf has of one ware, drawn in lockstep; make all wares' with ``await Stored.start(session, shelf)``."""
 
-    def __init__(self, session: Session, shelf: Shelf, ware: str, count: int) -> None:
+    def __init__(self, session: Session, shelf: ParcelStore, ware: str, count: int) -> None:
         self._session, self._shelf, self._ware = session, shelf, ware
         self._left = count
 
     @classmethod
-    async def start(cls, session: Session, shelf: Shelf) -> dict[str, Stored]:
+    async def start(cls, session: Session, shelf: ParcelStore) -> dict[str, StoredCorrelations]:
         """The first party says how many parcels it has. Rounds: 1, which nothing waits for. Bytes: 32 to each, by it."""
         fork = session.fork("shelf")
         if session.rank == shelf.first:
-            counts = np.array([len(shelf.parcels(ware)) for ware in WARES], dtype=np.uint64)
+            counts = np.array([len(shelf.parcels(ware)) for ware in STORED_KINDS], dtype=np.uint64)
             for peer in session.peers:
                 await fork.send(peer, counts)
         else:
-            counts = await fork.recv(shelf.first, np.uint64, len(WARES))
+            counts = await fork.recv(shelf.first, np.uint64, len(STORED_KINDS))
             if counts.max() > MAX_PARCELS:
                 raise _misbehaved(fork, shelf.first, f"claims to have {counts.max()} parcels of correlations")
         return {
-            ware: cls(session.fork(ware), shelf, ware, int(n)) for ware, n in zip(WARES, counts.tolist(), strict=True)
+            ware: cls(session.fork(ware), shelf, ware, int(n))
+            for ware, n in zip(STORED_KINDS, counts.tolist(), strict=True)
         }
 
     async def draw(self, units: int, step: Session) -> list[list[Ring]]:
@@ -103,7 +104,7 @@ class Stored:
         """
         found: list[list[Ring]] = []
         self._session.follow(step)
-        size = WARES[self._ware].units
+        size = STORED_KINDS[self._ware].units
         while self._left and units > len(found) * size:
             wanted = min(-(-units // size) - len(found), MAX_NAMED, self._left)
             found += await self._common(wanted)

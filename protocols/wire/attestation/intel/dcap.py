@@ -22,26 +22,26 @@ from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVe
 from hansa.protocols.wire.attestation.intel.quote import IntelQuote, parse_untrusted
 from hansa.protocols.wire.attestation.intel.signer import CHAINS, canonical_chain, objection
 from hansa.protocols.wire.attestation.platforms import SGX
-from hansa.protocols.wire.attestation.policy import REVOKED, UP_TO_DATE, Expected, Policy, check_nonce
-from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
+from hansa.protocols.wire.attestation.policy import REVOKED, UP_TO_DATE, EvidencePolicy, Expected, check_nonce
+from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode, Verdict
 from hansa.protocols.wire.attestation.x509 import moment
 
 INTEL_ROOT = bytes.fromhex("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3")
 """SHA-256 of the DER certificate of Intel's SGX root CA, the last one in every genuine quote."""
 
 _KINDS = (
-    ("failed to decode", Code.CHAIN),
-    ("debug", Code.DEBUG),
-    ("td migration", Code.GUEST_POLICY),
-    ("sept_ve", Code.GUEST_POLICY),
-    ("tcb status", Code.TCB),
-    ("expired", Code.DATES),
-    ("notvalidyet", Code.DATES),
-    ("in the future", Code.DATES),
-    ("revoked", Code.REVOKED),
-    ("fmspc", Code.PLATFORM),
-    ("tcb level", Code.TCB),
-    ("signature is invalid", Code.SIGNATURE),
+    ("failed to decode", ReasonCode.CHAIN),
+    ("debug", ReasonCode.DEBUG),
+    ("td migration", ReasonCode.GUEST_POLICY),
+    ("sept_ve", ReasonCode.GUEST_POLICY),
+    ("tcb status", ReasonCode.TCB),
+    ("expired", ReasonCode.DATES),
+    ("notvalidyet", ReasonCode.DATES),
+    ("in the future", ReasonCode.DATES),
+    ("revoked", ReasonCode.REVOKED),
+    ("fmspc", ReasonCode.PLATFORM),
+    ("tcb level", ReasonCode.TCB),
+    ("signature is invalid", ReasonCode.SIGNATURE),
 )
 """What the library's messages are about, by words in them; the first that occurs counts, and any other is the chain."""
 
@@ -86,7 +86,7 @@ def read_collateral_untrusted(data: bytes) -> DcapCollateral:
 def verify_dcap(
     data: bytes,
     collaterals: Sequence[DcapCollateral],
-    policy: Policy,
+    policy: EvidencePolicy,
     expected: Expected,
     at: int,
     *,
@@ -100,27 +100,33 @@ def verify_dcap(
     try:
         quote = parse_untrusted(data)
     except MalformedEvidence as error:
-        code = Code.UNKNOWN_VERSION if isinstance(error, UnknownVersion) else Code.MALFORMED
+        code = ReasonCode.UNKNOWN_VERSION if isinstance(error, UnknownVersion) else ReasonCode.MALFORMED
         findings.refuse(code, error.message)
         return findings.verdict("SGX or TDX", {})
     if quote.padding:
-        findings.note(Code.PADDING, f"{quote.padding} zeros after the quote were cut off, as its device adds them")
+        findings.note(
+            ReasonCode.PADDING, f"{quote.padding} zeros after the quote were cut off, as its device adds them"
+        )
     pinned = INTEL_ROOT if root is None else hashlib.sha256(root).digest()
     if hashlib.sha256(quote.chain[-1]).digest() != pinned:
-        findings.refuse(Code.ROOT, "the quote's root certificate is not Intel's, as pinned in hansa")
+        findings.refuse(ReasonCode.ROOT, "the quote's root certificate is not Intel's, as pinned in hansa")
     fields = quote.as_fields() | _platform(quote)
     status = None
     collateral = _fitting(collaterals, quote, fields)
     if collateral is None:
-        findings.refuse(Code.CHAIN, "no collateral of Intel's (its JSON) was given: nothing vouches for the quote")
+        findings.refuse(
+            ReasonCode.CHAIN, "no collateral of Intel's (its JSON) was given: nothing vouches for the quote"
+        )
     elif why := objection(collateral.signers, pinned):
-        findings.refuse(Code.CHAIN, why)
+        findings.refuse(ReasonCode.CHAIN, why)
     elif claims := _claims(findings, quote, collateral, at, root):
         status = claims["tcb"]["status"]
         fields |= {"advisories": claims["tcb"]["advisory_ids"], "tcb_evaluation": claims["tcb"]["eval_data_number"]}
         _check_status(findings, policy, claims, at)
         if collateral.pce_id.hex() != fields["pck"]["pce_id"]:
-            findings.refuse(Code.PLATFORM, "the collateral is of another provisioning enclave (PCE id) than the quote")
+            findings.refuse(
+                ReasonCode.PLATFORM, "the collateral is of another provisioning enclave (PCE id) than the quote"
+            )
         _check_age(findings, policy, collateral, at)
     _check_guest(findings, quote, policy)
     found = quote.body | ({n: quote.number(n) for n in ("isv_prod_id", "isv_svn")} if quote.platform == SGX else {})
@@ -170,12 +176,12 @@ def _claims(
     except ValueError as error:
         said = _cause(quote, given, at, root) or str(error)
         said = _in_words(said.removeprefix("Verification failed: "))
-        code = next((code for words, code in _KINDS if words in said.lower()), Code.CHAIN)
-        if code is Code.DATES:
+        code = next((code for words, code in _KINDS if words in said.lower()), ReasonCode.CHAIN)
+        if code is ReasonCode.DATES:
             said = (
                 f"a certificate, a revocation list or the collateral is not in force on {moment(at):%Y-%m-%d}: {said}"
             )
-        if code is not Code.DEBUG or not quote.debug:  # else it is said below
+        if code is not ReasonCode.DEBUG or not quote.debug:  # else it is said below
             findings.refuse(code, said)
         findings.not_checked("TCB status and advisories: not reached, for what is refused above")
         return None
@@ -201,41 +207,41 @@ def _cause(quote: IntelQuote, given: dcap_qvl.QuoteCollateralV3, at: int, root: 
     return ""
 
 
-def _check_status(findings: Findings, policy: Policy, claims: dict[str, Any], at: int) -> None:
+def _check_status(findings: Findings, policy: EvidencePolicy, claims: dict[str, Any], at: int) -> None:
     """The platform's patch level, in Intel's words, and how old it is."""
     tcb, level = claims["tcb"], claims["platform"]["tcb_level"]
     status = tcb["status"]
     advisories = f" (advisories {', '.join(tcb['advisory_ids'])})" if tcb["advisory_ids"] else ""
     accepted = status != REVOKED if policy.statuses is None else status in policy.statuses
     if not accepted:
-        findings.refuse(Code.TCB, f"the platform's TCB status is {status}{advisories}")
+        findings.refuse(ReasonCode.TCB, f"the platform's TCB status is {status}{advisories}")
     elif status != UP_TO_DATE or advisories:
-        findings.note(Code.TCB, f"the platform's TCB status is {status}{advisories}")
+        findings.note(ReasonCode.TCB, f"the platform's TCB status is {status}{advisories}")
     refused = sorted(policy.refused_advisories & set(tcb["advisory_ids"]))
     if refused:
-        findings.refuse(Code.ADVISORY, f"the policy refuses platforms open to {', '.join(refused)}")
+        findings.refuse(ReasonCode.ADVISORY, f"the policy refuses platforms open to {', '.join(refused)}")
     for what, one in (("platform", level), ("quoting enclave", claims["qe"]["tcb_level"])):
         born = datetime.fromisoformat(one["tcbDate"]).timestamp()
         if policy.max_tcb_age_s is not None and at - born > policy.max_tcb_age_s:
             findings.refuse(
-                Code.TCB,
+                ReasonCode.TCB,
                 f"the {what}'s TCB level is of {one['tcbDate'][:10]}, which is {_days(at - born)} days ago: "
                 f"the policy allows {_days(policy.max_tcb_age_s)} (max_tcb_age_days)",
             )
     if tcb["eval_data_number"] < policy.least_tcb_evaluation:
         findings.refuse(
-            Code.TCB,
+            ReasonCode.TCB,
             f"the collateral's TCB evaluation is number {tcb['eval_data_number']}, "
             f"the policy's least is {policy.least_tcb_evaluation}",
         )
 
 
-def _check_age(findings: Findings, policy: Policy, collateral: DcapCollateral, at: int) -> None:
+def _check_age(findings: Findings, policy: EvidencePolicy, collateral: DcapCollateral, at: int) -> None:
     """That the collateral is in force at ``at`` the library has seen to; the policy may want it younger."""
     oldest = min(collateral.issued)
     if policy.max_collateral_age_s is not None and at - oldest > policy.max_collateral_age_s:
         findings.refuse(
-            Code.DATES,
+            ReasonCode.DATES,
             f"the collateral is of {moment(oldest):%Y-%m-%d}, which is {_days(at - oldest)} days ago: "
             f"the policy allows {_days(policy.max_collateral_age_s)} (max_collateral_age_days)",
         )
@@ -245,8 +251,8 @@ def _days(seconds: float) -> int:
     return round(seconds / 86_400)
 
 
-def _check_guest(findings: Findings, quote: IntelQuote, policy: Policy) -> None:
+def _check_guest(findings: Findings, quote: IntelQuote, policy: EvidencePolicy) -> None:
     if quote.debug:
-        findings.refuse(Code.DEBUG, "the host may debug it: read and write its memory")
+        findings.refuse(ReasonCode.DEBUG, "the host may debug it: read and write its memory")
     if quote.migratable and not policy.allow_migration:
-        findings.refuse(Code.GUEST_POLICY, "the trust domain may be moved to another machine")
+        findings.refuse(ReasonCode.GUEST_POLICY, "the trust domain may be moved to another machine")

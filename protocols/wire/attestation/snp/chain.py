@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
 from hansa.protocols.wire.attestation.snp.report import SnpReport
-from hansa.protocols.wire.attestation.verdict import Code, Findings
+from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode
 from hansa.protocols.wire.attestation.x509 import common_name, in_force, moment
 
 _AMD = "1.3.6.1.4.1.3704.1."
@@ -97,25 +97,29 @@ def check_chain(findings: Findings, chain: Chain, kind: str, at: int) -> bool:
     """Root pinned, every signature, every date. False where the leaf's key cannot be relied on."""
     for certificate, name in ((chain.vek, kind), (chain.ask, "ASK or ASVK"), (chain.ark, "root (ARK)")):
         if certificate is None:
-            findings.refuse(Code.CHAIN, f"the collateral has no {name} certificate for this report")
+            findings.refuse(ReasonCode.CHAIN, f"the collateral has no {name} certificate for this report")
             return False
         if not in_force(certificate, at):
             dates = f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"
-            findings.refuse(Code.DATES, f"the {name} certificate is valid {dates}, not on {moment(at):%Y-%m-%d}")
+            findings.refuse(ReasonCode.DATES, f"the {name} certificate is valid {dates}, not on {moment(at):%Y-%m-%d}")
         strange = [
             one.oid.dotted_string for one in certificate.extensions if one.critical and one.oid not in _UNDERSTOOD
         ]
         if strange:
-            findings.refuse(Code.CHAIN, f"the {name} certificate makes demands that are not known here ({strange[0]})")
+            findings.refuse(
+                ReasonCode.CHAIN, f"the {name} certificate makes demands that are not known here ({strange[0]})"
+            )
     assert chain.vek is not None
     assert chain.ask is not None
     assert chain.ark is not None
     if chain.product is None:
-        findings.refuse(Code.ROOT, "the root certificate's key is not one of AMD's, as pinned in hansa")
+        findings.refuse(ReasonCode.ROOT, "the root certificate's key is not one of AMD's, as pinned in hansa")
     sound = chain.product is not None
     issuer = f"SEV-{chain.product}" if kind == "VCEK" else f"SEV-VLEK-{chain.product}"
     if sound and common_name(chain.ask.subject) != issuer:
-        findings.refuse(Code.CHAIN, f"the {kind} was issued by {common_name(chain.ask.subject)!r}, not by {issuer}")
+        findings.refuse(
+            ReasonCode.CHAIN, f"the {kind} was issued by {common_name(chain.ask.subject)!r}, not by {issuer}"
+        )
         sound = False
     for certificate, signer, between, text in (
         (chain.ark, chain.ark, 0, "the root certificate is not signed by its own key"),
@@ -128,7 +132,7 @@ def check_chain(findings: Findings, chain: Chain, kind: str, at: int) -> bool:
         ),
     ):
         if not signed_by(certificate, signer) or not _may_certify(signer, between):
-            findings.refuse(Code.CHAIN, text)
+            findings.refuse(ReasonCode.CHAIN, text)
             sound = False
     return sound
 
@@ -139,22 +143,22 @@ def check_leaf(findings: Findings, report: SnpReport, vek: x509.Certificate, pro
     try:
         leaf = read_leaf(vek)
     except MalformedEvidence as error:
-        findings.refuse(Code.CHAIN, error.message)
+        findings.refuse(ReasonCode.CHAIN, error.message)
         return None
     if leaf.product.split("-")[0] not in _PRODUCTS[product]:
-        findings.refuse(Code.PLATFORM, f"the {kind} is for {leaf.product!r}, its root for {product}")
+        findings.refuse(ReasonCode.PLATFORM, f"the {kind} is for {leaf.product!r}, its root for {product}")
     reported = report.reported_tcb.parts(product)
     if any(leaf.parts.get(name) != value for name, value in reported.items()):
         findings.refuse(
-            Code.TCB, f"the {kind} is of firmware {listed(leaf.parts)}, the report states {listed(reported)}"
+            ReasonCode.TCB, f"the {kind} is of firmware {listed(leaf.parts)}, the report states {listed(reported)}"
         )
     for name, tcb in report.tcbs.items():
         if any(tcb.reserved(product)):
-            findings.refuse(Code.MALFORMED, f"the {name} TCB has reserved bytes that are not zero")
+            findings.refuse(ReasonCode.MALFORMED, f"the {name} TCB has reserved bytes that are not zero")
     if kind == "VCEK" and not _same_chip(leaf.hwid, report.chip_id):
-        findings.refuse(Code.PLATFORM, f"the VCEK is of chip {leaf.hwid.hex()[:16]}…, not the report's")
+        findings.refuse(ReasonCode.PLATFORM, f"the VCEK is of chip {leaf.hwid.hex()[:16]}…, not the report's")
     if kind == "VLEK" and leaf.hwid:
-        findings.refuse(Code.CHAIN, "the VLEK names a chip: it is no VLEK")
+        findings.refuse(ReasonCode.CHAIN, "the VLEK names a chip: it is no VLEK")
     return leaf
 
 

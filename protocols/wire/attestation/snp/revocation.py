@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from cryptography import x509
 
 from hansa.protocols.wire.attestation.snp.chain import signed_by
-from hansa.protocols.wire.attestation.verdict import Code, Findings
+from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode
 from hansa.protocols.wire.attestation.x509 import moment
 
 _PARTIAL = (x509.DeltaCRLIndicator, x509.IssuingDistributionPoint)
@@ -27,20 +27,20 @@ def check_revocation(
     if not mine:
         text = "revocation: no revocation list (CRL) of this root was given"
         if required:
-            findings.refuse(Code.REVOKED, f"the policy requires a revocation list, and {text.partition(': ')[2]}")
+            findings.refuse(ReasonCode.REVOKED, f"the policy requires a revocation list, and {text.partition(': ')[2]}")
         else:
             findings.not_checked(text)
         return
     if not any(_in_force(crl, at) for crl in mine):
-        findings.refuse(Code.DATES, f"no revocation list of the root is in force on {moment(at):%Y-%m-%d}")
+        findings.refuse(ReasonCode.DATES, f"no revocation list of the root is in force on {moment(at):%Y-%m-%d}")
     for crl in mine:
         if not signed_by(crl, ark) or not _may_sign_lists(ark):
-            findings.refuse(Code.REVOKED, "the revocation list is not signed by the root")
+            findings.refuse(ReasonCode.REVOKED, "the revocation list is not signed by the root")
         if any(one.critical or isinstance(one.value, _PARTIAL) for one in crl.extensions):
-            findings.refuse(Code.REVOKED, "the revocation list is not a whole one")
+            findings.refuse(ReasonCode.REVOKED, "the revocation list is not a whole one")
         for certificate, name in ((ask, "ASK or ASVK"), (ark, "root")):
             if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-                findings.refuse(Code.REVOKED, f"the {name} certificate has been revoked")
+                findings.refuse(ReasonCode.REVOKED, f"the {name} certificate has been revoked")
 
 
 def _in_force(crl: x509.CertificateRevocationList, at: int) -> bool:

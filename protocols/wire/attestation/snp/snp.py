@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from hansa.protocols.wire.attestation.code_check import check_code
 from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
 from hansa.protocols.wire.attestation.platforms import SNP
-from hansa.protocols.wire.attestation.policy import UP_TO_DATE, Expected, Policy, check_nonce
+from hansa.protocols.wire.attestation.policy import UP_TO_DATE, EvidencePolicy, Expected, check_nonce
 from hansa.protocols.wire.attestation.snp.amd_roots import AMD_ROOTS
 from hansa.protocols.wire.attestation.snp.chain import Chain, check_chain, check_leaf, find_chain, listed, report_key
 from hansa.protocols.wire.attestation.snp.report import SnpReport, parse_untrusted
 from hansa.protocols.wire.attestation.snp.revocation import check_revocation
-from hansa.protocols.wire.attestation.verdict import Code, Findings, Verdict
+from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode, Verdict
 
 OUT_OF_DATE = "OutOfDate"
 
@@ -36,7 +36,7 @@ class SnpCollateral:
 def verify_snp(
     data: bytes,
     collateral: SnpCollateral,
-    policy: Policy,
+    policy: EvidencePolicy,
     expected: Expected,
     at: int,
     *,
@@ -50,11 +50,11 @@ def verify_snp(
     try:
         report = parse_untrusted(data)
     except MalformedEvidence as error:
-        code = Code.UNKNOWN_VERSION if isinstance(error, UnknownVersion) else Code.MALFORMED
+        code = ReasonCode.UNKNOWN_VERSION if isinstance(error, UnknownVersion) else ReasonCode.MALFORMED
         findings.refuse(code, error.message)
         return findings.verdict(SNP, {})
     if report.signing_key not in ("VCEK", "VLEK"):
-        findings.refuse(Code.SIGNING_KEY, "the report is signed by no key")
+        findings.refuse(ReasonCode.SIGNING_KEY, "the report is signed by no key")
         return findings.verdict(SNP, report.as_fields(report.product()))
     chain = find_chain(report, collateral.certificates, roots, at)
     sound = check_chain(findings, chain, report.signing_key, at)
@@ -88,15 +88,18 @@ def _check_authenticity(
         by_cpuid = report.product()
         if by_cpuid is not None and by_cpuid != chain.product:
             findings.refuse(
-                Code.PLATFORM, f"the report's CPUID is {by_cpuid or 'of no known product'}, its root's {chain.product}"
+                ReasonCode.PLATFORM,
+                f"the report's CPUID is {by_cpuid or 'of no known product'}, its root's {chain.product}",
             )
         if leaf := check_leaf(findings, report, chain.vek, chain.product):
             fields["vek_ext"] = leaf.as_fields()
     key = report_key(chain.vek)
     if key is None or not _signed(report, key):
-        findings.refuse(Code.SIGNATURE, f"the report's signature is not by its {report.signing_key}")
+        findings.refuse(ReasonCode.SIGNATURE, f"the report's signature is not by its {report.signing_key}")
     elif not sound:
-        findings.note(Code.SIGNATURE, f"the {report.signing_key} signed the report, but nobody vouches for that key")
+        findings.note(
+            ReasonCode.SIGNATURE, f"the {report.signing_key} signed the report, but nobody vouches for that key"
+        )
 
 
 def _signed(report: SnpReport, key: ec.EllipticCurvePublicKey) -> bool:
@@ -108,21 +111,21 @@ def _signed(report: SnpReport, key: ec.EllipticCurvePublicKey) -> bool:
     return True
 
 
-def _check_guest(findings: Findings, report: SnpReport, policy: Policy) -> None:
+def _check_guest(findings: Findings, report: SnpReport, policy: EvidencePolicy) -> None:
     """What the guest's owner allowed its host."""
     if report.debug:
-        findings.refuse(Code.DEBUG, "the guest policy lets the host debug the guest: read and write its memory")
+        findings.refuse(ReasonCode.DEBUG, "the guest policy lets the host debug the guest: read and write its memory")
     if report.migrate_ma and not policy.allow_migration:
-        findings.refuse(Code.GUEST_POLICY, "the guest policy lets a migration agent move the guest")
+        findings.refuse(ReasonCode.GUEST_POLICY, "the guest policy lets a migration agent move the guest")
     if report.smt and not policy.allow_smt:
-        findings.refuse(Code.GUEST_POLICY, "the guest policy allows a core to be shared with others (SMT)")
+        findings.refuse(ReasonCode.GUEST_POLICY, "the guest policy allows a core to be shared with others (SMT)")
     if report.vmpl not in policy.vmpls:
-        findings.refuse(Code.VMPL, f"the report was asked for at VMPL {report.vmpl}")
+        findings.refuse(ReasonCode.VMPL, f"the report was asked for at VMPL {report.vmpl}")
     if report.mask_chip:
-        findings.refuse(Code.SIGNING_KEY, "the report's key is masked")
+        findings.refuse(ReasonCode.SIGNING_KEY, "the report's key is masked")
 
 
-def _check_tcb(findings: Findings, report: SnpReport, policy: Policy, product: str | None) -> str | None:
+def _check_tcb(findings: Findings, report: SnpReport, policy: EvidencePolicy, product: str | None) -> str | None:
     """AMD publishes no list of firmware versions with a status: what is old is for the policy to say.
 
     It is said of all four: the host may go back to the committed version, and the one at launch did the measuring.
@@ -132,7 +135,7 @@ def _check_tcb(findings: Findings, report: SnpReport, policy: Policy, product: s
         return None
     least = policy.least_tcb(product)
     if not least:
-        findings.refuse(Code.TCB, f"the policy names least firmware of other products than {product}")
+        findings.refuse(ReasonCode.TCB, f"the policy names least firmware of other products than {product}")
         return None
     parts = {name: tcb.parts(product) for name, tcb in report.tcbs.items()}
     behind = {
@@ -144,5 +147,5 @@ def _check_tcb(findings: Findings, report: SnpReport, policy: Policy, product: s
     if not behind:
         return UP_TO_DATE
     code = findings.note if policy.statuses is None else findings.refuse
-    code(Code.TCB, f"firmware older than the policy's least ({listed(least)}): {listed(behind)}")
+    code(ReasonCode.TCB, f"firmware older than the policy's least ({listed(least)}): {listed(behind)}")
     return OUT_OF_DATE

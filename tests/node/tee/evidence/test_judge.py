@@ -7,7 +7,7 @@ from nacl.signing import SigningKey
 from support.tee.amd import AT, DATA
 
 from hansa.node.tee.evidence.judge import Judge
-from hansa.node.tee.peers.votes import Ballots
+from hansa.node.tee.peers.votes import VoteBook
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.attestation.simulated import WORD, insecure_make
 from hansa.protocols.wire.attestation.statements.proof import Proof
@@ -110,7 +110,7 @@ class NoMesh:
 @pytest.mark.parametrize(("cast", "accepted"), [((0,), False), ((0, 1), True), ((0, 2), False)])
 async def test_code_that_enough_members_voted_for_needs_no_entry(cast, accepted, proof, policy, tmp_path):
     """Two of the first two members: the third is a peer, but no voter."""
-    ballots = Ballots(
+    ballots = VoteBook(
         tmp_path / "votes", NoMesh(), seed=SEEDS[0], me=MEMBERS[0], peers=lambda: MEMBERS[1:], record=print
     )
     for rank in cast:
@@ -155,11 +155,11 @@ async def test_votes_survive_and_end(tmp_path, monkeypatch):
     path = tmp_path / "votes"
     recorded = []
     fields = {"seed": SEEDS[0], "me": MEMBERS[0], "peers": lambda: MEMBERS[1:], "record": recorded.append}
-    vote = await Ballots(path, NoMesh(), **fields).cast(OTHER, CODE, AT + 60)
-    again = Ballots(path, NoMesh(), **fields)
+    vote = await VoteBook(path, NoMesh(), **fields).cast(OTHER, CODE, AT + 60)
+    again = VoteBook(path, NoMesh(), **fields)
     assert again.all() == recorded == [vote]
     now += 60
     assert again.all() == []
     path.write_text('["00"]')
     with pytest.raises(SecurityError, match="cannot be read: the votes in it are lost"):
-        Ballots(path, NoMesh(), **fields)
+        VoteBook(path, NoMesh(), **fields)

@@ -6,7 +6,7 @@ import pytest
 from nacl.signing import SigningKey
 from support.tee.members import CODE, JOB, KEY, NODE, NOW, OTHER, SEEDS, VOTERS, contract, opened, use, vote
 
-from hansa.node.tee.keys.epoch_tokens import Mark, line_of
+from hansa.node.tee.keys.epoch_tokens import EpochToken, line_of
 from hansa.node.tee.keys.vault import Vault
 from hansa.node.tee.keys.vault_keys import JobKey
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
@@ -237,7 +237,7 @@ def test_what_still_opens_is_united_with_what_is_handed_over(path, tmp_path):
     theirs = other.make(contract("foreign"))
     for time in (1, 2):
         back = opened(path)
-        back._compare(Mark.make(KEY, line_of(KEY, NODE, CODE), 10 * time, b"s" * 16))
+        back._compare(EpochToken.make(KEY, line_of(KEY, NODE, CODE), 10 * time, b"s" * 16))
         back.seen(seen)
         assert back.why_shut
         back.merge(handed(other), own_code=True)
@@ -258,7 +258,7 @@ def test_with_another_sealing_key_it_begins_another_line(path, tmp_path):
     assert ("does not open" in later.why_unread, later.why_shut) == (True, "")
     assert later.merge(handed(other), own_code=True).new == 1
     assert (later.key(use()), later.why_shut) == (key, "")
-    first, second = (Mark.each_untrusted(each.mark())[0] for each in (vault, later))
+    first, second = (EpochToken.each_untrusted(each.mark())[0] for each in (vault, later))
     assert first.line != second.line
 
 

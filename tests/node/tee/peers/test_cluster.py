@@ -11,7 +11,7 @@ from hansa.node.tee.peers import cluster as module
 from hansa.node.tee.peers.cluster import Cluster, page
 from hansa.protocols.errors import PeerLost, SecurityError
 from hansa.protocols.wire import limits, messages
-from hansa.protocols.wire.messages import JobKeys, KeysRequest, Sealed
+from hansa.protocols.wire.messages import KeysReply, KeysRequest, Sealed
 
 FIRST, SECOND, MEMBER = b"1" * 32, b"2" * 32, b"m" * 32
 
@@ -171,7 +171,7 @@ async def test_many_keys_come_without_the_link_ever_holding_much(pair, monkeypat
     await judged(second, first)
     assert len(second.vault) == 150
     assert second.vault.key(use(jobs[7])) == jobs[7].job_id
-    pages = [message for message in first.mesh.sent if isinstance(message, JobKeys)]
+    pages = [message for message in first.mesh.sent if isinstance(message, KeysReply)]
     assert len(pages) > 10
     assert first.mesh.most < 21_000
     assert len(first.attestations.proofs) == 1
@@ -290,7 +290,7 @@ async def test_keys_over_a_connection_that_was_replaced_are_nobodys(pair, monkey
         return real(data)
 
     monkeypatch.setattr(module, "decode_keys_untrusted", slow)
-    message = JobKeys(module.encode_keys([JobKey(b"k" * 32, JOB)]), False)
+    message = KeysReply(module.encode_keys([JobKey(b"k" * 32, JOB)]), False)
     await second.cluster._handed(FIRST, message)
     assert len(second.vault) == 0
     monkeypatch.setattr(module, "decode_keys_untrusted", real)
@@ -328,8 +328,8 @@ async def test_pages_that_lead_nowhere_are_not_asked_for_again(pair):
     first, second = await pair()
     key = JobKey(b"k" * 32, JOB)
     second.cluster._asked_after[FIRST] = JOB.job_id
-    await second.cluster._handed(FIRST, JobKeys(module.encode_keys([key]), True))
-    await second.cluster._handed(FIRST, JobKeys(module.encode_keys([]), True))
+    await second.cluster._handed(FIRST, KeysReply(module.encode_keys([key]), True))
+    await second.cluster._handed(FIRST, KeysReply(module.encode_keys([]), True))
     assert [message for message in second.mesh.sent if isinstance(message, KeysRequest)] == []
     assert first.log.entries == []
 

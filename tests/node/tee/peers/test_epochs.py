@@ -3,7 +3,7 @@
 import pytest
 from support.tee.members import CODE, KEY, NODE, OTHER
 
-from hansa.node.tee.keys.epoch_tokens import Mark, line_of
+from hansa.node.tee.keys.epoch_tokens import EpochToken, line_of
 from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
@@ -12,18 +12,18 @@ TEE = b"e" * 32
 
 
 def mark(epoch, state=b"s", line=b"l"):
-    return Mark(epoch, line.rjust(16, b"\0"), state * 16, bytes(32)).encode()
+    return EpochToken(epoch, line.rjust(16, b"\0"), state * 16, bytes(32)).encode()
 
 
 def test_a_mark_is_its_makers_only():
     line = line_of(KEY, NODE, CODE)
-    made = Mark.make(KEY, line, 5, b"s" * 16)
+    made = EpochToken.make(KEY, line, 5, b"s" * 16)
     assert len(made.encode()) == limits.EPOCH_MARK_BYTES
-    assert Mark.each_untrusted(made.encode() * 2) == [made, made]
+    assert EpochToken.each_untrusted(made.encode() * 2) == [made, made]
     made.check(KEY)
     good = made.encode()
     for place in range(len(good)):
-        [changed] = Mark.each_untrusted(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        [changed] = EpochToken.each_untrusted(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
         with pytest.raises(SecurityError, match="has not made"):
             changed.check(KEY)
     with pytest.raises(SecurityError, match="has not made"):

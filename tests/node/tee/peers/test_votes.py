@@ -9,11 +9,11 @@ import trio
 from nacl.signing import SigningKey
 from support.tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, vote
 
-from hansa.config.settings import Node, Settings, Tee
+from hansa.config.settings import NodeSettings, Settings, TeeSettings
 from hansa.node.admin.methods.node import NodeMethods
 from hansa.node.daemon import Daemon
 from hansa.node.identity import create_identity
-from hansa.node.tee.peers.votes import NEW_AT_ONCE, NEW_PER_S, UNKNOWN_AT_ONCE, Ballots
+from hansa.node.tee.peers.votes import NEW_AT_ONCE, NEW_PER_S, UNKNOWN_AT_ONCE, VoteBook
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.statements.votes import Vote
@@ -66,7 +66,7 @@ def ballots(tmp_path, mesh, recorded):
 
 
 def make(path, mesh, peers=(*VOTERS[1:], LOUD), record=print):
-    return Ballots(path, mesh, seed=SEEDS[0], me=VOTERS[0], peers=lambda: list(peers), record=record)
+    return VoteBook(path, mesh, seed=SEEDS[0], me=VOTERS[0], peers=lambda: list(peers), record=record)
 
 
 def said(*votes):
@@ -201,8 +201,8 @@ async def test_a_vote_that_would_not_be_kept_is_not_cast(ballots, mesh):
 async def test_who_is_introduced_under_a_voters_name_is_no_voter(tmp_path):
     """A member may introduce nodes of its own, under any name that is free here."""
     own, bureau, sybil = (create_identity(folder(tmp_path, name)) for name in ("bank", "bureau", "sybil"))
-    tee = Tee(voters=("bank", "bureau", "telecom"), votes=2)
-    daemon = Daemon(tmp_path / "bank", replace(Settings(node=Node("bank")), tee=tee), own)
+    tee = TeeSettings(voters=("bank", "bureau", "telecom"), votes=2)
+    daemon = Daemon(tmp_path / "bank", replace(Settings(node=NodeSettings("bank")), tee=tee), own)
     daemon.book.pin(bureau.record("bureau", ("127.0.0.1:1",), 5), "joined")
     introduced = sybil.record("telecom", ("127.0.0.1:2",), 5)
     daemon.gossip.learn((introduced.encode(),), "bureau")

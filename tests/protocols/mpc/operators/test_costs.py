@@ -12,7 +12,7 @@ from support.engines import ENGINES, FRAC_BITS
 
 from hansa.protocols.mpc import operators as op
 from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 from hansa.protocols.mpc.shares import Share
 
 N = 640
@@ -64,7 +64,7 @@ async def measured(engine: str, name: str) -> tuple[int, float]:
 
 
 def _online(e: Engine) -> tuple[int, int]:
-    costs = [cost for (_, kind), cost in e.session.transcript.steps.items() if kind is Kind.ONLINE]
+    costs = [cost for (_, kind), cost in e.session.transcript.steps.items() if kind is Phase.ONLINE]
     return sum(cost.rounds for cost in costs), sum(cost.total_bytes for cost in costs)
 
 

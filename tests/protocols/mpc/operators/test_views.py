@@ -14,7 +14,7 @@ from support.taps import Tap
 from hansa.protocols.mpc import operators as op
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.replicated.bits import and_bits
-from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 from hansa.protocols.mpc.session.memory import network
 from hansa.protocols.mpc.shares import BitShare
 
@@ -59,7 +59,7 @@ async def test_views_are_uniform(run: Run, parties: int, name: str, value: int) 
         assert chi_square(view) < UNIFORM if view else True
 
 
-class InsecureMasklessEngine(Replicated):
+class InsecureMasklessEngine(ReplicatedEngine):
     """What the test must catch: ANDs are sent without a mask."""
 
     async def and_bits(self, x: BitShare, y: BitShare) -> BitShare:
@@ -76,7 +76,7 @@ class InsecureMasklessEngine(Replicated):
 
 
 async def test_an_engine_that_forgets_a_mask_is_caught() -> None:
-    async def protocol(e: Replicated) -> None:
+    async def protocol(e: ReplicatedEngine) -> None:
         leaky = InsecureMasklessEngine(e.session, e.frac_bits, e.key_own, e.key_next)
         zero = leaky.public_bits(np.zeros((8, SIZE), dtype=np.uint64), 64 * SIZE)
         await leaky.and_bits(zero, zero)

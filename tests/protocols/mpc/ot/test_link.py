@@ -10,10 +10,10 @@ import pytest
 
 from hansa.protocols.errors import DesyncError, PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc.ot import link
-from hansa.protocols.mpc.ot.link import COSTS, Source, agreed, best, measured
+from hansa.protocols.mpc.ot.link import COSTS, OtSource, agreed, best, measured
 from hansa.protocols.mpc.session.memory import parties, run_parties
 
-SILENT, SOFTSPOKEN = Source(silent=True), Source(silent=False)
+SILENT, SOFTSPOKEN = OtSource(silent=True), OtSource(silent=False)
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,13 @@ SILENT, SOFTSPOKEN = Source(silent=True), Source(silent=False)
         (1.25e5, SILENT),
         (1.25e7, SILENT),  # 100 Mbit/s
         (2.5e7, SILENT),
-        (3.5e7, Source(silent=False, w=6)),
+        (3.5e7, OtSource(silent=False, w=6)),
         (2e8, SOFTSPOKEN),
         (1e9, SOFTSPOKEN),  # a loopback
         (math.inf, SOFTSPOKEN),
     ],
 )
-def test_slow_links_get_the_silent_source(bytes_per_s: float, source: Source) -> None:
+def test_slow_links_get_the_silent_source(bytes_per_s: float, source: OtSource) -> None:
     assert best(bytes_per_s) == source
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 from hansa.protocols.mpc.session.memory import StreamLink, network, parties, run_parties
 
 N = 640
@@ -25,7 +25,7 @@ COSTS = {
 }
 
 
-async def perform(e: Replicated, operation: str, x: Any, bits: Any) -> None:
+async def perform(e: ReplicatedEngine, operation: str, x: Any, bits: Any) -> None:
     match operation:
         case "input":
             await e.input(0, np.zeros(N, dtype=np.uint64) if e.rank == 0 else None, (N,))
@@ -48,7 +48,7 @@ async def test_costs(operation: str) -> None:
     async with parties(3) as sessions:
 
         async def party(session: Any) -> tuple[int, int]:
-            e = await Replicated.start(session, 18)
+            e = await ReplicatedEngine.start(session, 18)
             x = await e.input(0, np.zeros(N, dtype=np.uint64) if e.rank == 0 else None, (N,))
             bits = await e.msb(x)
             rounds, sent = session.transcript.rounds, session.transcript.bytes_sent
@@ -68,7 +68,7 @@ async def test_the_cost_of_a_sigmoid_stands_in_the_plan(scale: int) -> None:
     async with parties(3) as sessions:
 
         async def party(session: Any) -> tuple[int, int]:
-            e = await Replicated.start(session, 18)
+            e = await ReplicatedEngine.start(session, 18)
             x = await e.input(0, np.zeros(N, dtype=np.uint64) if e.rank == 0 else None, (N,))
             rounds, sent = session.transcript.rounds, session.transcript.bytes_sent
             await e.sigmoid(await e.mul(x, x), scale)
@@ -93,7 +93,7 @@ async def test_everything_runs_over_links_without_buffers() -> None:
     async with parties(3, links=network(3, pair)) as sessions:
 
         async def party(session: Any) -> None:
-            e = await Replicated.start(session, 18)
+            e = await ReplicatedEngine.start(session, 18)
             x = await e.input(0, np.zeros(N, dtype=np.uint64) if e.rank == 0 else None, (N,))
             bits = await e.msb(x)
             for operation in COSTS:

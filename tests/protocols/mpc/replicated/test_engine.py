@@ -15,27 +15,27 @@ from hansa.protocols.errors import ProtocolError, UndeclaredOpening
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.fourier import MAX_ERROR
 from hansa.protocols.mpc.kernels.bits import unpack_bits
-from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.mpc.shares import BitShare, Product, Share
 
 EDGES = np.array([0, 1, 2**64 - 1, 2**63, 2**63 - 1, 2**62, 2**62 - 1, 12345, 2**64 - 12345], dtype=np.uint64)
 
 
-async def compute(protocol: Callable[[Replicated], Awaitable[Any]], **options: Any) -> list[Any]:
+async def compute(protocol: Callable[[ReplicatedEngine], Awaitable[Any]], **options: Any) -> list[Any]:
     async with parties(3, **options) as sessions:
 
         async def party(session: Any) -> Any:
-            return await protocol(await Replicated.start(session, 18))
+            return await protocol(await ReplicatedEngine.start(session, 18))
 
         return await run_parties(sessions, party)
 
 
-async def share(e: Replicated, owner: int, values: np.ndarray) -> Share:
+async def share(e: ReplicatedEngine, owner: int, values: np.ndarray) -> Share:
     return await e.input(owner, values if e.rank == owner else None, values.shape)
 
 
-async def reveal(e: Replicated, *shares: Share) -> np.ndarray:
+async def reveal(e: ReplicatedEngine, *shares: Share) -> np.ndarray:
     return (await e.open(*shares, what="test"))[0]
 
 
@@ -49,7 +49,7 @@ def bits_of(shares: list[BitShare]) -> np.ndarray:
 async def test_input_and_open(owner: int, size: int) -> None:
     values = EDGES[:size]
 
-    async def protocol(e: Replicated) -> Any:
+    async def protocol(e: ReplicatedEngine) -> Any:
         x = await share(e, owner, values)
         mine = await e.open_to(1, x, what="test")
         return await reveal(e, x + e.public(values)), mine
@@ -67,7 +67,7 @@ def test_products(x: np.ndarray, y: np.ndarray) -> None:
     n = min(x.size, y.size)
     x, y = x[:n], y[:n]
 
-    async def protocol(e: Replicated) -> Any:
+    async def protocol(e: ReplicatedEngine) -> Any:
         a, b = await share(e, 0, x), await share(e, 1, y)
         product = await e.mul(a, b) + await e.mul(a, a)
         return await reveal(e, await e.reshare(product))
@@ -85,7 +85,7 @@ async def test_truncation_is_floor_or_one_more_up_to_the_very_bounds() -> None:
         ]
     ).astype(np.int64)
 
-    async def protocol(e: Replicated) -> Any:
+    async def protocol(e: ReplicatedEngine) -> Any:
         x = await share(e, 2, signed.view(np.uint64))
         return [await reveal(e, await e.truncate(x, bits)) for bits in (1, 18, 36, 61)]
 
@@ -102,7 +102,7 @@ async def test_comparison(size: int) -> None:
     near = np.resize(np.array([0, 1, -1, 2**40, -(2**40), 2**62], dtype=np.int64), size)
     y = x + near.view(np.uint64)
 
-    async def protocol(e: Replicated) -> Any:
+    async def protocol(e: ReplicatedEngine) -> Any:
         a, b = await share(e, 0, x), await share(e, 1, y)
         sign, smaller = await e.msb(a), await e.less(a, b)
         chosen = await e.mux(smaller, a, b)
@@ -124,7 +124,7 @@ async def test_products_with_a_private_matrix(owner: int) -> None:
     w, r = rng.integers(0, 2**64, 7, dtype=np.uint64), rng.integers(0, 2**64, 30, dtype=np.uint64)
     rows = slice(10, 25)
 
-    async def protocol(e: Replicated) -> Any:
+    async def protocol(e: ReplicatedEngine) -> Any:
         mine = e.rank == owner
         x = await e.private_matrix(owner, matrix if mine else None, matrix.shape)
         ws, rs = await share(e, (owner + 1) % 3, w), await share(e, 0, r)
@@ -144,7 +144,7 @@ async def test_sigmoid_everywhere(as_product: bool) -> None:
     x = np.concatenate([np.linspace(-12, 12, 4001), np.geomspace(9, 2**24, 200), -np.geomspace(9, 2**24, 200)])
     scale = 36 if as_product else 18
 
-    async def protocol(e: Replicated) -> Any:
+    async def protocol(e: ReplicatedEngine) -> Any:
         shared = await share(e, 1, encode(x, scale))
         argument = await e.mul(shared, e.public(np.ones(x.size, dtype=np.uint64))) if as_product else shared
         assert isinstance(argument, Product) == as_product
@@ -161,7 +161,7 @@ async def test_sigmoid_everywhere(as_product: bool) -> None:
 
 
 async def test_states_return_and_are_checked() -> None:
-    async def protocol(e: Replicated) -> Any:
+    async def protocol(e: ReplicatedEngine) -> Any:
         x = await share(e, 0, EDGES)
         state = e.share_state(x)
         with pytest.raises(ProtocolError, match="not of this party"):
@@ -175,7 +175,7 @@ async def test_states_return_and_are_checked() -> None:
 
 
 async def test_an_undeclared_opening_is_refused_before_anything_is_sent() -> None:
-    async def protocol(e: Replicated) -> Any:
+    async def protocol(e: ReplicatedEngine) -> Any:
         x = await share(e, 0, EDGES)
         await e.open(x, what="metrics")
         before = e.session.transcript.bytes_sent
@@ -189,7 +189,7 @@ async def test_an_undeclared_opening_is_refused_before_anything_is_sent() -> Non
 
 
 async def test_a_share_does_not_print_and_does_not_mix() -> None:
-    async def protocol(e: Replicated) -> str:
+    async def protocol(e: ReplicatedEngine) -> str:
         x = await share(e, 0, EDGES)
         with pytest.raises(TypeError, match="cannot be combined"):
             x + await e.mul(x, x)

@@ -12,7 +12,7 @@ from support.statistics import chi_square
 from support.taps import Tap
 
 from hansa.protocols.errors import ProtocolError, UndeclaredOpening
-from hansa.protocols.mpc.replicated.input_parties import WithGuests
+from hansa.protocols.mpc.replicated.input_parties import InputPartyEngine
 from hansa.protocols.mpc.session.memory import network, parties, run_parties
 from hansa.protocols.mpc.session.session import Session
 
@@ -28,7 +28,7 @@ async def run(protocol: Any, **options: Any) -> list[Any]:
     async with parties(5, **options) as sessions:
 
         async def party(session: Session) -> Any:
-            return await protocol(await WithGuests.start(session, COMPUTING, 18), session.rank)
+            return await protocol(await InputPartyEngine.start(session, COMPUTING, 18), session.rank)
 
         return await run_parties(sessions, party)
 
@@ -38,7 +38,7 @@ async def run(protocol: Any, **options: Any) -> list[Any]:
 async def test_inputs_and_openings(owner: int, shape: tuple[int, ...]) -> None:
     x = random(*shape)
 
-    async def protocol(e: WithGuests, rank: int) -> Any:
+    async def protocol(e: InputPartyEngine, rank: int) -> Any:
         share = await e.input(owner, x if rank == owner else None, shape)
         plus = e.add_public(share, 7)
         (everybody,) = await e.open(plus, what="x + 7")
@@ -59,7 +59,7 @@ async def test_every_operation(owner: int) -> None:
     small = (np.arange(n, dtype=np.int64) - 35).view(np.uint64)
     places = (random(n, d) % np.uint64(bins)).astype(np.uint8)
 
-    async def protocol(e: WithGuests, rank: int) -> Any:
+    async def protocol(e: InputPartyEngine, rank: int) -> Any:
         mine = rank == owner
         matrix = await e.private_matrix(owner, x if mine else None, (n, d))
         held = await e.private_bins(owner, places if mine else None, (n, d), bins)
@@ -97,7 +97,7 @@ async def test_every_operation(owner: int) -> None:
 async def test_a_guest_sends_inputs_only_and_receives_openings_only() -> None:
     x = random(1000)
 
-    async def protocol(e: WithGuests, rank: int) -> int:
+    async def protocol(e: InputPartyEngine, rank: int) -> int:
         share = await e.input(0, x if rank == 0 else None, (1000,))
         before = e.session.transcript.bytes_sent
         await e.less(await e.reshare(await e.mul(share, share)), share)
@@ -115,7 +115,7 @@ async def test_a_guest_sends_inputs_only_and_receives_openings_only() -> None:
 
 
 async def test_what_anybody_receives_of_a_guests_input_is_uniform() -> None:
-    async def protocol(e: WithGuests, rank: int) -> None:
+    async def protocol(e: InputPartyEngine, rank: int) -> None:
         constant = np.full(20_000, 3, dtype=np.uint64)
         share = await e.input(0, constant if rank == 0 else None, (20_000,))
         await e.open_to(3, share, what="x")
@@ -130,7 +130,7 @@ async def test_what_anybody_receives_of_a_guests_input_is_uniform() -> None:
 
 
 async def test_an_opening_to_a_guest_must_be_declared() -> None:
-    async def protocol(e: WithGuests, rank: int) -> None:
+    async def protocol(e: InputPartyEngine, rank: int) -> None:
         share = await e.input(1, np.zeros(3, dtype=np.uint64) if rank == 1 else None, (3,))
         await e.open_to(0, share, what="x")
 
@@ -142,11 +142,11 @@ async def test_an_opening_to_a_guest_must_be_declared() -> None:
 async def test_three_of_the_institutions_compute(computing: tuple[int, ...]) -> None:
     async with parties(5) as sessions:
         with trio.fail_after(5), pytest.raises(ProtocolError, match="computing"):
-            await run_parties(sessions, lambda session: WithGuests.start(session, computing, 18))
+            await run_parties(sessions, lambda session: InputPartyEngine.start(session, computing, 18))
 
 
 async def test_states_of_another_role_are_refused() -> None:
-    async def protocol(e: WithGuests, rank: int) -> bytes:
+    async def protocol(e: InputPartyEngine, rank: int) -> bytes:
         share = await e.input(1, np.zeros(3, dtype=np.uint64) if rank == 1 else None, (3,))
         state = e.share_state(share)
         for wrong in (

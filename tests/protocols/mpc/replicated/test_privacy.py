@@ -14,7 +14,7 @@ from support.taps import Tap, received_by_each, run_replicated
 
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.masked import OFFSET, mask_parts, unmask
-from hansa.protocols.mpc.replicated.engine import OwnedMatrix, Replicated
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine, ReplicatedMatrix
 from hansa.protocols.mpc.session.frames import parse_untrusted
 from hansa.protocols.mpc.session.memory import network
 from hansa.protocols.mpc.shares import Product, Share
@@ -23,7 +23,7 @@ SIZE = 4096
 UNIFORM = 500.0
 
 
-class InsecureLeakyEngine(Replicated):
+class InsecureLeakyEngine(ReplicatedEngine):
     """What the tests must catch: it forgets the mask when it reshares."""
 
     async def reshare(self, product: Product) -> Share:
@@ -31,22 +31,22 @@ class InsecureLeakyEngine(Replicated):
         received = await self.session.exchange({self.previous: [own]}, {self.next: [product.shape]})
         return Share((own, received[self.next][0]))
 
-    async def private_matrix(self, owner: int, values: Any, shape: tuple[int, int]) -> OwnedMatrix:
+    async def private_matrix(self, owner: int, values: Any, shape: tuple[int, int]) -> ReplicatedMatrix:
         if self.rank == owner:
             await self.session.exchange({self.previous: [values]}, {})
-            return OwnedMatrix(owner, shape, values)
+            return ReplicatedMatrix(owner, shape, values)
         received = {} if self.rank == self.next_of(owner) else {owner: [shape]}
         got = await self.session.exchange({}, received)
-        return OwnedMatrix(owner, shape, got[owner][0] if got else np.zeros(shape, dtype=np.uint64))
+        return ReplicatedMatrix(owner, shape, got[owner][0] if got else np.zeros(shape, dtype=np.uint64))
 
     @staticmethod
     def next_of(owner: int) -> int:
         return (owner + 1) % 3
 
 
-def protocol_for(operation: str, values: np.ndarray, engine: type[Replicated] = Replicated) -> Any:
-    async def protocol(e: Replicated) -> None:
-        if engine is not Replicated:
+def protocol_for(operation: str, values: np.ndarray, engine: type[ReplicatedEngine] = ReplicatedEngine) -> Any:
+    async def protocol(e: ReplicatedEngine) -> None:
+        if engine is not ReplicatedEngine:
             e = engine(e.session, e.frac_bits, e.key_own, e.key_next)
         if operation == "matrix":
             table = encode(values, 18).reshape(-1, 8)
@@ -101,7 +101,7 @@ async def test_two_runs_draw_fresh_randomness() -> None:
 # --- all that a party knows, together --------------------------------------------------------------------------------
 
 
-class InsecureRepeatingEngine(Replicated):
+class InsecureRepeatingEngine(ReplicatedEngine):
     """What the test below must catch: every received word is uniform, but one mask hides two numbers."""
 
     async def truncate(self, x: Any, bits: int) -> Share:
@@ -122,7 +122,9 @@ class Noted:
         return self._drawn[-1]
 
 
-async def view_of(rank: int, operation: str, engine: type[Replicated] = Replicated) -> tuple[list[Any], list[Any]]:
+async def view_of(
+    rank: int, operation: str, engine: type[ReplicatedEngine] = ReplicatedEngine
+) -> tuple[list[Any], list[Any]]:
     """The words that one party receives and those it draws, in vectors."""
     heard: list[bytes] = []
     drawn: list[np.ndarray] = []
@@ -130,9 +132,9 @@ async def view_of(rank: int, operation: str, engine: type[Replicated] = Replicat
     ends[rank] = {peer: Tap(link, heard) for peer, link in ends[rank].items()}
     protocol = protocol_for(operation, np.full(SIZE, 3.0), engine)
 
-    async def noted(e: Replicated) -> None:
+    async def noted(e: ReplicatedEngine) -> None:
         own, then = (Noted(k, drawn) if e.rank == rank else k for k in (e.key_own, e.key_next))
-        await protocol(Replicated(e.session, e.frac_bits, own, then))  # type: ignore[arg-type]
+        await protocol(ReplicatedEngine(e.session, e.frac_bits, own, then))  # type: ignore[arg-type]
 
     await run_replicated(noted, links=ends)
     frames = [parse_untrusted(memoryview(message)) for message in heard]
@@ -167,7 +169,7 @@ async def test_a_mask_used_twice_is_caught() -> None:
 
 
 async def test_keystreams_stay_in_step() -> None:
-    async def protocol(e: Replicated) -> tuple[int, int]:
+    async def protocol(e: ReplicatedEngine) -> tuple[int, int]:
         for operation in OPERATIONS:
             await protocol_for(operation, np.full(65, 3.0) if operation != "matrix" else np.ones(64))(e)
         return int(e.key_own.words(1)[0]), int(e.key_next.words(1)[0])

@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.fourier import COEFFICIENTS, DOMAIN, HARMONICS, MAX_ERROR, PERIOD_BITS
-from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 from hansa.protocols.mpc.session.memory import parties, run_parties
 
 SERIES_ERROR = 3.95e-4
@@ -57,7 +57,7 @@ async def under_mpc(x: np.ndarray, scale: int) -> np.ndarray:
     async with parties(3) as sessions:
 
         async def party(session: Any) -> Any:
-            e = await Replicated.start(session, 18)
+            e = await ReplicatedEngine.start(session, 18)
             shared = await e.input(2, encode(x, scale) if e.rank == 2 else None, x.shape)
             return await e.open(await e.sigmoid(e.as_product(shared) if scale > 18 else shared, scale), what="test")
 

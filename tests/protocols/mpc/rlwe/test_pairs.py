@@ -233,7 +233,7 @@ def test_masks_are_wide_enough_for_all_that_is_returned(
     """Until it refuses, a budget's calls return whole ciphertexts, however few numbers they are asked for."""
     monkeypatch.setattr(products, "PRODUCTS", (1 << 16, 1 << 18))
     plan_for.cache_clear()
-    budget, given = products._Budget(), list[Any]()
+    budget, given = products._ProductBudget(), list[Any]()
 
     def spend() -> None:
         while len(given) < 1000:

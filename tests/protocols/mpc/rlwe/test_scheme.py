@@ -11,7 +11,7 @@ import pytest
 from support.rlwe_scenes import Scene, insecure_linear, numbers
 
 from hansa.protocols.mpc.kernels import rlwe as kernels
-from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, Params, fit, linear_params, product_noise, product_params
+from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, RlweParams, fit, linear_params, product_noise, product_params
 from hansa.protocols.mpc.rlwe.products import _Lot
 from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import errors, fresh_coins, limbs, ternary, uniform
@@ -72,7 +72,7 @@ def test_residues_of_a_peer_are_checked() -> None:
     assert not basis(PRIMES).holds_untrusted(x)
 
 
-def product(params: Params, matrix: np.ndarray, vector: np.ndarray) -> tuple[np.ndarray, list[int]]:
+def product(params: RlweParams, matrix: np.ndarray, vector: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """matrix · vector by the scheme, and the integers that the owner sees."""
     scene = Scene(params, matrix, vector)
     return scene.product(), scene.seen()

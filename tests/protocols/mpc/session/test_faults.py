@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.protocols.mpc.replicated.engine import Replicated
+from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 from hansa.protocols.mpc.session.links import Link
 from hansa.protocols.mpc.session.memory import network, outcomes_of_parties, parties
 
@@ -51,7 +51,7 @@ class Faulty:
         await self._link.aclose()
 
 
-async def protocol(e: Replicated) -> Any:
+async def protocol(e: ReplicatedEngine) -> Any:
     x = await e.input(1, np.arange(N, dtype=np.uint64) if e.rank == 1 else None, (N,))
     y = await e.truncate(await e.mul(x, x), 2)
     sign = await e.b2a(await e.msb(y))
@@ -68,7 +68,7 @@ async def test_no_fault_hangs_or_passes(fault: str, k: int, autojump_clock: Any)
             async with parties(3, links=links) as sessions:
 
                 async def party(session: Any) -> Any:
-                    return await protocol(await Replicated.start(session, 18))
+                    return await protocol(await ReplicatedEngine.start(session, 18))
 
                 outcomes: list[Any] = await outcomes_of_parties(sessions, party)
         except HansaError as error:

@@ -15,12 +15,12 @@ from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError, SecurityError
 from hansa.protocols.wire.channel.channel import (
     Event,
-    Kind,
     MessageReceived,
     PeerClosed,
     PingReceived,
     PongReceived,
     Receiver,
+    RecordKind,
     Sender,
 )
 from hansa.protocols.wire.limits import CHANNEL_MAX_MESSAGE, CHANNEL_REKEY_AFTER, CLOSE_MAX_REASON, NOISE_MAX_MESSAGE
@@ -125,7 +125,7 @@ def test_a_long_reason_is_cut_between_characters() -> None:
 
 
 def test_a_reason_cannot_drive_the_operator_s_terminal() -> None:
-    (event,) = feed(ends()[1], forge(bytes([Kind.CLOSE]) + b"bye\x1b[2J\r\n\xff"))
+    (event,) = feed(ends()[1], forge(bytes([RecordKind.CLOSE]) + b"bye\x1b[2J\r\n\xff"))
     assert event == PeerClosed("bye\ufffd[2J\ufffd\ufffd\ufffd")
 
 
@@ -178,14 +178,14 @@ def test_a_record_too_short_to_hold_a_kind(length: int) -> None:
     [
         (b"\x06", "kind 6 with 0 bytes"),
         (b"\xff" * 9, "kind 255 with 8 bytes"),
-        (bytes([Kind.PING]) + bytes(7), "kind 2 with 7 bytes"),
-        (bytes([Kind.PONG]) + bytes(9), "kind 3 with 9 bytes"),
-        (bytes([Kind.REKEY]) + b"x", "kind 4 with 1 bytes"),
-        (bytes([Kind.CLOSE]) + bytes(CLOSE_MAX_REASON + 1), "kind 5 with 201 bytes"),
-        (bytes([Kind.BULK]) + bytes(8), "kind 1 with 8 bytes"),
-        (bytes([Kind.BULK]) + bytes(7), "kind 1 with 7 bytes"),
-        (bytes([Kind.BULK]) + (CHANNEL_MAX_MESSAGE + 1).to_bytes(8, "big"), "kind 1 with 8 bytes"),
-        (bytes([Kind.BULK]) + b"\xff" * 8, "kind 1 with 8 bytes"),
+        (bytes([RecordKind.PING]) + bytes(7), "kind 2 with 7 bytes"),
+        (bytes([RecordKind.PONG]) + bytes(9), "kind 3 with 9 bytes"),
+        (bytes([RecordKind.REKEY]) + b"x", "kind 4 with 1 bytes"),
+        (bytes([RecordKind.CLOSE]) + bytes(CLOSE_MAX_REASON + 1), "kind 5 with 201 bytes"),
+        (bytes([RecordKind.BULK]) + bytes(8), "kind 1 with 8 bytes"),
+        (bytes([RecordKind.BULK]) + bytes(7), "kind 1 with 7 bytes"),
+        (bytes([RecordKind.BULK]) + (CHANNEL_MAX_MESSAGE + 1).to_bytes(8, "big"), "kind 1 with 8 bytes"),
+        (bytes([RecordKind.BULK]) + b"\xff" * 8, "kind 1 with 8 bytes"),
     ],
 )
 def test_records_no_honest_node_sends(plaintext: bytes, why: str) -> None:
@@ -198,12 +198,12 @@ def test_records_no_honest_node_sends(plaintext: bytes, why: str) -> None:
 
 def test_more_bytes_than_a_message_announced() -> None:
     with pytest.raises(PeerMisbehaved, match="more bytes than the message announced"):
-        feed(ends()[1], forge(bytes([Kind.BULK]) + (10).to_bytes(8, "big"), bytes(6), bytes(5)))
+        feed(ends()[1], forge(bytes([RecordKind.BULK]) + (10).to_bytes(8, "big"), bytes(6), bytes(5)))
 
 
 def test_a_claimed_length_costs_nothing_until_its_bytes_come() -> None:
     _, receiver = ends()
-    claim = forge(bytes([Kind.BULK]) + CHANNEL_MAX_MESSAGE.to_bytes(8, "big"), bytes(1000))
+    claim = forge(bytes([RecordKind.BULK]) + CHANNEL_MAX_MESSAGE.to_bytes(8, "big"), bytes(1000))
     tracemalloc.start()
     try:
         assert feed(receiver, claim) == []

@@ -11,9 +11,9 @@ import pytest
 from hansa.protocols.errors import ConsentError, SecurityError
 from hansa.protocols.wire import messages
 from hansa.protocols.wire.consent.certificate import Certificate
-from hansa.protocols.wire.consent.consent import Broadcast, Committed, Consent, Ended, Note, State
+from hansa.protocols.wire.consent.consent import Broadcast, Committed, Consent, ConsentState, Ended, Note
 from hansa.protocols.wire.consent.contract import Contract
-from hansa.protocols.wire.messages import End, Evidence, Offer
+from hansa.protocols.wire.messages import End, Equivocation, Offer
 
 
 class Node:
@@ -62,12 +62,12 @@ class Node:
                         out = self.take(effect for effects in rivals for effect in effects)
                 case End():
                     out = self.take(self.consent.receive_end_untrusted(message))
-                case Evidence():
+                case Equivocation():
                     out = self.take(self.consent.receive_evidence_untrusted(message))
         except SecurityError as error:
             self.refused.append(error)
             return []
-        if fresh and self.consent.state is State.PROPOSED:
+        if fresh and self.consent.state is ConsentState.PROPOSED:
             out += self.decide(self) or []
         return out
 
@@ -172,7 +172,7 @@ def test_all_approve_and_all_start_with_one_certificate(net, contract):
     net.propose(contract)
     net.run()
     assert started(net) == [1, 1, 1]
-    assert {node.consent.state for node in net.nodes} == {State.COMMITTED}
+    assert {node.consent.state for node in net.nodes} == {ConsentState.COMMITTED}
     assert net.nodes[0].consent.certificate == net.nodes[2].certificates[0]
     assert net.nodes[1].consent.waiting_for == ()
     net.check_safety()
@@ -257,7 +257,7 @@ def test_a_proposer_that_died_learns_of_the_commit_when_it_is_back(net, trio_of,
     back = net.nodes[0] = Node(trio_of, 0)
     back.create(contract)
     back.consent.restore(old.consent.signatures, old.consent.ends)
-    assert back.consent.state is State.PROPOSED
+    assert back.consent.state is ConsentState.PROPOSED
     assert back.consent.signed
     net.settle()
     assert started(net) == [1, 1, 1]
@@ -272,7 +272,7 @@ def test_a_refusal_ends_it_everywhere_for_one_reason(net, trio_of, contract):
     net.propose(contract)
     net.run()
     assert started(net) == [0, 0, 0]
-    assert net.outcomes() == [Ended(State.REFUSED, "not this purpose", trio_of.identities[2])] * 3
+    assert net.outcomes() == [Ended(ConsentState.REFUSED, "not this purpose", trio_of.identities[2])] * 3
     for node in net.nodes:
         assert [note for note in node.notes if note.kind == "job-refused"] == [
             Note("job-refused", {"reason": "not this purpose", "party": "telecom"})
@@ -286,7 +286,7 @@ def test_a_refusal_reaches_a_party_that_its_maker_cannot_reach(trio_of, contract
     net.nodes[2].decide = lambda node: node.take(node.consent.refuse("no"))
     net.cut = {cut, cut[::-1]}
     net.run()
-    assert net.outcomes() == [Ended(State.REFUSED, "no", trio_of.identities[2])] * 3
+    assert net.outcomes() == [Ended(ConsentState.REFUSED, "no", trio_of.identities[2])] * 3
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -313,7 +313,7 @@ def test_all_give_one_reason_whatever_the_network_and_the_parties_do(trio_of, co
     net.settle()
     net.now = contract.expires
     for node in net.nodes:
-        if node.consent.state is State.PROPOSED:
+        if node.consent.state is ConsentState.PROPOSED:
             net.act(node.rank, node.consent.tick(net.now))
     net.run()
     net.settle()
@@ -331,7 +331,7 @@ def test_a_cancel_after_commit_is_an_ordinary_end(net, trio_of, contract):
     net.act(1, net.nodes[1].consent.cancel("wrong file\n\x1b[2J"))
     net.run()
     assert started(net) == [1, 1, 1]
-    assert net.outcomes() == [Ended(State.CANCELLED, "wrong file  [2J", trio_of.identities[1])] * 3
+    assert net.outcomes() == [Ended(ConsentState.CANCELLED, "wrong file  [2J", trio_of.identities[1])] * 3
 
 
 def test_of_two_ends_at_once_all_give_the_same(net, trio_of, contract):
@@ -344,7 +344,7 @@ def test_of_two_ends_at_once_all_give_the_same(net, trio_of, contract):
     net.run()
     first = min((1, 2), key=lambda rank: trio_of.identities[rank])
     reason = {1: "no", 2: "never"}[first]
-    assert net.outcomes() == [Ended(State.REFUSED, reason, trio_of.identities[first])] * 3
+    assert net.outcomes() == [Ended(ConsentState.REFUSED, reason, trio_of.identities[first])] * 3
 
 
 # --- time --------------------------------------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ def test_it_expires_at_its_second_and_not_before(net, contract):
     for rank, node in enumerate(net.nodes):
         net.act(rank, node.consent.tick(contract.expires))
     net.run()
-    assert {(end.state, end.culprit) for end in net.outcomes()} == {(State.EXPIRED, None)}
+    assert {(end.state, end.culprit) for end in net.outcomes()} == {(ConsentState.EXPIRED, None)}
     assert [len(node.ends) for node in net.nodes] == [1, 1, 1]
 
 
@@ -375,14 +375,14 @@ def test_a_full_set_shown_too_late_ends_the_job_for_all(net, contract):
     net.now = contract.expires
     net.settle()
     assert started(net) == [1, 1, 0]
-    assert {end.state for end in net.outcomes()} == {State.EXPIRED}
+    assert {end.state for end in net.outcomes()} == {ConsentState.EXPIRED}
 
 
 def test_an_approval_after_expiry_is_the_expiry(net, contract):
     net.nodes[1].create(contract)
     net.now = contract.expires
     net.spread(1, net.approve(net.nodes[1]))
-    assert net.nodes[1].consent.state is State.EXPIRED
+    assert net.nodes[1].consent.state is ConsentState.EXPIRED
     assert not net.nodes[1].consent.signed
 
 
@@ -396,7 +396,7 @@ def test_a_wrong_offer_at_the_moment_of_expiry_does_not_swallow_it(net, trio_of,
     consent = Consent(contract, me=trio_of.identities[0], seed=trio_of.seeds[0])
     with pytest.raises(SecurityError, match="stranger"):
         consent.receive_signatures_untrusted([trio_of.sign(3, contract)], contract.expires)
-    assert consent.state is State.PROPOSED
+    assert consent.state is ConsentState.PROPOSED
     assert any(isinstance(effect, Ended) for effect in consent.tick(contract.expires))
 
 
@@ -492,12 +492,12 @@ def test_what_the_store_kept_is_taken_up(trio_of, contract):
     everyone = [trio_of.sign(rank, contract) for rank in range(3)]
     consent = consent_of(trio_of, contract)
     consent.restore(everyone, ())
-    assert consent.state is State.COMMITTED
+    assert consent.state is ConsentState.COMMITTED
     assert consent.certificate == Certificate.of(contract, 0, everyone)
     end = End.make(trio_of.seeds[1], trio_of.identities[1], contract.job_id, "cancelled", "x")
     consent = consent_of(trio_of, contract)
     consent.restore(everyone, [end])
-    assert consent.ended == Ended(State.CANCELLED, "x", trio_of.identities[1])
+    assert consent.ended == Ended(ConsentState.CANCELLED, "x", trio_of.identities[1])
     assert consent.resync() == (Offer(contract.encode(), tuple(everyone)), end)
 
 
@@ -505,7 +505,7 @@ def test_what_the_store_kept_is_taken_up(trio_of, contract):
 
 
 def conflict(trio_of, rank):
-    return (State.CONFLICT, trio_of.identities[rank])
+    return (ConsentState.CONFLICT, trio_of.identities[rank])
 
 
 def two_stories(trio_of, first, second):
@@ -545,14 +545,14 @@ def test_both_keys_in_one_offer_are_evidence_too(trio_of, contract):
     consent = consent_of(trio_of, contract, rank=1)
     both = [trio_of.sign(0, contract, version=version) for version in (0, 1)]
     effects = consent.receive_signatures_untrusted(both, trio_of.now)
-    assert Broadcast(Evidence(*both)) in effects
-    assert consent.state is State.CONFLICT
+    assert Broadcast(Equivocation(*both)) in effects
+    assert consent.state is ConsentState.CONFLICT
 
 
 def test_evidence_outranks_every_other_end_and_is_told_to_who_comes_back(trio_of, contract):
     consent = consent_of(trio_of, contract, rank=1)
     consent.cancel("mistake")
-    evidence = Evidence(trio_of.sign(0, contract), trio_of.sign(0, trio_of.contract(name="another")))
+    evidence = Equivocation(trio_of.sign(0, contract), trio_of.sign(0, trio_of.contract(name="another")))
     effects = consent.receive_evidence_untrusted(evidence)
     assert [effect for effect in effects if isinstance(effect, Ended)] == [consent.ended]
     assert (consent.ended.state, consent.ended.culprit) == conflict(trio_of, 0)
@@ -562,7 +562,7 @@ def test_evidence_outranks_every_other_end_and_is_told_to_who_comes_back(trio_of
 
 def test_two_liars_give_one_reason_in_any_order(trio_of, contract):
     another = trio_of.contract(name="another")
-    proofs = [Evidence(trio_of.sign(rank, contract), trio_of.sign(rank, another)) for rank in (0, 2)]
+    proofs = [Equivocation(trio_of.sign(rank, contract), trio_of.sign(rank, another)) for rank in (0, 2)]
     ends = []
     for order in (proofs, proofs[::-1]):
         consent = consent_of(trio_of, contract, rank=1)
@@ -578,20 +578,20 @@ def test_what_proves_nothing_changes_nothing(trio_of, contract):
     another = trio_of.contract(name="another")
     one = trio_of.sign(0, contract)
     for evidence in (
-        Evidence(one, one),
-        Evidence(one, trio_of.sign(2, another)),
-        Evidence(one, trio_of.sign(0, trio_of.contract(nonce=b"m" * 16))),
-        Evidence(one, trio_of.sign(0, contract, attempt=1, version=1)),
+        Equivocation(one, one),
+        Equivocation(one, trio_of.sign(2, another)),
+        Equivocation(one, trio_of.sign(0, trio_of.contract(nonce=b"m" * 16))),
+        Equivocation(one, trio_of.sign(0, contract, attempt=1, version=1)),
     ):
         with pytest.raises(SecurityError, match="proves nothing"):
             consent.receive_evidence_untrusted(evidence)
     forged = type(one)(**(trio_of.sign(0, another).to_map() | {"sig": bytes(64)}))
     with pytest.raises(SecurityError, match="does not verify"):
-        consent.receive_evidence_untrusted(Evidence(one, forged))
+        consent.receive_evidence_untrusted(Equivocation(one, forged))
     elsewhere = [trio_of.contract(nonce=b"m" * 16, name=name) for name in "ab"]
     for evidence in (
-        Evidence(*(trio_of.sign(0, other) for other in elsewhere)),
-        Evidence(trio_of.sign(3, contract), trio_of.sign(3, another)),
+        Equivocation(*(trio_of.sign(0, other) for other in elsewhere)),
+        Equivocation(trio_of.sign(3, contract), trio_of.sign(3, another)),
     ):
         assert consent.receive_evidence_untrusted(evidence) == []
     assert consent.receive_rival_untrusted(trio_of.sign(0, another)) == []

@@ -14,15 +14,15 @@ from support.engines import additive_dealt, dealt_party
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerLost, PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc.additive.correlations import planes_of, sigmoid_bits
 from hansa.protocols.mpc.additive.dealer import dealer
-from hansa.protocols.mpc.additive.dealer.correlations import Dealt
-from hansa.protocols.mpc.additive.dealer.dealer import MAX_PADS, MAX_VECTOR, MAX_WORDS, Dealer
-from hansa.protocols.mpc.additive.dealer.specs import Ware, planes_under
-from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.dealer.correlations import DealerCorrelations
+from hansa.protocols.mpc.additive.dealer.dealer import MAX_PADS, MAX_VECTOR, MAX_WORDS, CorrelationDealer
+from hansa.protocols.mpc.additive.dealer.specs import DealerRequest, planes_under
+from hansa.protocols.mpc.additive.engine import AdditiveEngine
 from hansa.protocols.mpc.fourier import TRIG_BITS, angles
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.session.memory import network, outcomes_of_parties, parties
 from hansa.protocols.mpc.session.session import Session, open_session
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 
 xor = np.bitwise_xor.reduce
 add = partial(np.add.reduce, axis=0)
@@ -83,7 +83,7 @@ async def test_trig_masks_belong_to_their_mask(scale: int) -> None:
 
 @pytest.mark.parametrize("transposed", [False, True])
 async def test_products_with_a_pad(transposed: bool) -> None:
-    async def ask(e: Additive) -> Any:
+    async def ask(e: AdditiveEngine) -> Any:
         pad = await e.correlations.pad(1, (9, 5))
         await e.correlations.triples(3)
         b, c = await e.correlations.pad_products(pad, slice(3, 8), transposed)
@@ -101,7 +101,7 @@ async def test_products_with_a_pad(transposed: bool) -> None:
 async def test_no_correlation_comes_twice() -> None:
     """Neither from stock nor from fresh orders, of whatever size the draws are."""
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         return np.concatenate([(await e.correlations.triples(size))[0] for size in (1, 70, 5000, 64, 300_000, 1, 1)])
 
     for drawn in await additive_dealt(2)(protocol):
@@ -109,7 +109,7 @@ async def test_no_correlation_comes_twice() -> None:
 
 
 async def test_stock_stays_within_its_bounds() -> None:
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         most = 0
         for bits in range(1, 60):
             for _ in range(5):
@@ -129,60 +129,60 @@ def request(*words: int) -> np.ndarray:
 
 
 def test_a_dealer_refuses_what_no_honest_party_asks_for_before_it_allocates() -> None:
-    deal = Dealer([bytes(32), bytes([1]) * 32], b"context")
+    deal = CorrelationDealer([bytes(32), bytes([1]) * 32], b"context")
     most = MAX_WORDS // (3 * 64)
     for wrong in (
         (99, 1),
-        (Ware.TRIPLES, 0),
-        (Ware.TRIPLES, most + 1),
-        (Ware.TRIPLES, 2**63),
-        (Ware.TRIPLES, 1, 1),
-        (Ware.TRIPLES, 1, 0, 1),
-        (Ware.BIT_TRIPLES, 1, 3),
-        (Ware.TRUNCATION, 1, 62),
-        (Ware.TRUNCATION, 1, 0),
-        (Ware.TRIG, 1, 45),
-        (Ware.MATMUL, 0, 1, 1),
-        (Ware.MATMUL, 2048, 2048, 1),
-        (Ware.MATMUL, 2**32, 2**32, 1),
-        (Ware.MATMUL, 1, 1, 1, 1),
-        (Ware.PAD, 2, 5, 5),
-        (Ware.PAD, 0, 2**33, 1),
-        (Ware.PAD, 0, 1, 2**21),
-        (Ware.PAD_PRODUCT, 0, 0, 1, 0),
+        (DealerRequest.TRIPLES, 0),
+        (DealerRequest.TRIPLES, most + 1),
+        (DealerRequest.TRIPLES, 2**63),
+        (DealerRequest.TRIPLES, 1, 1),
+        (DealerRequest.TRIPLES, 1, 0, 1),
+        (DealerRequest.BIT_TRIPLES, 1, 3),
+        (DealerRequest.TRUNCATION, 1, 62),
+        (DealerRequest.TRUNCATION, 1, 0),
+        (DealerRequest.TRIG, 1, 45),
+        (DealerRequest.MATMUL, 0, 1, 1),
+        (DealerRequest.MATMUL, 2048, 2048, 1),
+        (DealerRequest.MATMUL, 2**32, 2**32, 1),
+        (DealerRequest.MATMUL, 1, 1, 1, 1),
+        (DealerRequest.PAD, 2, 5, 5),
+        (DealerRequest.PAD, 0, 2**33, 1),
+        (DealerRequest.PAD, 0, 1, 2**21),
+        (DealerRequest.PAD_PRODUCT, 0, 0, 1, 0),
     ):
         with pytest.raises(ValueError, match="no honest party"):
             deal.answer(0, request(*wrong))
-    assert deal.answer(0, request(Ware.TRIPLES, most)) is not None
+    assert deal.answer(0, request(DealerRequest.TRIPLES, most)) is not None
     for _ in range(MAX_PADS):
-        deal.answer(0, request(Ware.PAD, 0, MAX_VECTOR, 4))
+        deal.answer(0, request(DealerRequest.PAD, 0, MAX_VECTOR, 4))
     with pytest.raises(ValueError, match="no honest party"):
-        deal.answer(0, request(Ware.PAD, 0, 1, 1))
+        deal.answer(0, request(DealerRequest.PAD, 0, 1, 1))
     for wrong in ((0, 0, MAX_VECTOR + 1, 0), (0, 0, MAX_VECTOR - 3, 0), (0, 4, 3, 0), (0, 0, 1, 2), (MAX_PADS, 0, 1)):
         with pytest.raises(ValueError, match="no honest party"):
-            deal.answer(0, request(Ware.PAD_PRODUCT, *wrong))
+            deal.answer(0, request(DealerRequest.PAD_PRODUCT, *wrong))
 
 
 def test_a_dealer_refuses_products_that_would_keep_it_busy_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors within the bound may still name a pad of 2^45 words, which the dealer expands row by row."""
     worked: list[int] = []
 
-    def times(self: Dealer, pad: Any, start: int, stop: int, b: Any, *, transposed: bool) -> Any:
+    def times(self: CorrelationDealer, pad: Any, start: int, stop: int, b: Any, *, transposed: bool) -> Any:
         worked.append((stop - start) * pad.columns)
         return np.zeros(pad.columns if transposed else stop - start, dtype=np.uint64)
 
-    monkeypatch.setattr(Dealer, "_times", times)
-    deal = Dealer([bytes(32), bytes([1]) * 32], b"context")
-    deal.answer(0, request(Ware.PAD, 0, MAX_VECTOR, 1 << 16))
+    monkeypatch.setattr(CorrelationDealer, "_times", times)
+    deal = CorrelationDealer([bytes(32), bytes([1]) * 32], b"context")
+    deal.answer(0, request(DealerRequest.PAD, 0, MAX_VECTOR, 1 << 16))
     rows = dealer.MAX_PRODUCT >> 16
     for transposed in (0, 1):
         with pytest.raises(ValueError, match="no honest party"):
-            deal.answer(1, request(Ware.PAD_PRODUCT, 0, 1, rows + 2, transposed))
-        assert deal.answer(1, request(Ware.PAD_PRODUCT, 0, 1, rows + 1, transposed)) is not None
+            deal.answer(1, request(DealerRequest.PAD_PRODUCT, 0, 1, rows + 2, transposed))
+        assert deal.answer(1, request(DealerRequest.PAD_PRODUCT, 0, 1, rows + 1, transposed)) is not None
     assert worked == [dealer.MAX_PRODUCT] * 2
 
 
-async def protocol(e: Additive) -> Any:
+async def protocol(e: AdditiveEngine) -> Any:
     x = await e.input(0, np.arange(8, dtype=np.uint64) if e.rank == 0 else None, (8,))
     return await e.open(await e.b2a(await e.msb(await e.truncate(await e.mul(x, x), 2))), what="test")
 
@@ -200,7 +200,7 @@ async def outcomes_with(deal: Any, links: Any = None) -> list[Any]:
 async def test_a_dealer_that_sends_something_else_is_named_at_everyone(wrong: str) -> None:
     async def deal(session: Session) -> None:
         link = session.fork(dealer.FORK)
-        with link.step(dealer.STEP, Kind.PREPROCESSING):
+        with link.step(dealer.STEP, Phase.PREPROCESSING):
             for rank in range(3):
                 await link.recv(rank, np.uint8, 32)
             await link.recv(2, np.uint64, dealer.REQUEST)
@@ -227,7 +227,7 @@ async def test_a_dealer_that_dies_is_named_at_everyone_with_the_step() -> None:
 
     async def deal(session: Session) -> None:
         link = session.fork(dealer.FORK)
-        with link.step(dealer.STEP, Kind.PREPROCESSING):
+        with link.step(dealer.STEP, Phase.PREPROCESSING):
             await link.recv(2, np.uint8, 32)
             for end in links[3].values():
                 await end.aclose()
@@ -253,9 +253,9 @@ async def test_a_dealer_that_sends_no_frame_at_all(autojump_clock: Any) -> None:
 
 
 async def test_a_party_that_asks_for_nonsense_is_named_by_the_dealer() -> None:
-    async def ask(e: Additive) -> None:
+    async def ask(e: AdditiveEngine) -> None:
         if e.rank == 1:
-            await e.correlations._ask(Ware.TRIPLES, 2**40)
+            await e.correlations._ask(DealerRequest.TRIPLES, 2**40)
         await e.correlations.triples(64)
 
     async with parties(3) as sessions:
@@ -266,7 +266,7 @@ async def test_a_party_that_asks_for_nonsense_is_named_by_the_dealer() -> None:
 
 
 async def test_parties_that_drew_differently_find_out() -> None:
-    async def ask(e: Additive) -> None:
+    async def ask(e: AdditiveEngine) -> None:
         await e.correlations.truncation_masks(64, 5 + e.rank)
 
     with pytest.raises(DesyncError, match="another record of what the dealer was asked for"):
@@ -274,13 +274,13 @@ async def test_parties_that_drew_differently_find_out() -> None:
 
 
 async def test_leaving_while_the_dealer_still_answers_what_nobody_will_use(monkeypatch: Any) -> None:
-    answer = Dealer.answer
+    answer = CorrelationDealer.answer
 
-    def slowly(self: Dealer, number: int, asked: Any) -> Any:
+    def slowly(self: CorrelationDealer, number: int, asked: Any) -> Any:
         time.sleep(0.05)
         return answer(self, number, asked)
 
-    monkeypatch.setattr(Dealer, "answer", slowly)
+    monkeypatch.setattr(CorrelationDealer, "answer", slowly)
     links = network(3)
 
     async def run(rank: int) -> None:
@@ -298,4 +298,4 @@ async def test_a_dealer_needs_two_others_and_deals_to_none_of_its_own() -> None:
     for n, rank in ((2, 0), (3, 2)):
         async with parties(n) as sessions:
             with pytest.raises(ProtocolError, match="two parties or more"):
-                await Dealt.start(sessions[rank])
+                await DealerCorrelations.start(sessions[rank])

@@ -9,10 +9,10 @@ import pytest
 from support.additive import bits_of_zero, spent
 from support.engines import additive_dealt, dealt_party
 
-from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.engine import AdditiveEngine
 from hansa.protocols.mpc.hinted_aggregation import moduli
 from hansa.protocols.mpc.session.memory import StreamLink, network, parties, run_parties
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 
 N, WORDS, COLUMNS = 640, 10, 8
 
@@ -39,7 +39,7 @@ DEALT = {
 }
 
 
-async def perform(e: Additive, operation: str) -> None:
+async def perform(e: AdditiveEngine, operation: str) -> None:
     x = e.public(np.zeros(N, dtype=np.uint64))
     match operation:
         case "input":
@@ -63,10 +63,10 @@ async def perform(e: Additive, operation: str) -> None:
 @pytest.mark.parametrize("n", [2, 4])
 @pytest.mark.parametrize("operation", list(COSTS))
 async def test_online_costs(operation: str, n: int) -> None:
-    async def protocol(e: Additive) -> Any:
-        before = spent(e.session.transcript, Kind.ONLINE)
+    async def protocol(e: AdditiveEngine) -> Any:
+        before = spent(e.session.transcript, Phase.ONLINE)
         await perform(e, operation)
-        return [b - a for a, b in zip(before, spent(e.session.transcript, Kind.ONLINE), strict=True)]
+        return [b - a for a, b in zip(before, spent(e.session.transcript, Phase.ONLINE), strict=True)]
 
     rounds, sent = COSTS[operation]
     assert await additive_dealt(n)(protocol) == [[rounds, sent * (n - 1)]] * n
@@ -77,7 +77,7 @@ async def test_what_the_dealer_sends(operation: str) -> None:
     async with parties(4) as sessions:
         await run_parties(sessions, lambda s: dealt_party(s, lambda e: perform(e, operation)))
         transcripts = [s.transcript for s in sessions]
-    assert spent(transcripts[3], Kind.PREPROCESSING)[1] == 2 * DEALT[operation]
+    assert spent(transcripts[3], Phase.PREPROCESSING)[1] == 2 * DEALT[operation]
     # a seed each, and the requests of the last: the dealer hears nothing else
     assert [sum(c.bytes_sent.get(3, 0) for (s, _), c in t.steps.items() if s != "start") for t in transcripts[:2]] == [
         32
@@ -88,25 +88,25 @@ async def test_what_the_dealer_sends(operation: str) -> None:
 
 @pytest.mark.parametrize("owner", [0, 2])
 async def test_products_with_a_private_matrix(owner: int) -> None:
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         shape = (N, COLUMNS)
         found = []
         transcript = e.session.transcript
-        before = spent(transcript, Kind.ONLINE)[1]
+        before = spent(transcript, Phase.ONLINE)[1]
         x = await e.private_matrix(owner, np.ones(shape, np.uint64) if e.rank == owner else None, shape)
-        found.append(spent(transcript, Kind.ONLINE)[1] - before)
+        found.append(spent(transcript, Phase.ONLINE)[1] - before)
         for multiply, size in ((e.private_linear, COLUMNS), (e.private_linear_t, 100)):
-            rounds, sent = spent(transcript, Kind.ONLINE)
+            rounds, sent = spent(transcript, Phase.ONLINE)
             await multiply([x], [e.public(np.ones(size, np.uint64))], slice(0, 100))
-            after = spent(transcript, Kind.ONLINE)
+            after = spent(transcript, Phase.ONLINE)
             assert after[0] - rounds == 1
             found.append(after[1] - sent)
-        sent = spent(transcript, Kind.ONLINE)[1]
+        sent = spent(transcript, Phase.ONLINE)[1]
         bins = await e.private_bins(owner, np.zeros((N, 3), np.uint8) if e.rank == owner else None, (N, 3), 4)
-        found.append(spent(transcript, Kind.ONLINE)[1] - sent)
-        sent = spent(transcript, Kind.ONLINE)[1]
+        found.append(spent(transcript, Phase.ONLINE)[1] - sent)
+        sent = spent(transcript, Phase.ONLINE)[1]
         await e.select_sum([bins], e.public(np.ones((1, N), np.uint64)), 10)
-        found.append(spent(transcript, Kind.ONLINE)[1] - sent)
+        found.append(spent(transcript, Phase.ONLINE)[1] - sent)
         return found
 
     results = await additive_dealt(3)(protocol)
@@ -122,7 +122,7 @@ async def test_repeated_small_draws_wait_for_no_round_trip() -> None:
     """Stock doubles, so that k draws of one kind cost about log k requests."""
     draws = 64
 
-    async def protocol(e: Additive) -> int:
+    async def protocol(e: AdditiveEngine) -> int:
         before = e.session.transcript.frames
         for _ in range(draws):
             await e.correlations.triples(100)
@@ -139,7 +139,7 @@ async def test_everything_runs_over_links_without_buffers() -> None:
         a, b = lockstep_stream_pair()
         return StreamLink(a), StreamLink(b)
 
-    async def protocol(e: Additive) -> None:
+    async def protocol(e: AdditiveEngine) -> None:
         for operation in COSTS:
             await perform(e, operation)
         matrix = await e.private_matrix(1, np.ones((N, 3), np.uint64) if e.rank == 1 else None, (N, 3))

@@ -9,7 +9,7 @@ import pytest
 from support.engines import additive_dealt
 
 from hansa.protocols.errors import ProtocolError, UndeclaredOpening
-from hansa.protocols.mpc.additive.engine import Additive
+from hansa.protocols.mpc.additive.engine import AdditiveEngine
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.fourier import MAX_ERROR
 from hansa.protocols.mpc.kernels.bits import unpack_bits
@@ -19,11 +19,11 @@ EDGES = np.array([0, 1, 2**64 - 1, 2**63, 2**63 - 1, 2**62, 2**62 - 1, 12345, 2*
 PARTIES = [2, 3, 4, 5]
 
 
-async def share(e: Additive, owner: int, values: np.ndarray) -> Share:
+async def share(e: AdditiveEngine, owner: int, values: np.ndarray) -> Share:
     return await e.input(owner, values if e.rank == owner else None, values.shape)
 
 
-async def reveal(e: Additive, *shares: Any) -> np.ndarray:
+async def reveal(e: AdditiveEngine, *shares: Any) -> np.ndarray:
     settled = [await e.reshare(s) if isinstance(s, Product) else s for s in shares]
     return (await e.open(*settled, what="test"))[0]
 
@@ -37,7 +37,7 @@ def bits_of(shares: list[BitShare]) -> np.ndarray:
 async def test_input_open_and_linear_work(n: int, size: int) -> None:
     values = EDGES[:size]
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         x, y = await share(e, n - 1, values), await share(e, 0, values)
         mine = await e.open_to(1, x, y, what="test")
         return await reveal(e, e.add_public(x.times(3) - y, 7) + e.public(values)), mine
@@ -56,7 +56,7 @@ async def test_products(n: int, size: int) -> None:
     x = np.resize(np.concatenate([EDGES, rng.integers(0, 2**64, 60, dtype=np.uint64)]), size)
     y = x[::-1].copy()
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         a, b = await share(e, 0, x), await share(e, 1, y)
         return await reveal(e, await e.mul(a, b) + await e.mul(a, a) + e.as_product(b))
 
@@ -70,7 +70,7 @@ async def test_matrix_products(n: int, shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(n)
     x, y = (rng.integers(0, 2**64, size, dtype=np.uint64) for size in (shape[:2], shape[1:]))
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         a, b = await share(e, 0, x), await share(e, 1, y)
         sent, rounds = e.session.transcript.bytes_sent, e.session.transcript.rounds
         product = await e.matmul(a, b)
@@ -93,7 +93,7 @@ async def test_truncation_is_floor_or_one_more_up_to_the_very_bounds(n: int) -> 
     near = [0, 1, -1, 2**62 - 1, -(2**62), 2**18, -(2**18), 2**18 - 1, 2**18 + 1, -(2**18) - 1]
     signed = np.concatenate([rng.integers(-(2**62) + 1, 2**62 - 1, 5000), np.array(near)]).astype(np.int64)
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         x = await share(e, 1, signed.view(np.uint64))
         return [await reveal(e, await e.truncate(x, bits)) for bits in (1, 18, 36, 61)]
 
@@ -105,7 +105,7 @@ async def test_truncation_is_floor_or_one_more_up_to_the_very_bounds(n: int) -> 
 async def test_truncation_is_exact_on_multiples_and_unbiased_between() -> None:
     x = np.full(40_000, (5 << 18) + (1 << 16), dtype=np.uint64)
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         return await reveal(e, await e.truncate(await share(e, 0, x), 18)), await reveal(
             e, await e.truncate(await share(e, 0, x & np.uint64(0xFFFFFFFFFFFC0000)), 18)
         )
@@ -123,7 +123,7 @@ async def test_comparison(n: int, size: int) -> None:
     near = np.resize(np.array([0, 1, -1, 2**40, -(2**40), 2**62, 2**63 - 1, -(2**63) + 1], dtype=np.int64), size)
     y = x + near.view(np.uint64)
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         a, b = await share(e, 0, x), await share(e, 1, y)
         sign, smaller = await e.msb(a), await e.less(a, b)
         chosen = await e.mux(smaller, a, b)
@@ -139,7 +139,7 @@ async def test_comparison(n: int, size: int) -> None:
 
 
 async def test_nothing_can_be_compared_chosen_and_converted() -> None:
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         x = await share(e, 0, EDGES[:0])
         bits = await e.less(x, x)
         return (await e.mux(bits, x, x)).size, (await e.b2a(bits)).size, (await e.truncate(x, 3)).size
@@ -158,7 +158,7 @@ async def test_private_matrix_and_bins(n: int, owner: int) -> None:
     rows = slice(11, 24)
     v = rng.integers(-(2**20) + 1, 2**20, 30).view(np.uint64)
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         mine = e.rank == owner
         x = await e.private_matrix(owner, matrix if mine else None, matrix.shape)
         b = await e.private_bins(owner, bins if mine else None, bins.shape, 5)
@@ -180,7 +180,7 @@ async def test_private_matrix_and_bins(n: int, owner: int) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1)])
 async def test_smallest_matrices(shape: tuple[int, int]) -> None:
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         x = await e.private_matrix(0, np.ones(shape, np.uint64) if e.rank == 0 else None, shape)
         w, r = e.public(np.ones(shape[1], np.uint64)), e.public(np.ones(shape[0], np.uint64))
         everything = slice(0, shape[0])
@@ -201,7 +201,7 @@ async def test_sigmoid_everywhere(n: int, scale: int) -> None:
     near = 9 + np.linspace(-0.2, 0.2, 401)
     x = np.concatenate([np.linspace(-12, 12, 2001), far, -far, near, -near])
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         z = await share(e, 1, encode(x, scale))
         return await reveal(e, await e.sigmoid(e.as_product(z) if scale > 18 else z, scale))
 
@@ -215,14 +215,14 @@ async def test_sigmoid_everywhere(n: int, scale: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 1])
 async def test_smallest_sigmoids(size: int) -> None:
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         return await reveal(e, await e.sigmoid(e.public(np.zeros(size, np.uint64)), 36))
 
     assert np.abs(decode((await additive_dealt(3)(protocol))[0], 18) - 0.5).max(initial=0.0) < MAX_ERROR
 
 
 async def test_states_return_and_are_checked() -> None:
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         x = await share(e, 0, EDGES)
         state = e.share_state(x)
         for wrong in (state[:1] + b"\x09" + state[2:], state[:2] + b"\x03" + state[3:], state[:-1], b""):
@@ -235,7 +235,7 @@ async def test_states_return_and_are_checked() -> None:
 
 
 async def test_an_undeclared_opening_is_refused_before_anything_is_sent() -> None:
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         x = await share(e, 0, EDGES)
         await e.open(x, what="metrics")
         before = e.session.transcript.bytes_sent
@@ -251,7 +251,7 @@ async def test_an_undeclared_opening_is_refused_before_anything_is_sent() -> Non
 async def test_protocols_open_nothing_that_is_not_declared() -> None:
     """What is opened under masks is no opening: the record stays empty."""
 
-    async def protocol(e: Additive) -> Any:
+    async def protocol(e: AdditiveEngine) -> Any:
         x = await share(e, 0, EDGES)
         await e.mux(await e.msb(x), x, x)
         await e.sigmoid(await e.mul(x, x), 36)

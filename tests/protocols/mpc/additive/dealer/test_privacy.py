@@ -15,17 +15,17 @@ from support.engines import dealt_party
 from support.statistics import UNIFORM, chi_square, chi_square_of_two
 from support.taps import PayloadTap
 
-from hansa.protocols.mpc.additive.dealer.correlations import Dealt
-from hansa.protocols.mpc.additive.dealer.engine import Masked
-from hansa.protocols.mpc.additive.engine import Additive
-from hansa.protocols.mpc.additive.matrices import OwnedMatrix
+from hansa.protocols.mpc.additive.dealer.correlations import DealerCorrelations
+from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
+from hansa.protocols.mpc.additive.engine import AdditiveEngine
+from hansa.protocols.mpc.additive.matrices import AdditiveMatrix
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.session.memory import network, parties, run_parties
 
 PARTIES = 3
 
 
-class Watched(Masked):
+class Watched(DealerEngine):
     """Keeps what is opened under masks."""
 
     opened: list[bytes]
@@ -36,25 +36,25 @@ class Watched(Masked):
         return merged
 
 
-async def insecure_zero_masks(self: Dealt, n: int, *_: Any) -> Any:
+async def insecure_zero_masks(self: DealerCorrelations, n: int, *_: Any) -> Any:
     zero = np.zeros(n, dtype=np.uint64)
     return zero, zero, zero
 
 
-async def insecure_zero_comparison_masks(self: Dealt, n: int) -> Any:
+async def insecure_zero_comparison_masks(self: DealerCorrelations, n: int) -> Any:
     return np.zeros(n, dtype=np.uint64), np.zeros((241, (n + 63) // 64), dtype=np.uint64)
 
 
-async def insecure_private_matrix(e: Additive, owner: int, values: Any, shape: Any) -> OwnedMatrix:
+async def insecure_private_matrix(e: AdditiveEngine, owner: int, values: Any, shape: Any) -> AdditiveMatrix:
     pad = await e.correlations.pad(owner, shape)
     if e.rank == owner:
         await e.session.exchange(dict.fromkeys(e.session.peers, [values]), {})
-        return OwnedMatrix(owner, shape, pad, values)
-    return OwnedMatrix(owner, shape, pad, (await e.session.exchange({}, {owner: [shape]}))[owner][0])
+        return AdditiveMatrix(owner, shape, pad, values)
+    return AdditiveMatrix(owner, shape, pad, (await e.session.exchange({}, {owner: [shape]}))[owner][0])
 
 
 def work(operation: str, values: np.ndarray) -> Any:
-    async def protocol(e: Additive) -> list[bytes]:
+    async def protocol(e: AdditiveEngine) -> list[bytes]:
         e.__class__ = Watched
         assert isinstance(e, Watched)
         e.opened = []
@@ -114,10 +114,10 @@ async def test_what_is_received_and_opened_is_uniform_whatever_the_inputs(operat
 @pytest.mark.parametrize("operation", ["mul", "truncate", "less", "matrix"])
 async def test_a_leaky_engine_is_caught(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without masks what is opened is the input; each summand alone still looks uniform, so openings are watched too."""
-    monkeypatch.setattr(Dealt, "triples", insecure_zero_masks)
-    monkeypatch.setattr(Dealt, "truncation_masks", insecure_zero_masks)
-    monkeypatch.setattr(Dealt, "comparison_masks", insecure_zero_comparison_masks)
-    monkeypatch.setattr(Masked, "private_matrix", insecure_private_matrix)
+    monkeypatch.setattr(DealerCorrelations, "triples", insecure_zero_masks)
+    monkeypatch.setattr(DealerCorrelations, "truncation_masks", insecure_zero_masks)
+    monkeypatch.setattr(DealerCorrelations, "comparison_masks", insecure_zero_comparison_masks)
+    monkeypatch.setattr(DealerEngine, "private_matrix", insecure_private_matrix)
     (heard, opened), (heard_of_zeros, opened_of_zeros) = [
         await views(operation, INPUTS[name]) for name in ("equal", "zeros")
     ]

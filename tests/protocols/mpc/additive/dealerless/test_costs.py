@@ -8,9 +8,9 @@ import numpy as np
 from support.additive import bits_of_zero, spent
 from support.engines import additive_direct
 
-from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 from hansa.protocols.mpc.session.memory import StreamLink, network
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 
 N, WORDS = 2048, 32
 TREES, CODE_TREES = 32, 60
@@ -29,7 +29,7 @@ AHEAD = {
 }
 
 
-async def perform(e: Direct, operation: str) -> None:
+async def perform(e: DealerlessEngine, operation: str) -> None:
     x = e.public(np.zeros(N, dtype=np.uint64))
     match operation:
         case "mul":
@@ -47,22 +47,22 @@ async def perform(e: Direct, operation: str) -> None:
 
 
 async def test_bytes_sent() -> None:
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         found = {}
         for operation in COSTS:
-            before = [spent(e.session.transcript, kind)[1] for kind in Kind]
+            before = [spent(e.session.transcript, kind)[1] for kind in Phase]
             await perform(e, operation)
-            after = [spent(e.session.transcript, kind)[1] for kind in Kind]
-            found[operation] = dict(zip(Kind, (b - a for a, b in zip(before, after, strict=True)), strict=True))
+            after = [spent(e.session.transcript, kind)[1] for kind in Phase]
+            found[operation] = dict(zip(Phase, (b - a for a, b in zip(before, after, strict=True)), strict=True))
         return found
 
     results = await additive_direct(2)(protocol)
     for rank, found in enumerate(results):
         expected = COSTS if rank == 0 else COSTS | {"private_mask": 8 * N}
-        assert {operation: sent[Kind.ONLINE] for operation, sent in found.items()} == expected
+        assert {operation: sent[Phase.ONLINE] for operation, sent in found.items()} == expected
         for operation, ahead in AHEAD.items():
-            assert found[operation][Kind.PREPROCESSING] == ahead[rank]
-        assert found["truncate"][Kind.PREPROCESSING] == found["mux"][Kind.PREPROCESSING] == 0
+            assert found[operation][Phase.PREPROCESSING] == ahead[rank]
+        assert found["truncate"][Phase.PREPROCESSING] == found["mux"][Phase.PREPROCESSING] == 0
 
 
 async def test_everything_runs_over_links_without_buffers() -> None:
@@ -73,7 +73,7 @@ async def test_everything_runs_over_links_without_buffers() -> None:
         a, b = lockstep_stream_pair()
         return StreamLink(a), StreamLink(b)
 
-    async def protocol(e: Direct) -> None:
+    async def protocol(e: DealerlessEngine) -> None:
         for operation in COSTS:
             await perform(e, operation)
         x = e.public(np.zeros(N, dtype=np.uint64))

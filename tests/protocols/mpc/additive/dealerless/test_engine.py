@@ -9,7 +9,7 @@ import pytest
 from support.engines import additive_direct
 
 from hansa.protocols.errors import ProtocolError, UndeclaredOpening
-from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.fourier import MAX_ERROR
 from hansa.protocols.mpc.kernels.bits import unpack_bits
@@ -20,11 +20,11 @@ PARTIES = [2, 3]
 rng = np.random.default_rng(7)
 
 
-async def share(e: Direct, owner: int, values: np.ndarray) -> Share:
+async def share(e: DealerlessEngine, owner: int, values: np.ndarray) -> Share:
     return await e.input(owner, values if e.rank == owner else None, values.shape)
 
 
-async def reveal(e: Direct, x: Any) -> np.ndarray:
+async def reveal(e: DealerlessEngine, x: Any) -> np.ndarray:
     return (await e.open(await e.reshare(x) if isinstance(x, Product) else x, what="test"))[0]
 
 
@@ -36,7 +36,7 @@ def uniform(*shape: int) -> np.ndarray:
 async def test_products(n: int) -> None:
     x, tall, wide = np.concatenate([EDGES, uniform(60)]), uniform(5, 3), uniform(3, 2)
 
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         a, b = await share(e, 0, x), await share(e, 1, x[::-1].copy())
         np.testing.assert_array_equal(await reveal(e, await e.mul(a, b) + await e.mul(a, a)), x * x[::-1] + x * x)
         assert (await e.mul(a[:0], b[:0])).size == 0
@@ -51,7 +51,7 @@ async def test_products(n: int) -> None:
 async def test_comparison(n: int) -> None:
     near = np.array([0, 1, -1, 2**40, -(2**40), 2**62, 2**63 - 1, -(2**63) + 1], dtype=np.int64)
 
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         for size in (0, 1, 63, 64, 65, 500):
             x = np.resize(np.concatenate([EDGES, np.arange(size, dtype=np.uint64) * np.uint64(2**57 + 3)]), size)
             difference = np.resize(near, size)
@@ -71,7 +71,7 @@ async def test_truncation_is_floor_or_one_more_up_to_the_very_bounds(n: int) -> 
     signed = np.concatenate([rng.integers(-(2**62) + 1, 2**62 - 1, 5000), np.array(edges)]).astype(np.int64)
     quarter = np.full(40_000, (5 << 18) + (1 << 16), dtype=np.uint64)
 
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         x, y = await share(e, 1, signed.view(np.uint64)), await share(e, 0, quarter)
         results = [await reveal(e, await e.truncate(x, bits)) for bits in (1, 18, 36, 61)]
         return results, await reveal(e, await e.truncate(y, 18)), await reveal(e, await e.truncate(x.times(2**10), 10))
@@ -93,7 +93,7 @@ async def test_private_matrix_and_bins(n: int, owner: int) -> None:
     v = rng.integers(-(2**20) + 1, 2**20, 30).view(np.uint64)
     rows = slice(11, 24)
 
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         mine = e.rank == owner
         x = await e.private_matrix(owner, matrix if mine else None, matrix.shape)
         b = await e.private_bins(owner, bins if mine else None, bins.shape, 5)
@@ -123,7 +123,7 @@ async def test_private_matrix_and_bins(n: int, owner: int) -> None:
 
 @pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
 async def test_sigmoid_everywhere(n: int) -> None:
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         found = []
         for scale in (16, 18, 36, 44):
             x = arguments(scale)
@@ -147,7 +147,7 @@ def arguments(scale: int) -> np.ndarray:
 
 @pytest.mark.parametrize("n", [2, 3])
 async def test_correlations_are_right_and_never_come_twice(n: int) -> None:
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         source, drawn = e.correlations, []
         for size in (1, 70, 8192, 9000, 5):
             drawn.append(
@@ -178,18 +178,20 @@ async def test_correlations_are_right_and_never_come_twice(n: int) -> None:
 
 async def correlated(n: int, protocol: Any) -> Any:
     """The provider alone: it serves any number of parties."""
-    from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
+    from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations
     from hansa.protocols.mpc.session.memory import parties, run_parties
 
     async def party(session: Any) -> Any:
-        return await protocol(Direct(session, await Pairwise.start(session, ot="softspoken"), 18, {}))
+        return await protocol(
+            DealerlessEngine(session, await PairwiseCorrelations.start(session, ot="softspoken"), 18, {})
+        )
 
     async with parties(n) as sessions:
         return await run_parties(sessions, party)
 
 
 async def test_nothing_is_opened_that_is_not_declared() -> None:
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         x = await share(e, 0, EDGES)
         await e.mux(await e.msb(x), x, x)
         await e.sigmoid(await e.mul(x, x), 36)
@@ -205,7 +207,7 @@ async def test_what_is_opened_comes_in_fresh_summands() -> None:
     """Summands keep what their holders computed of them alone: here zero at two, and the value at the first."""
     sent: list[np.ndarray] = []
 
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         merged = e.sums
 
         async def watched(*parts: np.ndarray) -> Any:

@@ -11,8 +11,8 @@ from support.additive import Faulty, protocol
 
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
-from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations
+from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 from hansa.protocols.mpc.session.memory import network, outcomes_of_parties, parties
 from hansa.protocols.mpc.session.session import Session
 
@@ -21,7 +21,9 @@ MESSAGES = 48
 
 
 async def member(session: Session) -> Any:
-    return await protocol(await Direct.start(session, await Pairwise.start(session, ot="softspoken"), 18))
+    return await protocol(
+        await DealerlessEngine.start(session, await PairwiseCorrelations.start(session, ot="softspoken"), 18)
+    )
 
 
 async def outcomes_with(links: Any) -> list[Any]:

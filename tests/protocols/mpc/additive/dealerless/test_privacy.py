@@ -16,7 +16,7 @@ from support.statistics import UNIFORM, chi_square, chi_square_of_two
 from support.taps import PayloadTap
 
 from hansa.protocols.mpc.additive.dealerless import two_party as two
-from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 from hansa.protocols.mpc.additive.dealerless.pairs import Pair
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.ot import OtReceiver
@@ -44,7 +44,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     watch(OtReceiver, "correlated", lambda share: share.tobytes() if int(share.max(initial=0)) >> 62 else b"")
     watch(two, "_choose", lambda planes: planes.tobytes())
     watch(Pair, "cross", lambda share: share.tobytes())
-    watch(Direct, "_merged", lambda opened: b"".join(part.tobytes() for part in opened))
+    watch(DealerlessEngine, "_merged", lambda opened: b"".join(part.tobytes() for part in opened))
     return kept
 
 
@@ -55,7 +55,7 @@ async def views(operation: str, values: np.ndarray, n: int) -> list[bytes]:
         {peer: PayloadTap(link, heard[rank]) for peer, link in links.items()} for rank, links in enumerate(network(n))
     ]
 
-    async def protocol(e: Direct) -> None:
+    async def protocol(e: DealerlessEngine) -> None:
         x = await e.input(0, encode(values, 18) if e.rank == 0 else None, values.shape)
         match operation:
             case "mul":

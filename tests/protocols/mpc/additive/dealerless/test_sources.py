@@ -8,9 +8,9 @@ import numpy as np
 from support.additive import spent
 from support.engines import additive_direct
 
-from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 from hansa.protocols.mpc.fixed_point import decode, encode
-from hansa.protocols.mpc.session.transcript import Kind
+from hansa.protocols.mpc.session.transcript import Phase
 
 N = 3000
 
@@ -19,7 +19,7 @@ async def test_everything_that_transfers_make() -> None:
     rng = np.random.default_rng(5)
     x, y = rng.uniform(-20, 20, N), rng.uniform(-20, 20, N)
 
-    async def protocol(e: Direct) -> Any:
+    async def protocol(e: DealerlessEngine) -> Any:
         assert e.pair.source.silent
         a = await e.input(0, encode(x, 18) if e.rank == 0 else None, (N,))
         b = await e.input(1, encode(y, 18) if e.rank == 1 else None, (N,))
@@ -40,14 +40,14 @@ async def test_bytes_of_comparisons() -> None:
     """Half of the elements each way: 16 tables of 4 bytes and 4 bits of corrections, 41 opened planes, and trees' messages."""
     n, words, chunk = 32_768, 512, 16 * 11 * 32
 
-    async def protocol(e: Direct) -> Any:
-        before = [spent(e.session.transcript, kind)[1] for kind in Kind]
+    async def protocol(e: DealerlessEngine) -> Any:
+        before = [spent(e.session.transcript, kind)[1] for kind in Phase]
         await e.msb(e.public(np.zeros(n, dtype=np.uint64)))
-        after = [spent(e.session.transcript, kind)[1] for kind in Kind]
-        return dict(zip(Kind, (b - a for a, b in zip(before, after, strict=True)), strict=True))
+        after = [spent(e.session.transcript, kind)[1] for kind in Phase]
+        return dict(zip(Phase, (b - a for a, b in zip(before, after, strict=True)), strict=True))
 
     for found in await additive_direct(2, "silent")(protocol):
         # 4·16 rows an element of half of them, after 2,560 rows for the trial: 16 chunks; 15 rows of each in stock or new
-        assert found[Kind.ONLINE] - (16 * n // 2 * 4 + 16 * n // 2 * 4 // 8 + 8 * 41 * words) == 16 * chunk
-        assert found[Kind.PREPROCESSING] % chunk == 0
-        assert found[Kind.PREPROCESSING] <= 8 * chunk
+        assert found[Phase.ONLINE] - (16 * n // 2 * 4 + 16 * n // 2 * 4 // 8 + 8 * 41 * words) == 16 * chunk
+        assert found[Phase.PREPROCESSING] % chunk == 0
+        assert found[Phase.PREPROCESSING] <= 8 * chunk

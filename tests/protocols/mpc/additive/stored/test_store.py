@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive.dealerless.correlations import Pairwise
-from hansa.protocols.mpc.additive.dealerless.engine import Direct
+from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations
+from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 from hansa.protocols.mpc.additive.stored import store as shelves
 from hansa.protocols.mpc.additive.stored.kinds import (
     MAX_PLACE,
-    WARES,
+    STORED_KINDS,
     ParcelId,
-    Ware,
+    StoredKind,
     packed,
     unpacked_untrusted,
     weight,
@@ -30,7 +30,9 @@ from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.mpc.session.session import Session
 
 BATCH = bytes(16)
-SMALL = {ware: Ware({"triples": 128, "dabits": 4}.get(ware, 16), kind.shapes) for ware, kind in WARES.items()}
+SMALL = {
+    ware: StoredKind({"triples": 128, "dabits": 4}.get(ware, 16), kind.shapes) for ware, kind in STORED_KINDS.items()
+}
 
 
 class MemoryShelf:
@@ -53,14 +55,14 @@ class MemoryShelf:
         return sealed
 
     async def put(self, ware: str, place: int, data: bytes) -> None:
-        assert len(data) == WARES[ware].parcel_bytes
+        assert len(data) == STORED_KINDS[ware].parcel_bytes
         self.held[ware, ParcelId(BATCH, place)] = data
 
 
 @pytest.fixture(autouse=True)
 def small_parcels(monkeypatch: pytest.MonkeyPatch) -> None:
     for ware, kind in SMALL.items():
-        monkeypatch.setitem(WARES, ware, kind)
+        monkeypatch.setitem(STORED_KINDS, ware, kind)
 
 
 async def made(n: int, first: int = 0, **counts: int) -> list[MemoryShelf]:
@@ -79,7 +81,7 @@ async def made(n: int, first: int = 0, **counts: int) -> list[MemoryShelf]:
 
 async def using(held: Sequence[Any], protocol: Any) -> list[Any]:
     async def party(session: Session) -> Any:
-        return await protocol(session, await Pairwise.start(session, held[session.rank], ot="softspoken"))
+        return await protocol(session, await PairwiseCorrelations.start(session, held[session.rank], ot="softspoken"))
 
     async with parties(len(held), context=b"using") as sessions:
         return await run_parties(sessions, party)
@@ -97,7 +99,7 @@ def added(results: Sequence[Any], place: int) -> np.ndarray:
 async def test_what_was_made_ahead_is_used_first_and_is_right(n: int) -> None:
     held = await made(n, n - 1, triples=2, bit_triples=2, bit_pairs=1, dabits=2)
 
-    async def protocol(session: Session, source: Pairwise) -> Any:
+    async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
         out = (
             await source.triples(100),
             await source.triples(20_000),  # more than there is: the rest is made
@@ -133,7 +135,7 @@ async def test_what_one_party_lost_is_used_by_nobody(n: int, loser: int) -> None
     held = await made(n, 0, bit_triples=4)
     del held[loser].held["bit_triples", ParcelId(BATCH, 1)]
 
-    async def protocol(session: Session, source: Pairwise) -> Any:
+    async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
         a, b, c = await source.bit_triples(48, 1)
         return a, b, c, session.transcript.stored["bit_triples"]
 
@@ -148,7 +150,7 @@ async def test_every_party_has_burnt_a_parcel_before_any_uses_it() -> None:
     for copied in (0, 1, 2):  # a copy put back at one party alone, whichever it is, finds nobody to use it with
         copy = dict(held[copied].held)
 
-        async def protocol(session: Session, source: Pairwise) -> Any:
+        async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
             await source.bit_triples(16, 1)
             assert {len(each.held) for each in held} == {1}
             return session.transcript.stored["bit_triples"]
@@ -157,7 +159,7 @@ async def test_every_party_has_burnt_a_parcel_before_any_uses_it() -> None:
         assert await using(held, protocol) == [16 * 64] * 3
         held[copied].held |= copy
 
-        async def again(session: Session, source: Pairwise) -> Any:
+        async def again(session: Session, source: PairwiseCorrelations) -> Any:
             await source.bit_triples(32, 1)
             return session.transcript.stored["bit_triples"]
 
@@ -180,7 +182,7 @@ async def test_a_party_that_dies_between_burning_and_using_wastes_some_and_repea
             MemoryShelf.burn(dying, *args)
         raise Killed
 
-    async def protocol(session: Session, source: Pairwise) -> Any:
+    async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
         return await source.bit_triples(32, 1)
 
     setattr(dying, when, kill)
@@ -200,7 +202,7 @@ async def test_parties_whose_parcels_have_nothing_in_common_make_all_anew() -> N
     held = await made(2, 0, bit_triples=2)
     held[0].held = {(ware, ParcelId(b"o" * 16, name.place)): data for (ware, name), data in held[0].held.items()}
 
-    async def protocol(session: Session, source: Pairwise) -> Any:
+    async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
         results = [await source.bit_triples(20, 1) for _ in range(2)]
         return [np.concatenate([result[part] for result in results], axis=-1) for part in range(3)] + [
             session.transcript.stored["bit_triples"]
@@ -220,7 +222,7 @@ async def test_an_engine_multiplies_and_compares_with_what_was_made_ahead() -> N
     async def party(session: Session) -> Any:
         with_store = held[session.rank]
         async with open_engine(session, "additive", parties=3, computing=(), frac_bits=18, shelf=with_store) as e:
-            assert isinstance(e, Direct)
+            assert isinstance(e, DealerlessEngine)
             a = await e.input(0, x if e.rank == 0 else None, x.shape)
             b = await e.input(2, y if e.rank == 2 else None, y.shape)
             product = await e.reshare(await e.mul(a, b))
@@ -231,7 +233,7 @@ async def test_an_engine_multiplies_and_compares_with_what_was_made_ahead() -> N
         for product, smaller, stored in await run_parties(sessions, party):
             np.testing.assert_array_equal(product, x * y)
             np.testing.assert_array_equal(smaller, x < y)
-            assert set(stored) == set(WARES)
+            assert set(stored) == set(STORED_KINDS)
             assert all(stored.values())
 
 
@@ -240,7 +242,7 @@ async def test_names_that_cannot_be_are_refused(said: bytes, monkeypatch: pytest
     held = await made(2, 0, bit_triples=2)
     monkeypatch.setattr(shelves, "packed", lambda named: said)
 
-    async def protocol(session: Session, source: Pairwise) -> Any:
+    async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
         return await source.bit_triples(32, 1)
 
     with pytest.raises(PeerMisbehaved, match="party 0 names parcels of correlations that cannot be"):
@@ -257,7 +259,7 @@ async def test_an_answer_that_is_neither_yes_nor_no_is_refused(n: int, monkeypat
             outgoing = {peer: [array + np.uint8(1)] for peer, (array,) in outgoing.items()}
         return await asked(self, outgoing, incoming, dtype)
 
-    async def protocol(session: Session, source: Pairwise) -> Any:
+    async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
         monkeypatch.setattr(Session, "exchange", lying)
         return await source.bit_triples(16, 1)
 
@@ -276,7 +278,7 @@ async def test_a_count_that_cannot_be_is_refused() -> None:
 
             return Many()
 
-    async def protocol(session: Session, source: Pairwise) -> None:
+    async def protocol(session: Session, source: PairwiseCorrelations) -> None:
         pass
 
     with pytest.raises(PeerMisbehaved, match="party 0 claims to have 16777217 parcels"):
