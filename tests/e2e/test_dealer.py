@@ -12,7 +12,7 @@ import trio
 
 from hansa.node.errors import UsageError
 from hansa.node.lab.testnet.league import LocalNode
-from hansa.node.lab.testnet.testnet import TestNet
+from hansa.node.lab.testnet.testnet import LocalNetwork
 
 POLICY = """
 default = "refuse"
@@ -129,7 +129,7 @@ def errors(league, name, job):
 
 @pytest.mark.slow
 def test_four_institutions_and_a_dealer_over_a_network_by_hand(tmp_path):
-    net = TestNet(tmp_path / "net")
+    net = LocalNetwork(tmp_path / "net")
     try:
         state = net.up(5, [])
         names = [node["name"] for node in state["nodes"]]

@@ -12,7 +12,7 @@ from hansa.node.contracts.build import openings_of
 from hansa.node.errors import UsageError
 from hansa.node.jobs import review as job_review
 from hansa.node.lab.testnet.league import LocalNode
-from hansa.node.lab.testnet.testnet import TestNet
+from hansa.node.lab.testnet.testnet import LocalNetwork
 
 pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
 WORD = "insecure-simulated"
@@ -178,7 +178,7 @@ async def test_an_enclave_that_forgot_its_keys_says_so(league_of):
 def net_of(tmp_path, tables):
     """``net_of(4, 1)``: the network to kill and wake nodes in, so many institutions with tables, and enclaves. The fourth's table
     is another one with the label."""
-    net = TestNet(tmp_path / "net")
+    net = LocalNetwork(tmp_path / "net")
 
     def make(institutions, enclaves):
         state = net.up(institutions, [], enclaves)

@@ -70,9 +70,9 @@ def register(subparsers: Any) -> None:
 
 
 def _net(args: argparse.Namespace) -> Any:
-    from hansa.node.lab.testnet.testnet import TestNet, default_folder  # noqa: PLC0415  # only this command manages processes
+    from hansa.node.lab.testnet.testnet import LocalNetwork, default_folder  # noqa: PLC0415  # only this command manages processes
 
-    return TestNet(Path(args.dir).expanduser() if args.dir else default_folder())
+    return LocalNetwork(Path(args.dir).expanduser() if args.dir else default_folder())
 
 
 def _up(args: argparse.Namespace) -> int:

@@ -57,7 +57,7 @@ class NetState:
     simulated: list[str] = field(default_factory=list)
 
 
-class TestNet:
+class LocalNetwork:
     """The network in one folder."""
 
     def __init__(self, folder: Path) -> None:

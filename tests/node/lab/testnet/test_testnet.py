@@ -8,11 +8,11 @@ import pytest
 
 from hansa.node.errors import UsageError
 from hansa.node.lab.testnet.league import alive
-from hansa.node.lab.testnet.testnet import TestNet
+from hansa.node.lab.testnet.testnet import LocalNetwork
 
 
 def test_the_story_of_a_network(tmp_path: Path) -> None:
-    net = TestNet(tmp_path / "net")
+    net = LocalNetwork(tmp_path / "net")
     try:
         state = net.up(3, [])
         assert [node["name"] for node in state["nodes"]] == ["bank", "bureau", "telecom"]
@@ -42,18 +42,18 @@ def test_the_story_of_a_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [["one"], ["a", "a"], [f"n{i}" for i in range(17)]])
 def test_names_that_make_no_network(tmp_path: Path, names: list[str]) -> None:
     with pytest.raises(UsageError, match="2 to 16 nodes"):
-        TestNet(tmp_path / "net").up(0, names)
+        LocalNetwork(tmp_path / "net").up(0, names)
     assert not (tmp_path / "net").exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty"):
-        TestNet(tmp_path).up(3, [])
+        LocalNetwork(tmp_path).up(3, [])
     assert (tmp_path / "precious.txt").read_text() == "mine"
 
 
 def test_damaged_state_is_said(tmp_path: Path) -> None:
     (tmp_path / "net.json").write_text("{")
     with pytest.raises(UsageError, match="is damaged"):
-        TestNet(tmp_path).status()
+        LocalNetwork(tmp_path).status()
