@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from hansa.algorithms.errors import DataError
 from hansa.config.params import ALGORITHMS, Param, label_kind
-from hansa.config.vocabulary import MAKING
+from hansa.config.vocabulary import PREPROCESSING
 
 Entry = tuple[str, tuple[int, ...], str]
 
@@ -102,7 +102,7 @@ def openings(
     params: Mapping[str, Param],
 ) -> tuple[Entry, ...]:
     """All that a job of this kind opens. ``names`` are the parties' in rank order, ``params`` the algorithm's."""
-    if kind == MAKING:
+    if kind == PREPROCESSING:
         return ()
     if algorithm not in ALGORITHMS:
         raise DataError(

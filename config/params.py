@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hansa.config.vocabulary import MAKING
+from hansa.config.vocabulary import PREPROCESSING
 
 Param = int | float | bool | str
 """What a parameter's value can be."""
@@ -92,10 +92,10 @@ PARAMS: dict[str, dict[str, Kind]] = {
         "validation_fraction": Real(0.01, 0.5, 0.2, stated=False),
         "eval_metric": Choice(("auto", *EVAL_METRICS), "auto", stated=False),
     },
-    MAKING: dict.fromkeys(("triples", "bit_triples", "bit_pairs", "dabits"), Whole(0, 10_000_000_000, 0)),
+    PREPROCESSING: dict.fromkeys(("triples", "bit_triples", "bit_pairs", "dabits"), Whole(0, 10_000_000_000, 0)),
 }
-"""Each algorithm's parameters. What is made ahead has how many of each ware."""
-ALGORITHMS = tuple(name for name in PARAMS if name != MAKING)
+"""Each algorithm's parameters. What is made ahead has how many of each kind."""
+ALGORITHMS = tuple(name for name in PARAMS if name != PREPROCESSING)
 """What a job file can ask for."""
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-MAKING = "correlations"
+PREPROCESSING = "correlations"
 """A job that makes random numbers ahead for later jobs of the same parties: without data, and nothing is opened."""
-KINDS = ("train", "predict", "release", MAKING)
+KINDS = ("train", "predict", "release", PREPROCESSING)
 NORMALISATIONS = ("exact", "trim", "trim-casefold")
 SCORES = ("label-owner", "all", "none")
 WEIGHTS = ("owner", "all")

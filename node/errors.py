@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from hansa.config.errors import HansaError
@@ -61,3 +62,14 @@ class RelayedError(HansaError):
             remedy=str(data.get("remedy", "see `hansa job logs`")),
             **{str(k): v for k, v in fields.items() if k not in {"code", "exit_code", "message", "remedy"}},
         )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the end of a message; or the names there are, or nothing."""
+    import difflib  # noqa: PLC0415  # only where somebody mistyped
+
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f" (did you mean '{near[0]}'?)"
+    return f" (there is: {', '.join(names[:8])})" if names else ""

@@ -12,7 +12,7 @@ from hansa.node.cli.units import clock, count, duration, number, size
 
 _COLOURS = {"done": "green", "running": "cyan", "committed": "cyan"}
 _TROUBLE = {"failed", "refused", "expired", "cancelled"}
-WARES = {"triples": "triples", "bit_triples": "bit triples", "bit_pairs": "bit pairs", "dabits": "daBits"}
+STORED_KINDS = {"triples": "triples", "bit_triples": "bit triples", "bit_pairs": "bit pairs", "dabits": "daBits"}
 """Correlations that can be made ahead, and what they are called."""
 METRICS = {
     "auc": "AUC",
@@ -260,14 +260,14 @@ def _told(outputs: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def _amounts(amounts: dict[str, int]) -> list[str]:
-    return [f"{count(amount)} {WARES.get(ware, ware)}" for ware, amount in amounts.items() if amount]
+    return [f"{count(amount)} {STORED_KINDS.get(kind, kind)}" for kind, amount in amounts.items() if amount]
 
 
 def _made_ahead(drawn: dict[str, int], stored: dict[str, int]) -> str:
     """What of the correlations that a job used came from the store: `1,024 of 2,048 triples`."""
     return ", ".join(
-        f"{count(min(stored.get(ware, 0), used))} of {count(used)} {WARES.get(ware, ware)}"
-        for ware, used in drawn.items()
+        f"{count(min(stored.get(kind, 0), used))} of {count(used)} {STORED_KINDS.get(kind, kind)}"
+        for kind, used in drawn.items()
     )
 
 

@@ -6,9 +6,8 @@ column, and the nearest thing that does exist.
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hansa.algorithms import leakage
@@ -16,7 +15,7 @@ from hansa.algorithms.enclave import statement
 from hansa.config.jobfile import EVERY, JobFile, PartyEntry
 from hansa.config.params import Param
 from hansa.config.vocabulary import AUTO, COMPUTING_PARTIES, ENCLAVE, FRAC_BITS, LEAST_PARTIES, MOST_PARTIES
-from hansa.node.errors import UsageError
+from hansa.node.errors import UsageError, nearest
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
 from hansa.protocols.wire.consent.contract import (
     VERSION,
@@ -184,15 +183,6 @@ def openings_of(
     source = statement if engine == ENCLAVE else leakage
     stated = source.openings(kind, algorithm, outputs, names, label_rank, params)
     return tuple(Opening(what=what, to=tuple(to), text=text) for what, to, text in stated)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)``, or the names there are, or nothing."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f" (did you mean '{near[0]}'?)"
-    return f" (there is: {', '.join(names[:8])})" if names else ""
 
 
 def _enclave(job: JobFile, identity: bytes) -> Enclave:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from hansa.config.policy import Policy, Rule
-from hansa.config.vocabulary import ATTESTED, MAKING
+from hansa.config.vocabulary import ATTESTED, PREPROCESSING
 from hansa.protocols.mpc.additive.stored.kinds import weight
 from hansa.protocols.wire.consent.contract import Contract, Dealer, Enclave
 
@@ -49,7 +49,7 @@ def _matches(rule: Rule, contract: Contract, me: bytes, names: Mapping[bytes, st
         and (mine is None or _helper_fits(rule, contract.dealer, rule.dealers, names, proven=bool(contract.codes)))
         and (mine is None or _helper_fits(rule, contract.enclave, rule.enclaves, names, proven=True))
         and (mine is None or _votes_suffice(rule, contract))
-        and (mine is None or contract.kind in {"release", MAKING} or _any(mine.dataset, rule.datasets))
+        and (mine is None or contract.kind in {"release", PREPROCESSING} or _any(mine.dataset, rule.datasets))
         and _any(contract.engine, rule.engines)
         and _any(contract.kind, rule.kinds)
         and _any(contract.algorithm, rule.algorithms)
@@ -93,7 +93,7 @@ def _votes_suffice(rule: Rule, contract: Contract) -> bool:
 
 def _kept(contract: Contract) -> int:
     """Bytes of correlations that the contract leaves on this node's disk."""
-    return weight(contract.params) if contract.kind == MAKING else 0
+    return weight(contract.params) if contract.kind == PREPROCESSING else 0
 
 
 def _weights(contract: Contract) -> str:

@@ -1,4 +1,4 @@
-"""Making correlations when nothing else is to be done: as many as the last job used and the shelf has no more.
+"""Making correlations when nothing else is to be done: as many as the last job used and the store has no more.
 
 Of the parties, only the node that proposed that job proposes to make them, and once a job: who refuses, or has no room, is not
 asked again.
@@ -11,8 +11,8 @@ import logging
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.config.vocabulary import MAKING
-from hansa.node.correlations import store as shelf
+from hansa.config.vocabulary import PREPROCESSING
+from hansa.node.correlations import store
 from hansa.node.correlations.propose import CorrelationMethods, drawn_by
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.record import JobRecord
@@ -46,8 +46,8 @@ class IdlePreprocessing:
         last = self._last(records)
         if last is None or self._busy(records) or not self._online(last):
             return
-        held = shelf.contents(shelf.shelf_folder(self._context.home, last.identities)).amounts
-        wanted = {ware: drawn - held[ware] for ware, drawn in drawn_by(last).items() if drawn > held[ware]}
+        held = store.contents(store.store_folder(self._context.home, last.identities)).amounts
+        wanted = {kind: drawn - held[kind] for kind, drawn in drawn_by(last).items() if drawn > held[kind]}
         if wanted and self._tried != last.job_id:
             self._tried = last.job_id
             called = {member.identity: member.name for member in last.contract.members}
@@ -61,7 +61,7 @@ class IdlePreprocessing:
         if last is None or last.proposer != self._context.me:
             return None
         asked = any(
-            record.contract.kind == MAKING
+            record.contract.kind == PREPROCESSING
             and record.created >= last.finished
             and set(record.identities) == set(last.identities)
             for record in records

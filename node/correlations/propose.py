@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping, Sequence
 
 from hansa.config.params import PARAMS, Whole
-from hansa.config.vocabulary import FRAC_BITS, MAKING
+from hansa.config.vocabulary import FRAC_BITS, PREPROCESSING
 from hansa.node.admin.server import Handler, text_param
 from hansa.node.admin.views import Json
-from hansa.node.correlations import store as shelf
+from hansa.node.correlations import store
 from hansa.node.errors import UsageError
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.job import Job
@@ -23,29 +23,29 @@ from hansa.protocols.wire.consent.contract import VERSION, Align, Contract, Limi
 EXPIRES_S = 3600
 
 
-def making_contract(names: Mapping[bytes, str], amounts: Mapping[str, int], *, now: int) -> Contract:
-    """The contract to make so many elements of each ware among parties, identities to names in rank order.
+def preprocessing_contract(names: Mapping[bytes, str], amounts: Mapping[str, int], *, now: int) -> Contract:
+    """The contract to make so many elements of each kind among parties, identities to names in rank order.
 
     Raises UsageError where an amount is none, or all are zero.
     """
-    for ware, amount in amounts.items():
-        kind = PARAMS[MAKING].get(ware)
-        most = kind.most if isinstance(kind, Whole) else 0
+    for kind, amount in amounts.items():
+        param = PARAMS[PREPROCESSING].get(kind)
+        most = param.most if isinstance(param, Whole) else 0
         if not isinstance(amount, int) or not 0 <= amount <= most:
             raise UsageError(
-                f"'{ware}' must be a number from 0 to {most:,.0f}", remedy="hansa correlations make --help"
+                f"'{kind}' must be a number from 0 to {most:,.0f}", remedy="hansa correlations make --help"
             )
     if not any(amounts.values()):
         raise UsageError("there is nothing to make", remedy="say how many: `hansa correlations make --help`")
     return Contract(
         version=VERSION,
-        kind=MAKING,
-        name=MAKING,
+        kind=PREPROCESSING,
+        name=PREPROCESSING,
         purpose="random numbers made ahead, for later jobs of these parties",
         parties=tuple(Party(identity, name, "", bytes(32), (), None) for identity, name in names.items()),
         align=Align("exact"),
-        algorithm=MAKING,
-        params={ware: amounts.get(ware, 0) for ware in STORED_KINDS},
+        algorithm=PREPROCESSING,
+        params={kind: amounts.get(kind, 0) for kind in STORED_KINDS},
         test_fraction=0.0,
         seed=os.urandom(16),
         frac_bits=FRAC_BITS,
@@ -61,9 +61,9 @@ def making_contract(names: Mapping[bytes, str], amounts: Mapping[str, int], *, n
 
 
 def drawn_by(record: JobRecord) -> dict[str, int]:
-    """What a job used of each ware at this node; empty where it is not done, or used none."""
+    """What a job used of each kind at this node; empty where it is not done, or used none."""
     drawn = (record.result or {}).get("drawn") if record.state is JobState.DONE else None
-    return {ware: int(n) for ware, n in (drawn or {}).items() if ware in STORED_KINDS and n}
+    return {kind: int(n) for kind, n in (drawn or {}).items() if kind in STORED_KINDS and n}
 
 
 class CorrelationMethods:
@@ -82,7 +82,7 @@ class CorrelationMethods:
         names = self._named(peers)
         if like is not None:
             record = self._jobs.find(text_param("like", like)).record
-            amounts = self._like(record) | {ware: n for ware, n in amounts.items() if n}
+            amounts = self._like(record) | {kind: n for kind, n in amounts.items() if n}
             if not peers:
                 known = {identity: self._context.peer_names().get(identity) for identity in record.identities}
                 gone = [record.name_of(i) for i, name in known.items() if name is None and i != self._context.me]
@@ -96,15 +96,15 @@ class CorrelationMethods:
 
     async def propose(self, names: Mapping[bytes, str], amounts: Mapping[str, int]) -> Job:
         """Sign and propose such a contract."""
-        return await self._jobs.submit(making_contract(names, amounts, now=self._context.now()))
+        return await self._jobs.submit(preprocessing_contract(names, amounts, now=self._context.now()))
 
     async def list(self) -> builtins.list[Json]:
         """Every set of parties with what it has made and not used."""
         names = {**self._context.peer_names(), self._context.me: self._context.name}
         found = []
-        for place in shelf.shelves(self._context.home):
-            lying = shelf.contents(place)
-            others = [i for i in shelf.members(place) if i != self._context.me]
+        for place in store.store_folders(self._context.home):
+            lying = store.contents(place)
+            others = [i for i in store.members(place) if i != self._context.me]
             if lying.size:
                 peers = sorted(names.get(identity, identity.hex()[:16]) for identity in others)
                 found.append({"peers": peers, "amounts": lying.amounts, "bytes": lying.size, "made": lying.made})
@@ -114,12 +114,12 @@ class CorrelationMethods:
         """Throw away what was made with exactly these peers, or all there is."""
         if not everything and not peers:
             raise UsageError("no peer is named", remedy="hansa correlations drop PEER..., or --all")
-        known = shelf.shelves(self._context.home)
-        wanted = known if everything else [shelf.shelf_folder(self._context.home, list(self._named(peers)))]
+        known = store.store_folders(self._context.home)
+        wanted = known if everything else [store.store_folder(self._context.home, list(self._named(peers)))]
         dropped = [place for place in known if place in wanted]
-        size = sum(shelf.contents(place).size for place in dropped)
+        size = sum(store.contents(place).size for place in dropped)
         for place in dropped:
-            shelf.drop(place)
+            store.drop(place)
         return {"sets": len(dropped), "bytes": size}
 
     def _named(self, peers: Sequence[str]) -> dict[bytes, str]:

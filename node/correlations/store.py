@@ -1,7 +1,7 @@
-"""Correlations made ahead, on disk: HOME/correlations/PARTIES/BATCH/WARE-PLACE, one sealed file a parcel.
+"""Correlations made ahead, on disk: HOME/correlations/PARTIES/BATCH/KIND-PLACE, one sealed file a parcel.
 
 What lies there is this node's summands of what one set of parties made in one job (a batch). A file is sealed for this
-node, the set, the batch, the ware and its place: no other file can stand in for it. It is unlinked, and the unlinking is on
+node, the set, the batch, the kind and its place: no other file can stand in for it. It is unlinked, and the unlinking is on
 disk, before the first number in it is used; so whatever happens, nothing of it is used twice.
 """
 
@@ -40,7 +40,7 @@ def batch_of(job_id: bytes, attempt: int) -> bytes:
     return tagged_hash("hansa-batch", job_id, attempt.to_bytes(4, "big"))[:BATCH_BYTES]
 
 
-def shelf_folder(home: Path, identities: Sequence[bytes]) -> Path:
+def store_folder(home: Path, identities: Sequence[bytes]) -> Path:
     """Where what a set of parties has made lies."""
     return home / "correlations" / set_id(identities).hex()[:32]
 
@@ -60,16 +60,16 @@ class CorrelationStore:
         identities = list(self.names)
         return identities.index(min(identities))
 
-    def parcels(self, ware: str) -> list[ParcelId]:
-        """What there is of a ware, in the order of its names."""
-        return sorted(parcel for kind, parcel, _ in files_in(self.folder) if kind == ware)
+    def parcels(self, kind: str) -> list[ParcelId]:
+        """What there is of a kind, in the order of its names."""
+        return sorted(parcel for stored, parcel, _ in files_in(self.folder) if stored == kind)
 
-    def burn(self, ware: str, parcels: Sequence[ParcelId]) -> list[bytes | None]:
+    def burn(self, kind: str, parcels: Sequence[ParcelId]) -> list[bytes | None]:
         """Unlink files, then give what was in them; None for those that are not there (any more).
 
         Of several processes that burn one file, one gets it.
         """
-        opened = [self._unlinked(ware, parcel) for parcel in parcels]
+        opened = [self._unlinked(kind, parcel) for parcel in parcels]
         for batch in {parcel.batch for parcel, sealed in zip(parcels, opened, strict=True) if sealed is not None}:
             folder = self.folder / batch.hex()
             _sync(folder)
@@ -77,67 +77,67 @@ class CorrelationStore:
                 folder.rmdir()
         return opened
 
-    def put(self, folder: Path, ware: str, parcel: ParcelId, data: bytes) -> None:
-        """Seal a parcel just made into a folder that ``publish`` will put on the shelf."""
-        write_whole(folder / _file(ware, parcel), seal(self.key, data, self._name(ware, parcel)))
+    def put(self, folder: Path, kind: str, parcel: ParcelId, data: bytes) -> None:
+        """Seal a parcel just made into a folder that ``publish`` will move into the store."""
+        write_whole(folder / _file(kind, parcel), seal(self.key, data, self._name(kind, parcel)))
 
-    def _unlinked(self, ware: str, parcel: ParcelId) -> bytes | None:
-        path = self.folder / parcel.batch.hex() / _file(ware, parcel)
+    def _unlinked(self, kind: str, parcel: ParcelId) -> bytes | None:
+        path = self.folder / parcel.batch.hex() / _file(kind, parcel)
         try:
             with path.open("rb") as file:
                 path.unlink()
-                return file.read(STORED_KINDS[ware].parcel_bytes + _SEALED + 1)
+                return file.read(STORED_KINDS[kind].parcel_bytes + _SEALED + 1)
         except FileNotFoundError:
             return None
 
-    def unseal(self, ware: str, parcel: ParcelId, sealed: bytes) -> bytes:
+    def unseal(self, kind: str, parcel: ParcelId, sealed: bytes) -> bytes:
         """What a burnt file holds. Raises DataError where it was changed, or is another one's."""
         try:
-            data = unseal(self.key, sealed, self._name(ware, parcel))
-            if len(data) == STORED_KINDS[ware].parcel_bytes:
+            data = unseal(self.key, sealed, self._name(kind, parcel))
+            if len(data) == STORED_KINDS[kind].parcel_bytes:
                 return data
             reason: Exception | None = None
         except SecurityError as error:
             reason = error
         peers = [name for identity, name in self.names.items() if identity != self.me]
         others = ", ".join(peers)
-        path = str(self.folder / parcel.batch.hex() / _file(ware, parcel))
+        path = str(self.folder / parcel.batch.hex() / _file(kind, parcel))
         raise DataError(
             f"the correlations made ahead with {others} cannot be used: {path} was changed, or is another file's copy",
             remedy=f"drop what is left of them with `hansa correlations drop {' '.join(peers)}` there, and submit the job anew",
             file=path,
         ) from reason
 
-    def _name(self, ware: str, parcel: ParcelId) -> bytes:
-        made = [*sorted(self.names), parcel.batch, ware, parcel.place, STORED_KINDS[ware].units]
+    def _name(self, kind: str, parcel: ParcelId) -> bytes:
+        made = [*sorted(self.names), parcel.batch, kind, parcel.place, STORED_KINDS[kind].units]
         return canonical.encode(["correlations", self.me, *made])
 
 
-def publish(making: Path, shelf: Path, batch: bytes, identities: Sequence[bytes]) -> None:
-    """Put a whole batch on the shelf, at once; nothing if that was done already."""
-    if not making.is_dir():
+def publish(made: Path, store: Path, batch: bytes, identities: Sequence[bytes]) -> None:
+    """Move a whole batch into the store at once; nothing if that was done already."""
+    if not made.is_dir():
         return
-    shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_whole(shelf / MEMBERS, "".join(f"{identity.hex()}\n" for identity in sorted(identities)).encode())
-    os.rename(making, shelf / batch.hex())
-    _sync(shelf)
+    store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_whole(store / MEMBERS, "".join(f"{identity.hex()}\n" for identity in sorted(identities)).encode())
+    os.rename(made, store / batch.hex())
+    _sync(store)
 
 
-def making_folder(folder: Path, attempt: int) -> Path:
+def preprocessing_folder(folder: Path, attempt: int) -> Path:
     """Where an attempt of a job makes its batch."""
     return folder / f"making-{attempt}"
 
 
-def forget_making(folder: Path) -> None:
+def forget_unpublished(folder: Path) -> None:
     """Burn what attempts of a job made and did not publish."""
-    for making in folder.glob("making-*"):
-        shutil.rmtree(making, ignore_errors=True)
+    for made in folder.glob("making-*"):
+        shutil.rmtree(made, ignore_errors=True)
 
 
-def files_in(shelf: Path) -> Iterator[tuple[str, ParcelId, Path]]:
-    """Ware, name and path of every parcel on a shelf."""
+def files_in(store: Path) -> Iterator[tuple[str, ParcelId, Path]]:
+    """Kind, name and path of every parcel in a store."""
     with suppress(FileNotFoundError):
-        for batch in shelf.iterdir():
+        for batch in store.iterdir():
             if _BATCH.fullmatch(batch.name):
                 yield from _files_of(batch)
 
@@ -152,47 +152,47 @@ def _files_of(batch: Path) -> Iterator[tuple[str, ParcelId, Path]]:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What lies on a shelf: elements of each ware, bytes in all, and when the newest was made (unix seconds)."""
+    """What lies in a store: elements of each kind, bytes in all, and when the newest was made (unix seconds)."""
 
     amounts: dict[str, int]
     size: int
     made: int
 
 
-def contents(shelf: Path) -> Contents:
-    """Look at a shelf."""
+def contents(store: Path) -> Contents:
+    """What a store holds."""
     amounts, size, made = dict.fromkeys(STORED_KINDS, 0), 0, 0
-    for ware, _, path in files_in(shelf):
+    for kind, _, path in files_in(store):
         with suppress(FileNotFoundError):
             stat = path.stat()
-            amounts[ware] += STORED_KINDS[ware].elements
+            amounts[kind] += STORED_KINDS[kind].elements
             size, made = size + stat.st_size, max(made, int(stat.st_mtime))
     return Contents(amounts, size, made)
 
 
-def members(shelf: Path) -> list[bytes]:
-    """The identities that made what lies on a shelf."""
+def members(store: Path) -> list[bytes]:
+    """The identities that made what lies in a store."""
     try:
-        return [bytes.fromhex(line) for line in (shelf / MEMBERS).read_text().split()]
+        return [bytes.fromhex(line) for line in (store / MEMBERS).read_text().split()]
     except (OSError, ValueError):
         return []
 
 
-def shelves(home: Path) -> list[Path]:
-    """Every set's shelf."""
+def store_folders(home: Path) -> list[Path]:
+    """Every set's store."""
     with suppress(FileNotFoundError):
         return sorted(path for path in (home / "correlations").iterdir() if path.is_dir())
     return []
 
 
-def drop(shelf: Path) -> None:
-    """Throw a shelf away; a job that draws from it at this moment makes what it no longer finds."""
-    shutil.rmtree(shelf, ignore_errors=True)
+def drop(store: Path) -> None:
+    """Throw a store away; a job that draws from it at this moment makes what it no longer finds."""
+    shutil.rmtree(store, ignore_errors=True)
 
 
 def bytes_on_disk(home: Path) -> int:
-    """What all shelves take, and what is being made."""
-    size = sum(contents(shelf).size for shelf in shelves(home))
+    """What all stores take, and what is being made."""
+    size = sum(contents(store).size for store in store_folders(home))
     for path in (home / "jobs").glob("*/making-*/*"):
         with suppress(FileNotFoundError):
             size += path.stat().st_size
@@ -209,8 +209,8 @@ def check_room(home: Path, wanted: int, max_mb: int) -> None:
         )
 
 
-def _file(ware: str, parcel: ParcelId) -> str:
-    return f"{ware}-{parcel.place}"
+def _file(kind: str, parcel: ParcelId) -> str:
+    return f"{kind}-{parcel.place}"
 
 
 def _sync(folder: Path) -> None:

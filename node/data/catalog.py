@@ -18,9 +18,8 @@ import trio
 
 from hansa.algorithms.errors import DataError
 from hansa.config.vocabulary import NAME
-from hansa.node.contracts.build import nearest
 from hansa.node.data import schema
-from hansa.node.errors import RelayedError, UsageError
+from hansa.node.errors import RelayedError, UsageError, nearest
 from hansa.node.net.mesh import Mesh
 from hansa.node.store import Store
 from hansa.protocols.errors import PeerLost

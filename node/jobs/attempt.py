@@ -13,9 +13,9 @@ import trio
 from trio.socket import SocketType
 
 from hansa.config.errors import HansaError
-from hansa.config.vocabulary import MAKING
+from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.contracts.release_policies import POLICY_S, policy_of
-from hansa.node.correlations.store import check_room, set_id, shelf_folder
+from hansa.node.correlations.store import check_room, set_id, store_folder
 from hansa.node.data.schema import Use
 from hansa.node.errors import UsageError
 from hansa.node.jobs import failure
@@ -130,7 +130,7 @@ class Attempt:
         contract = record.contract
         mine = contract.party(context.me)
         dataset = {}
-        if contract.kind == MAKING:
+        if contract.kind == PREPROCESSING:
             check_room(context.home, weight(contract.params), context.max_correlations_mb)
         elif mine is not None and contract.kind != "release":
             said = contract.describe()
@@ -154,8 +154,8 @@ class Attempt:
             released_file=str(context.released_file(model)) if model else "",
             model=self._model(model) if model and mine is not None else b"",
             resume_epoch=record.resume_epoch,
-            shelf=str(shelf_folder(context.home, identities)) if stores else "",
-            shelf_key=context.sealing_key(set_id(identities)) if stores else b"",
+            correlation_store=str(store_folder(context.home, identities)) if stores else "",
+            correlation_key=context.sealing_key(set_id(identities)) if stores else b"",
             tee=dict(context.tee()),
             release_policy=self._release_policy(),
         )

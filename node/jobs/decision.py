@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 
 from hansa.config.errors import HansaError
-from hansa.config.vocabulary import MAKING
+from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.contracts import hardware as job_hardware
 from hansa.node.contracts import policy_match as policy_check
 from hansa.node.jobs import review as job_review
@@ -98,7 +98,7 @@ class Decisions:
     def _makes(self, contract: Contract) -> str | None:
         """One job at a time makes correlations: so that they keep within the room that this node gives them."""
         others = (job for job in self._jobs.values() if job.consent.signed and not job.record.state.final)
-        if contract.kind == MAKING and any(job.record.contract.kind == MAKING for job in others):
+        if contract.kind == PREPROCESSING and any(job.record.contract.kind == PREPROCESSING for job in others):
             return "this node makes correlations in another job already"
         return None
 

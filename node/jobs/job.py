@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import trio
 from nacl.bindings import crypto_scalarmult_base
 
-from hansa.config.vocabulary import MAKING
-from hansa.node.correlations.store import batch_of, forget_making, making_folder, publish, shelf_folder
+from hansa.config.vocabulary import PREPROCESSING
+from hansa.node.correlations.store import batch_of, forget_unpublished, preprocessing_folder, publish, store_folder
 from hansa.node.errors import JobError
 from hansa.node.jobs import failure
 from hansa.node.jobs.attempt import Attempt, done_message, failed_message, other_result
@@ -162,10 +162,10 @@ class Job:
 
     async def _done(self) -> None:
         record = self.record
-        if record.contract.kind == MAKING:  # before it is written down: what is on the shelf already, stays
+        if record.contract.kind == PREPROCESSING:  # before it is written down: what is stored already, stays
             identities, batch = record.identities, batch_of(record.job_id, record.attempt)
-            making = making_folder(self.context.folder(record.job_id), record.attempt)
-            publish(making, shelf_folder(self.context.home, identities), batch, identities)
+            made = preprocessing_folder(self.context.folder(record.job_id), record.attempt)
+            publish(made, store_folder(self.context.home, identities), batch, identities)
         record.state, record.error, record.verdict = JobState.DONE, None, None
         record.finished = self.context.now()
         self.save()
@@ -214,7 +214,7 @@ class Job:
         folder = self.context.folder(self.record.job_id)
         for file in checkpoint_files(folder):
             file.path.unlink(missing_ok=True)
-        forget_making(folder)
+        forget_unpublished(folder)
 
     # --- what peers say ------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import logging
 
 import trio
 
-from hansa.config.vocabulary import MAKING
+from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.contracts import hardware as job_hardware
 from hansa.node.contracts.build import trust_of
 from hansa.node.errors import UsageError
@@ -70,7 +70,7 @@ class JobRegistry:
         problem = self._decisions.objection(contract)
         problem = problem or await job_hardware.problem(contract, context.hardware, context.me)
         if problem is not None:
-            made = contract.kind == MAKING
+            made = contract.kind == PREPROCESSING
             remedy = "see `hansa correlations list` and `hansa job list`" if made else "see `hansa job plan FILE.toml`"
             raise UsageError(f"this node cannot take part: {problem}", remedy=remedy)
         job = self._add(contract, self.context.me)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hansa.algorithms.errors import DataError
-from hansa.config.vocabulary import MAKING
+from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.contracts.build import openings_of
 from hansa.node.contracts.model_terms import departure
 from hansa.node.correlations.store import check_room
@@ -120,7 +120,7 @@ def _size(contract: Contract, context: JobContext, active: int) -> str | None:
         return f"it allows {contract.limits.max_rows} rows, this node at most {context.max_rows}"
     if active >= context.max_jobs:
         return f"this node has {active} jobs under way, its limit"
-    if contract.kind == MAKING:
+    if contract.kind == PREPROCESSING:
         try:
             check_room(context.home, weight(contract.params), context.max_correlations_mb)
         except UsageError as error:

@@ -25,10 +25,10 @@ class Start:
 
     ``addresses`` maps each other party's identity to where its daemon listens; ``dataset`` is the table's description
     for node.data.table (empty for a release); ``scores_file`` is where scores go if this party receives some;
-    ``model`` is the sealed model of the training job (predict and release). ``shelf`` is where correlations made ahead by
-    these parties lie, ``shelf_key`` what they are sealed with; both empty where the engine takes none. ``tee`` is what a worker
-    proves and judges hardware by (node.tee.tee_settings.worker_settings); ``release_policy`` is what this owner signed for an
-    enclave, empty where there is none.
+    ``model`` is the sealed model of the training job (predict and release). ``correlation_store`` is where the correlations
+    lie that these parties made ahead, ``correlation_key`` seals them; both are empty where the engine takes none. ``tee`` is
+    what a worker proves and judges hardware by (node.tee.tee_settings.worker_settings); ``release_policy`` is what this owner
+    signed for an enclave, empty where there is none.
     """
 
     contract: bytes
@@ -45,8 +45,8 @@ class Start:
     released_file: str
     model: bytes
     resume_epoch: int
-    shelf: str
-    shelf_key: bytes
+    correlation_store: str
+    correlation_key: bytes
     tee: dict[str, Any]
     release_policy: bytes
 

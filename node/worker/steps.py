@@ -4,7 +4,7 @@ The result, told to the daemon as JSON-like data: rows, test_rows, metrics (or N
 this party, by name), importance (of trees: by party and column splits, gain and cover, as far as opened to this party),
 training_metric (of each round, if so), released (or None), scores (a file's path or ""), rounds, bytes_sent,
 preprocessing (of these: rounds, bytes_sent and seconds for correlations), seconds, steps, drawn and stored (elements of
-correlations used, and taken from the store, by ware), made (ahead, by ware). A dealer's has costs only.
+correlations used, and taken from the store, by kind), made (ahead, by kind). A dealer's has costs only.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import AnyModel, Scores
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
-from hansa.config.vocabulary import ENCLAVE, MAKING
+from hansa.config.vocabulary import ENCLAVE, PREPROCESSING
 from hansa.node.sealing import SealedCheckpoints, model_name, seal, unseal, write_whole
 from hansa.node.worker.attestation import Proven
 from hansa.node.worker.enclave import Box, Opener, Sealer
 from hansa.node.worker.messages import Finished, Start
-from hansa.node.worker.preprocessing import make_ahead, shelf_of
+from hansa.node.worker.preprocessing import preprocess, store_of
 from hansa.node.worker.progress import Reporter
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.dealer import dealer
@@ -75,9 +75,9 @@ async def run_steps(
     """Run the job's pipeline over an open session, or deal to those who do. Raises what the pipeline raises."""
     began = time.monotonic()
     n_parties = len(contract.parties)
-    shelf = shelf_of(start, contract)
-    if contract.kind == MAKING and shelf is not None:
-        result, model = _facts(made=await make_ahead(start, contract, session, shelf, reporter)), b""
+    store = store_of(start, contract)
+    if contract.kind == PREPROCESSING and store is not None:
+        result, model = _facts(made=await preprocess(start, contract, session, store, reporter)), b""
     elif contract.engine == ENCLAVE and proven is not None:
         result, model = await _with_enclave(start, contract, session, table, reporter, proven)
     elif session.rank == n_parties:
@@ -91,7 +91,7 @@ async def run_steps(
             parties=n_parties,
             computing=contract.computing,
             frac_bits=contract.frac_bits,
-            shelf=shelf,
+            shelf=store,
         ) as engine:
             result, model = await _compute(start, contract, engine, table, reporter, checkpoints)
     result |= costs_of(session.transcript) | {"seconds": round(time.monotonic() - began, 3)}

@@ -7,7 +7,7 @@ import signal
 import pytest
 import trio
 
-from hansa.node.correlations import store as shelf
+from hansa.node.correlations import store as correlations
 from hansa.node.errors import UsageError
 
 PAIR = ("bank", "bureau")
@@ -65,14 +65,14 @@ async def test_two_nodes_make_list_and_use(league_of):
         for before, after in zip(first, second, strict=True):
             assert not any(before.result["stored"].values())
             assert after.result["drawn"] == before.result["drawn"]
-            assert {ware for ware, n in after.result["stored"].items() if n} == {
+            assert {kind for kind, n in after.result["stored"].items() if n} == {
                 w for w, n in after.result["drawn"].items() if n
             }
             assert 0 < after.result["preprocessing"]["seconds"] < after.result["seconds"]
             assert after.result["preprocessing"]["bytes_sent"] < before.result["preprocessing"]["bytes_sent"]
             if before.result["metrics"]:
                 assert after.result["metrics"]["auc"] == pytest.approx(before.result["metrics"]["auc"], abs=1e-3)
-        used = {ware for ware, n in second[0].result["stored"].items() if n}
+        used = {kind for kind, n in second[0].result["stored"].items() if n}
         for name in PAIR:
             assert {path.name.partition("-")[0] for path in files(league, name)} == set(AMOUNTS) - used
         like = await league.call("bank", "correlations.make", peers=[], amounts={}, like=second[0].short)
@@ -102,17 +102,17 @@ async def test_a_file_that_is_not_what_it_should_be_is_the_same_error_everywhere
         await ended(league, await make(league, PAIR[1:], AMOUNTS | {"bit_triples": 1 << 21}), "done")
         if how == "foreign":
             await ended(league, await make(league, ("telecom",)), "done", ("bank", "telecom"))
-        mine = shelf.shelf_folder(league.home / "bank", [league.daemons[name].identity.public for name in PAIR])
+        mine = correlations.store_folder(league.home / "bank", [league.daemons[name].identity.public for name in PAIR])
         for path in list(mine.glob("*/*")):
-            ware, _, place = path.name.partition("-")
+            kind, _, place = path.name.partition("-")
             if how == "changed":
                 body = bytearray(path.read_bytes())
                 body[100] ^= 1
                 path.write_bytes(body)
-            elif how == "swapped" and ware == "bit_triples" and place == "1":
+            elif how == "swapped" and kind == "bit_triples" and place == "1":
                 path.rename(path.with_name("bit_triples-0"))
             elif how == "foreign":
-                found = (league.home / "bank" / "correlations").glob(f"*/*/{ware}-0")
+                found = (league.home / "bank" / "correlations").glob(f"*/*/{kind}-0")
                 (other,) = (path for path in found if path.parent.parent != mine)
                 path.write_bytes(other.read_bytes())
         with trio.fail_after(60):

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from hansa.node.cli.ask import ask
-from hansa.node.cli.job_lines import WARES
+from hansa.node.cli.job_lines import STORED_KINDS
 from hansa.node.cli.job_watch import INTERRUPTED, check, follow
 from hansa.node.cli.output import emit, hint, say, style
 from hansa.node.cli.parser import command, group
@@ -66,7 +66,7 @@ def _amount(text: str) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    amounts = {ware: getattr(args, ware) for ware in WARES}
+    amounts = {kind: getattr(args, kind) for kind in STORED_KINDS}
     if not args.like and not any(amounts.values()):
         raise UsageError("there is nothing to make", remedy="name a job (--like JOB), or amounts: see --help")
     like = {"like": args.like} if args.like else {}
@@ -84,7 +84,7 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _amount_lines(made: dict[str, int]) -> list[str]:
-    rows = [(WARES.get(ware, ware), count(elements)) for ware, elements in made.items()]
+    rows = [(STORED_KINDS.get(kind, kind), count(elements)) for kind, elements in made.items()]
     return table(("made ahead", "elements"), rows, right=["elements"])
 
 
@@ -100,13 +100,13 @@ def _list_lines(args: argparse.Namespace, found: list[dict[str, Any]]) -> list[s
     rows = [
         (
             ", ".join(one["peers"]),
-            *(count(one["amounts"][ware]) for ware in WARES),
+            *(count(one["amounts"][kind]) for kind in STORED_KINDS),
             size(one["bytes"]),
             clock(one["made"]),
         )
         for one in found
     ]
-    names = [*WARES.values()]
+    names = [*STORED_KINDS.values()]
     return table(("made with", *names, "on disk", "newest"), rows, right=[*names, "on disk"])
 
 

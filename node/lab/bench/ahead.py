@@ -1,4 +1,4 @@
-"""Correlations made ahead for a benchmark: made, sealed and put on a shelf as for jobs, before what is measured."""
+"""Correlations made ahead for a benchmark: made, sealed and stored as for jobs, before what is measured."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _BATCH = bytes(BATCH_BYTES)
 
 
 async def stocked(session: Session, plan: Plan, build: Build, folder: Path) -> tuple[CorrelationStore, float]:
-    """A shelf with what all repetitions draw, and the seconds that it took to make that for one.
+    """A store with what all repetitions draw, and the seconds that it took to make that for one.
 
-    One run without a shelf says how much that is, set-up included.
+    One run without a store says how much that is, set-up included.
     """
     async with open_engine(session, plan.engine, parties=plan.parties, computing=(), frac_bits=FRAC_BITS) as engine:
         operation = await build(engine, plan.size)
         await operation.timed()
     runs = plan.repeat + 2  # set-up and the check of the results draw some too
-    counts = {ware: STORED_KINDS[ware].parcels(runs * elements) for ware, elements in session.transcript.drawn.items()}
-    shelf = CorrelationStore(
+    counts = {kind: STORED_KINDS[kind].parcels(runs * elements) for kind, elements in session.transcript.drawn.items()}
+    store = CorrelationStore(
         folder, bytes(32), bytes([session.rank]), {bytes([rank]): "" for rank in range(plan.parties)}
     )
     (folder / _BATCH.hex()).mkdir(parents=True)
 
-    async def put(ware: str, place: int, data: bytes) -> None:
-        await trio.to_thread.run_sync(shelf.put, folder / _BATCH.hex(), ware, ParcelId(_BATCH, place), data)
+    async def put(kind: str, place: int, data: bytes) -> None:
+        await trio.to_thread.run_sync(store.put, folder / _BATCH.hex(), kind, ParcelId(_BATCH, place), data)
 
     began = time.perf_counter()
     await make_parcels(session, counts, put, lambda done: None)
-    return shelf, (time.perf_counter() - began) / (runs * operation.times)
+    return store, (time.perf_counter() - began) / (runs * operation.times)

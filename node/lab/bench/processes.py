@@ -168,19 +168,19 @@ async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pip
         else:
             computing = range(3) if plan.engine == "replicated" and plan.parties > 3 else ()
             with tempfile.TemporaryDirectory() as folder:
-                shelf, making = None, 0.0
+                store, seconds = None, 0.0
                 if plan.ahead:
-                    shelf, making = await stocked(session, plan, BUILDS[plan.operation], Path(folder))
+                    store, seconds = await stocked(session, plan, BUILDS[plan.operation], Path(folder))
                 async with open_engine(
                     session,
                     plan.engine,
                     parties=plan.parties,
                     computing=tuple(computing),
                     frac_bits=FRAC_BITS,
-                    shelf=shelf,
+                    shelf=store,
                     ot=plan.ot,
                 ) as engine:
-                    result = await _measure(engine, plan) | {"making_seconds": making}
+                    result = await _measure(engine, plan) | {"making_seconds": seconds}
     for link in links.values():
         await link.close()
     return result

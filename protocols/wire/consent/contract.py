@@ -19,8 +19,8 @@ from hansa.config.vocabulary import (
     FRAC_BITS,
     KINDS,
     LEAST_PARTIES,
-    MAKING,
     NORMALISATIONS,
+    PREPROCESSING,
 )
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, limits
@@ -213,8 +213,11 @@ class Contract:
                 not self._computing_fits(),
                 f"does not name the parties that compute as the engine {self.engine} needs it",
             ),
-            ((self.kind == MAKING) != (self.algorithm == MAKING), "has an algorithm that is not of its kind"),
-            *(self._problems_of_making() if self.kind == MAKING else self._problems_of_data()),
+            (
+                (self.kind == PREPROCESSING) != (self.algorithm == PREPROCESSING),
+                "has an algorithm that is not of its kind",
+            ),
+            *(self._problems_of_making() if self.kind == PREPROCESSING else self._problems_of_data()),
             *self._problems_of_trees(),
             *self._problems_of_hardware(),
             (self.expires <= self.created, "expires before it was made"),

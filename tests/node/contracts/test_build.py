@@ -8,7 +8,6 @@ from hansa.node.contracts.build import (
     contract_from,
     contract_on_model,
     engine_of,
-    nearest,
     openings_of,
     trust_of,
     why_engine,
@@ -303,11 +302,3 @@ def test_trust_says_how_many_votes_move_the_models_key(platform, votes, said):
     inside = dataclasses.replace(contract, engine="enclave", enclave=Enclave(b"e" * 32, "vault", votes), codes=(code,))
     inside.check()
     assert any(said in sentence for sentence in trust_of(inside))
-
-
-@pytest.mark.parametrize(
-    ("name", "known", "text"),
-    [("agee", ["age"], " (did you mean 'age'?)"), ("x", ["age", "b"], " (there is: age, b)"), ("x", [], "")],
-)
-def test_nearest(name, known, text):
-    assert nearest(name, known) == text

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hansa.algorithms.errors import DataError
-from hansa.node.correlations import store as shelves
+from hansa.node.correlations import store as correlations
 from hansa.node.correlations.store import (
     CorrelationStore,
     batch_of,
@@ -14,12 +14,12 @@ from hansa.node.correlations.store import (
     check_room,
     contents,
     drop,
-    forget_making,
-    making_folder,
+    forget_unpublished,
     members,
+    preprocessing_folder,
     publish,
     set_id,
-    shelf_folder,
+    store_folder,
 )
 from hansa.node.errors import UsageError
 from hansa.protocols.mpc.additive.stored.kinds import MAX_PLACE, STORED_KINDS, ParcelId
@@ -27,49 +27,49 @@ from hansa.protocols.mpc.additive.stored.kinds import MAX_PLACE, STORED_KINDS, P
 A, B, C = (bytes([number]) * 32 for number in (3, 1, 2))
 NAMES = {A: "bank", B: "bureau", C: "telecom"}
 BATCH = batch_of(b"j" * 32, 0)
-WARE = "bit_triples"
-SIZE = STORED_KINDS[WARE].parcel_bytes
+KIND = "bit_triples"
+SIZE = STORED_KINDS[KIND].parcel_bytes
 
 
 def stocked(home, parcels=3, key=b"k" * 32, me=A, names=NAMES, batch=BATCH):
-    """A shelf with parcels of one ware, each of one byte repeated."""
-    shelf = CorrelationStore(shelf_folder(home, list(names)), key, me, names)
-    making = making_folder(home / "jobs" / "j", 0)
-    making.parent.mkdir(parents=True)
-    making.mkdir(mode=0o700)
+    """A store with parcels of one kind, each of one byte repeated."""
+    store = CorrelationStore(store_folder(home, list(names)), key, me, names)
+    made = preprocessing_folder(home / "jobs" / "j", 0)
+    made.parent.mkdir(parents=True)
+    made.mkdir(mode=0o700)
     for place in range(parcels):
-        shelf.put(making, WARE, ParcelId(batch, place), bytes([place + 1]) * SIZE)
-    publish(making, shelf.folder, batch, list(names))
-    return shelf
+        store.put(made, KIND, ParcelId(batch, place), bytes([place + 1]) * SIZE)
+    publish(made, store.folder, batch, list(names))
+    return store
 
 
-def burnt(shelf, ware, parcels):
+def burnt(store, kind, parcels):
     """What is in the parcels, once burnt."""
-    found = zip(parcels, shelf.burn(ware, parcels), strict=True)
-    return [None if sealed is None else shelf.unseal(ware, parcel, sealed) for parcel, sealed in found]
+    found = zip(parcels, store.burn(kind, parcels), strict=True)
+    return [None if sealed is None else store.unseal(kind, parcel, sealed) for parcel, sealed in found]
 
 
-def file(shelf, place, batch=BATCH):
-    return shelf.folder / batch.hex() / f"{WARE}-{place}"
+def file(store, place, batch=BATCH):
+    return store.folder / batch.hex() / f"{KIND}-{place}"
 
 
 def test_a_parcel_is_given_once_and_gone(tmp_path):
-    shelf = stocked(tmp_path)
-    first, second, third = shelf.parcels(WARE)
+    store = stocked(tmp_path)
+    first, second, third = store.parcels(KIND)
     assert [parcel.place for parcel in (first, second, third)] == [0, 1, 2]
-    assert shelf.parcels("triples") == []
-    assert burnt(shelf, WARE, [second, first]) == [b"\x02" * SIZE, b"\x01" * SIZE]
-    assert not file(shelf, 0).exists()
-    assert burnt(shelf, WARE, [first, third, ParcelId(bytes(16), 2)]) == [None, b"\x03" * SIZE, None]
-    assert list(shelf.folder.iterdir()) == [shelf.folder / "members"]  # the batch's folder went with its last parcel
+    assert store.parcels("triples") == []
+    assert burnt(store, KIND, [second, first]) == [b"\x02" * SIZE, b"\x01" * SIZE]
+    assert not file(store, 0).exists()
+    assert burnt(store, KIND, [first, third, ParcelId(bytes(16), 2)]) == [None, b"\x03" * SIZE, None]
+    assert list(store.folder.iterdir()) == [store.folder / "members"]  # the batch's folder went with its last parcel
 
 
 def test_files_are_private_and_show_nothing(tmp_path):
-    shelf = stocked(tmp_path)
-    assert file(shelf, 0).stat().st_mode & 0o777 == 0o600
-    assert file(shelf, 0).parent.stat().st_mode & 0o077 == 0
-    assert b"\x01" * 16 not in file(shelf, 0).read_bytes()
-    assert "k" * 8 not in repr(shelf)
+    store = stocked(tmp_path)
+    assert file(store, 0).stat().st_mode & 0o777 == 0o600
+    assert file(store, 0).parent.stat().st_mode & 0o077 == 0
+    assert b"\x01" * 16 not in file(store, 0).read_bytes()
+    assert "k" * 8 not in repr(store)
 
 
 def test_the_first_is_the_same_at_every_party_and_for_every_order():
@@ -90,7 +90,7 @@ POINTS = ("open", "unlink", "unlinked", "fsync", "synced", "unseal")
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("nth", [1, 2])
 def test_killed_at_any_point_a_parcel_is_used_once_at_most(tmp_path, monkeypatch, point, nth):
-    shelf = stocked(tmp_path)
+    store = stocked(tmp_path)
     calls = dict.fromkeys(POINTS, 0)
 
     def dying(before, call, after=None):
@@ -112,35 +112,35 @@ def test_killed_at_any_point_a_parcel_is_used_once_at_most(tmp_path, monkeypatch
         patched.setattr(Path, "open", dying("open", Path.open))
         patched.setattr(Path, "unlink", dying("unlink", Path.unlink, "unlinked"))
         patched.setattr(os, "fsync", dying("fsync", os.fsync, "synced"))
-        patched.setattr(shelves, "unseal", dying("unseal", shelves.unseal))
+        patched.setattr(correlations, "unseal", dying("unseal", correlations.unseal))
         given = []
         try:
-            given += burnt(shelf, WARE, [ParcelId(BATCH, 0), ParcelId(BATCH, 1)])
-            given += burnt(shelf, WARE, [ParcelId(BATCH, 2)])
+            given += burnt(store, KIND, [ParcelId(BATCH, 0), ParcelId(BATCH, 1)])
+            given += burnt(store, KIND, [ParcelId(BATCH, 2)])
         except Killed:
             pass
-    again = CorrelationStore(shelf.folder, shelf.key, shelf.me, shelf.names)
-    left = burnt(again, WARE, again.parcels(WARE))
+    again = CorrelationStore(store.folder, store.key, store.me, store.names)
+    left = burnt(again, KIND, again.parcels(KIND))
     assert len(given) + len(left) <= 3
     assert not set(given) & set(left)
 
 
 def test_of_two_processes_one_gets_a_parcel(tmp_path, monkeypatch):
-    shelf, theirs = stocked(tmp_path), []
+    store, theirs = stocked(tmp_path), []
     unlink = Path.unlink
 
     def overtaken(self, **options):
         monkeypatch.setattr(Path, "unlink", unlink)
-        theirs.extend(burnt(shelf, WARE, [ParcelId(BATCH, 0)]))  # the other one, just before us
+        theirs.extend(burnt(store, KIND, [ParcelId(BATCH, 0)]))  # the other one, just before us
         unlink(self, **options)
 
     monkeypatch.setattr(Path, "unlink", overtaken)
-    assert burnt(shelf, WARE, [ParcelId(BATCH, 0)]) == [None]
+    assert burnt(store, KIND, [ParcelId(BATCH, 0)]) == [None]
     assert theirs == [b"\x01" * SIZE]
 
 
 def test_a_folder_that_another_process_removed_is_no_trouble(tmp_path, monkeypatch):
-    shelf = stocked(tmp_path, 1)
+    store = stocked(tmp_path, 1)
     unlink = Path.unlink
 
     def then_removed(self, **options):
@@ -148,13 +148,13 @@ def test_a_folder_that_another_process_removed_is_no_trouble(tmp_path, monkeypat
         self.parent.rmdir()
 
     monkeypatch.setattr(Path, "unlink", then_removed)
-    assert burnt(shelf, WARE, [ParcelId(BATCH, 0)]) == [b"\x01" * SIZE]
+    assert burnt(store, KIND, [ParcelId(BATCH, 0)]) == [b"\x01" * SIZE]
 
 
-@pytest.mark.parametrize("how", ["flipped", "cut", "longer", "empty", "place", "ware", "batch", "set", "node", "key"])
+@pytest.mark.parametrize("how", ["flipped", "cut", "longer", "empty", "place", "kind", "batch", "set", "node", "key"])
 def test_a_file_in_anothers_place_is_refused_by_name_and_burnt(tmp_path, how):
-    shelf = stocked(tmp_path / "one")
-    path, body = file(shelf, 0), file(shelf, 0).read_bytes()
+    store = stocked(tmp_path / "one")
+    path, body = file(store, 0), file(store, 0).read_bytes()
     other = tmp_path / "other"
     match how:
         case "flipped":
@@ -166,8 +166,8 @@ def test_a_file_in_anothers_place_is_refused_by_name_and_burnt(tmp_path, how):
         case "empty":
             path.write_bytes(b"")
         case "place":
-            file(shelf, 1).replace(path)
-        case "ware":
+            file(store, 1).replace(path)
+        case "kind":
             path.rename(path.with_name("bit_pairs-0"))
         case "batch":
             path.write_bytes(file(stocked(other, batch=bytes(16)), 0, bytes(16)).read_bytes())
@@ -177,51 +177,51 @@ def test_a_file_in_anothers_place_is_refused_by_name_and_burnt(tmp_path, how):
             path.write_bytes(file(stocked(other, me=B), 0).read_bytes())
         case "key":
             path.write_bytes(file(stocked(other, key=b"x" * 32), 0).read_bytes())
-    ware = "bit_pairs" if how == "ware" else WARE
+    kind = "bit_pairs" if how == "kind" else KIND
     with pytest.raises(DataError, match="made ahead with bureau, telecom cannot be used") as caught:
-        burnt(shelf, ware, [ParcelId(BATCH, 0)])
-    assert caught.value.fields["file"] == str(path.with_name(f"{ware}-0"))
+        burnt(store, kind, [ParcelId(BATCH, 0)])
+    assert caught.value.fields["file"] == str(path.with_name(f"{kind}-0"))
     assert "hansa correlations drop" in caught.value.remedy
-    assert burnt(shelf, ware, [ParcelId(BATCH, 0)]) == [None]
+    assert burnt(store, kind, [ParcelId(BATCH, 0)]) == [None]
 
 
 def test_what_is_no_parcel_is_passed_over(tmp_path):
-    shelf = stocked(tmp_path, 1)
-    batch = file(shelf, 0).parent
+    store = stocked(tmp_path, 1)
+    batch = file(store, 0).parent
     for name in ("bit_triples-01", f"bit_triples-{MAX_PLACE}", "bit_triples-1.partial", "threes-1", "bit_triples-"):
         (batch / name).write_bytes(b"x")
-    (shelf.folder / "notes").mkdir()
-    (shelf.folder / ("0" * 32)).write_text("no folder")
-    assert shelf.parcels(WARE) == [ParcelId(BATCH, 0)]
-    assert contents(shelf.folder).amounts == {"triples": 0, "bit_triples": 1 << 20, "bit_pairs": 0, "dabits": 0}
+    (store.folder / "notes").mkdir()
+    (store.folder / ("0" * 32)).write_text("no folder")
+    assert store.parcels(KIND) == [ParcelId(BATCH, 0)]
+    assert contents(store.folder).amounts == {"triples": 0, "bit_triples": 1 << 20, "bit_pairs": 0, "dabits": 0}
 
 
 def test_a_batch_is_published_whole_and_once(tmp_path):
-    shelf = CorrelationStore(shelf_folder(tmp_path, list(NAMES)), b"k" * 32, A, NAMES)
+    store = CorrelationStore(store_folder(tmp_path, list(NAMES)), b"k" * 32, A, NAMES)
     job = tmp_path / "jobs" / "j"
-    making = making_folder(job, 0)
-    making.mkdir(parents=True)
-    shelf.put(making, WARE, ParcelId(BATCH, 0), bytes(SIZE))
-    assert shelf.parcels(WARE) == []
+    made = preprocessing_folder(job, 0)
+    made.mkdir(parents=True)
+    store.put(made, KIND, ParcelId(BATCH, 0), bytes(SIZE))
+    assert store.parcels(KIND) == []
     assert bytes_on_disk(tmp_path) == SIZE + 40
-    publish(making, shelf.folder, BATCH, list(NAMES))
-    publish(making, shelf.folder, BATCH, list(NAMES))
-    assert shelf.parcels(WARE) == [ParcelId(BATCH, 0)]
-    assert members(shelf.folder) == sorted(NAMES)
-    assert contents(shelf.folder).size == bytes_on_disk(tmp_path) == SIZE + 40
-    making_folder(job, 1).mkdir()
-    forget_making(job)
+    publish(made, store.folder, BATCH, list(NAMES))
+    publish(made, store.folder, BATCH, list(NAMES))
+    assert store.parcels(KIND) == [ParcelId(BATCH, 0)]
+    assert members(store.folder) == sorted(NAMES)
+    assert contents(store.folder).size == bytes_on_disk(tmp_path) == SIZE + 40
+    preprocessing_folder(job, 1).mkdir()
+    forget_unpublished(job)
     assert list(job.iterdir()) == []
-    drop(shelf.folder)
-    assert shelves.shelves(tmp_path) == []
-    assert members(shelf.folder) == []
+    drop(store.folder)
+    assert correlations.store_folders(tmp_path) == []
+    assert members(store.folder) == []
 
 
 def test_the_room_on_disk_is_kept(tmp_path):
-    shelf = stocked(tmp_path)
+    store = stocked(tmp_path)
     held = 3 * (SIZE + 40)
     check_room(tmp_path, 2_000_000 - held, 2)
     with pytest.raises(UsageError, match="it would take 1 MB, and this node has room for 1"):
         check_room(tmp_path, 2_000_001 - held, 2)
-    burnt(shelf, WARE, shelf.parcels(WARE)[:1])
+    burnt(store, KIND, store.parcels(KIND)[:1])
     check_room(tmp_path, 2_000_001 - held, 2)

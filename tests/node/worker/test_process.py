@@ -27,8 +27,8 @@ START = Start(
     released_file="",
     model=b"",
     resume_epoch=-1,
-    shelf="",
-    shelf_key=b"",
+    correlation_store="",
+    correlation_key=b"",
     tee={},
     release_policy=b"",
 )
