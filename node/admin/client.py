@@ -16,13 +16,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hansa.config.paths import admin_socket
+from hansa.config.paths import admin_socket, default_home
 from hansa.node.admin.answers import AuditEntryView, AuditVerdict, Invited, JobSummary, Leg, PeerView, Status
 from hansa.node.admin.protocol import MAX_LINE, line
 from hansa.node.errors import DaemonNotRunning, RelayedError
 
 Json = dict[str, Any]
 _CONNECT_S = 10.0
+
+
+def connect(home: str | Path | None = None) -> AdminClient:
+    """A client of the daemon of ``home``: a path, else ``$HANSA_HOME``, else ``~/.hansa``."""
+    return AdminClient(default_home() if home is None else Path(home).expanduser())
 
 
 class AdminClient:

@@ -1,0 +1,50 @@
+"""The package: what its parts are called, and that each is loaded once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOORS = ("config", "protocols", "algorithms", "node")
+
+IMPORT_ALL = """
+import importlib, os, pkgutil, sys
+import hansa
+
+for found in pkgutil.walk_packages(hansa.__path__, "hansa."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+loaded = {}
+for name, module in sys.modules.items():
+    file = getattr(module, "__file__", None)
+    if file and name != "__main__":
+        loaded.setdefault(os.path.realpath(file), []).append(name)
+ours = [name for name in sys.modules if name.split(".")[0] in {"config", "protocols", "algorithms", "node"}]
+twice = {file: names for file, names in loaded.items() if len(names) > 1 and "hansa" in str(names)}
+print(len([name for name in sys.modules if name.startswith("hansa.")]), ours, twice)
+"""
+
+
+def test_each_floor_is_a_relative_link() -> None:
+    """A link that git and a clone elsewhere keep."""
+    for floor in FLOORS:
+        link = ROOT / "hansa" / floor
+        assert link.is_symlink()
+        assert link.readlink() == Path("..", floor)
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    """``packages.find`` takes packages only: a folder without ``__init__.py`` would be left out."""
+    folders = {path.parent for floor in FLOORS for path in (ROOT / floor).rglob("*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_no_module_is_loaded_under_two_names() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True, cwd=ROOT)
+    count, rest = done.stdout.strip().split(" ", 1)
+    assert rest == "[] {}"
+    assert (
+        int(count) == sum(len(list((ROOT / floor).rglob("*.py"))) for floor in FLOORS) + 1
+    )  # errors, in_memory, less __main__
