@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+EXTRAS := demo,parquet,enclave,tee,test
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: help setup demo test test-all lint format bench lock clean
+.PHONY: help setup demo test test-all lint format docs bench lock clean
 
 help:
 	@echo "make demo      three institutions train on real data, on this machine"
-	@echo "make test      lint, types, import floors and the test suite"
-	@echo "make test-all  the same with the slow tests"
+	@echo "make test      lint, types, import contracts and the quick tests, on two processes"
+	@echo "make test-all  the same with the slow tests, and the coverage with its floor"
+	@echo "make docs      the documentation as a site, in site/, with the API from the docstrings"
 	@echo "make bench     the benchmark table"
 	@echo "make lock      write constraints.txt anew from a fresh install"
 
@@ -17,8 +20,8 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,parquet,enclave,tee,test]' \
-	 || PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,parquet,enclave,tee,test]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]' \
+	 || PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	$(BIN)/python -m hansa.protocols.mpc.kernels
 	touch $(STAMP)
 
@@ -32,10 +35,15 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(BIN)/pytest
+	$(PYTEST) --cov --cov-report=term:skip-covered
+
+docs: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]' \
+	 || $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/zensical build --clean --strict
 
 bench: setup
 	$(BIN)/hansa bench all
@@ -47,9 +55,9 @@ format: setup
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip
-	.venv-lock/bin/python -m pip install --quiet --editable '.[demo,parquet,enclave,tee,test]'
+	.venv-lock/bin/python -m pip install --quiet --editable '.[$(EXTRAS),docs]'
 	.venv-lock/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf .venv-lock
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build site *.egg-info

@@ -114,7 +114,7 @@ def test_on_any_table(drawn: tuple[Case, int]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases())
 def test_on_very_many_tables(drawn: tuple[Case, int]) -> None:
     hold(drawn)
