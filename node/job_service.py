@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from hansa.config.errors import ConfigError
 from hansa.config.policy import Policy, load_policy
+from hansa.node.admin.methods.correlations import CorrelationMethods
+from hansa.node.admin.methods.data import DataMethods
 from hansa.node.admin.methods.jobs import JobMethods
-from hansa.node.admin.methods.models import DataMethods, ModelMethods
+from hansa.node.admin.methods.models import ModelMethods
 from hansa.node.contracts.proposals import Proposals
 from hansa.node.correlations.idle import IdlePreprocessing
-from hansa.node.correlations.propose import CorrelationMethods
 from hansa.node.data.catalog import Catalog
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.registry import JobRegistry
@@ -82,14 +83,22 @@ def add_jobs(daemon: Daemon) -> JobRegistry:
     mesh.on_up(jobs.peer_up)
     mesh.on_down(jobs.peer_down)
     proposals = Proposals(context, catalog, mesh, settings.node.name, jobs.relying_on)
-    making = CorrelationMethods(jobs, context, book)
     methods = JobMethods(jobs, proposals)
     daemon.admin.methods |= methods.methods()
     daemon.admin.methods |= DataMethods(catalog).methods()
     daemon.admin.methods |= ModelMethods(jobs, proposals).methods()
-    daemon.admin.methods |= making.methods()
+    daemon.admin.methods |= CorrelationMethods(jobs, book).methods()
     daemon.status_of_jobs = lambda: methods.status() | {"datasets": len(catalog.all())}
     daemon.services.append(jobs.serve)
     if settings.correlations.when_idle:
-        daemon.services.append(IdlePreprocessing(jobs, context, making).serve)
+        idle = IdlePreprocessing(
+            home=context.home,
+            me=context.me,
+            names=lambda: {**context.peer_names(), context.me: context.name},
+            online=mesh.online,
+            records=lambda: [job.record for job in jobs.all()],
+            submit=jobs.submit,
+            now=context.now,
+        )
+        daemon.services.append(idle.serve)
     return jobs

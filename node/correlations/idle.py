@@ -1,33 +1,92 @@
-"""Making correlations when nothing else is to be done: as many as the last job used and the store has no more.
+"""Making correlations when the node is idle: as many as the last job used and the store has no more.
 
-Of the parties, only the node that proposed that job proposes to make them, and once a job: who refuses, or has no room, is not
-asked again.
+Only the party that proposed that job proposes to make them, and once a job: who refuses, or has no room, is not asked again.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import trio
 
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.correlations import store
-from hansa.node.correlations.propose import CorrelationMethods, drawn_by
-from hansa.node.jobs.context import JobContext
-from hansa.node.jobs.record import JobRecord
-from hansa.node.jobs.registry import JobRegistry
+from hansa.node.correlations.propose import preprocessing_contract
+from hansa.protocols.wire.consent.contract import Contract
 
 IDLE_S = 300
 LOOK_S = 30.0
 log = logging.getLogger(__name__)
 
 
-class IdlePreprocessing:
-    """The service that a daemon runs with ``correlations.when_idle``."""
+class State(Protocol):
+    """Where a job stands."""
 
-    def __init__(self, jobs: JobRegistry, context: JobContext, making: CorrelationMethods) -> None:
-        self._jobs, self._context, self._making = jobs, context, making
+    @property
+    def final(self) -> bool:
+        """Nothing more happens to the job."""
+
+
+class PastJob(Protocol):
+    """What is read of a job's record."""
+
+    @property
+    def job_id(self) -> bytes:
+        """The job's id."""
+
+    @property
+    def contract(self) -> Contract:
+        """What its members signed."""
+
+    @property
+    def identities(self) -> list[bytes]:
+        """All members, in rank order."""
+
+    @property
+    def proposer(self) -> bytes:
+        """Who proposed it."""
+
+    @property
+    def created(self) -> int:
+        """When this node first saw it, in unix seconds."""
+
+    @property
+    def finished(self) -> int:
+        """When it ended, in unix seconds."""
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+
+    @property
+    def drawn(self) -> Mapping[str, int]:
+        """How many correlations of each kind it used."""
+
+
+class IdlePreprocessing:
+    """The service that a daemon runs with ``correlations.when_idle``.
+
+    ``home`` is where its stores lie, ``me`` its identity, ``names`` what it calls itself and its peers, ``online`` says which
+    peers are connected, ``records`` gives its jobs, ``submit`` proposes a contract.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        me: bytes,
+        names: Callable[[], Mapping[bytes, str]],
+        online: Callable[[bytes], bool],
+        records: Callable[[], Sequence[PastJob]],
+        submit: Callable[[Contract], Awaitable[object]],
+        now: Callable[[], int],
+    ) -> None:
+        self._home, self._me, self._names, self._online = home, me, names, online
+        self._records, self._submit, self._now = records, submit, now
         self._tried = b""
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -42,23 +101,24 @@ class IdlePreprocessing:
 
     async def look(self) -> None:
         """Propose to make some if now is the time. Raises UsageError where this node cannot."""
-        records = [job.record for job in self._jobs.all()]
+        records = self._records()
         last = self._last(records)
-        if last is None or self._busy(records) or not self._online(last):
+        if last is None or self._busy(records) or not self._all_online(last):
             return
-        held = store.contents(store.store_folder(self._context.home, last.identities)).amounts
-        wanted = {kind: drawn - held[kind] for kind, drawn in drawn_by(last).items() if drawn > held[kind]}
+        held = store.contents(store.store_folder(self._home, last.identities)).amounts
+        wanted = {kind: drawn - held[kind] for kind, drawn in last.drawn.items() if drawn > held[kind]}
         if wanted and self._tried != last.job_id:
             self._tried = last.job_id
             called = {member.identity: member.name for member in last.contract.members}
-            names = {**called, **self._context.peer_names(), self._context.me: self._context.name}
-            await self._making.propose({identity: names[identity] for identity in last.identities}, wanted)
+            names = {**called, **self._names()}
+            parties = {identity: names[identity] for identity in last.identities}
+            await self._submit(preprocessing_contract(parties, wanted, now=self._now()))
 
-    def _last(self, records: list[JobRecord]) -> JobRecord | None:
+    def _last(self, records: Sequence[PastJob]) -> PastJob | None:
         """The last job that used correlations, if this node proposed it and has not proposed to make some since."""
-        using = [record for record in records if drawn_by(record)]
+        using = [record for record in records if record.drawn]
         last = max(using, key=lambda record: record.finished, default=None)
-        if last is None or last.proposer != self._context.me:
+        if last is None or last.proposer != self._me:
             return None
         asked = any(
             record.contract.kind == PREPROCESSING
@@ -68,9 +128,9 @@ class IdlePreprocessing:
         )
         return None if asked else last
 
-    def _busy(self, records: list[JobRecord]) -> bool:
-        now = self._context.now()
+    def _busy(self, records: Sequence[PastJob]) -> bool:
+        now = self._now()
         return any(not record.state.final or now - record.finished < IDLE_S for record in records)
 
-    def _online(self, record: JobRecord) -> bool:
-        return all(self._context.mesh.online(identity) for identity in record.others(self._context.me))
+    def _all_online(self, record: PastJob) -> bool:
+        return all(identity == self._me or self._online(identity) for identity in record.identities)

@@ -9,6 +9,7 @@ from typing import Any
 import msgpack
 
 from hansa.node.jobs.failure import FailureVerdict, Priority
+from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS
 from hansa.protocols.wire.consent.contract import Contract
 
 
@@ -100,6 +101,12 @@ class JobRecord:
         if self.contract.party(me) is not None:
             return "party"
         return "dealer" if self.contract.dealer is not None else "enclave"
+
+    @property
+    def drawn(self) -> dict[str, int]:
+        """How many correlations of each stored kind the job used at this node; empty where it is not done, or used none."""
+        drawn = (self.result or {}).get("drawn") if self.state is JobState.DONE else None
+        return {kind: int(n) for kind, n in (drawn or {}).items() if kind in STORED_KINDS and n}
 
     def done_by_all(self, attempt: int) -> bool:
         """Whether this node and every other member have the result of this attempt."""

@@ -9,9 +9,8 @@ from hansa.config.policy import Policy, Rule
 from hansa.node.contracts.policy_match import decide
 from hansa.node.correlations import store
 from hansa.node.correlations.idle import IDLE_S, IdlePreprocessing
-from hansa.node.correlations.propose import CorrelationMethods, preprocessing_contract
+from hansa.node.correlations.propose import preprocessing_contract
 from hansa.node.errors import UsageError
-from hansa.node.net.peers import PeerBook
 from hansa.node.worker.messages import Broke, Finished, Stepped
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS, ParcelId
@@ -169,8 +168,17 @@ def test_a_bound_in_megabytes_is_no_bound_for_other_jobs():
 
 
 def idle_at(league, rank):
-    context = league.jobs[rank].context
-    return IdlePreprocessing(league.jobs[rank], context, CorrelationMethods(league.jobs[rank], context, PeerBook))
+    jobs = league.jobs[rank]
+    context = jobs.context
+    return IdlePreprocessing(
+        home=context.home,
+        me=context.me,
+        names=lambda: {**context.peer_names(), context.me: context.name},
+        online=context.mesh.online,
+        records=lambda: [job.record for job in jobs.all()],
+        submit=jobs.submit,
+        now=context.now,
+    )
 
 
 def preprocessings(league, rank):
@@ -213,11 +221,11 @@ async def test_when_idle_what_lies_there_is_not_made_again(autojump_clock, leagu
         assert preprocessings(league, 0) == []
         (batch / "dabits-0").unlink()
         full = idle_at(league, 0)
-        full._context.max_correlations_mb = 0
+        league.jobs[0].context.max_correlations_mb = 0
         with pytest.raises(UsageError, match="room for 0\n  next: see `hansa correlations list`"):
             await full.look()
         await full.look()  # and it does not ask again
-        full._context.max_correlations_mb = 100
+        league.jobs[0].context.max_correlations_mb = 100
         await idle_at(league, 0).look()
         assert preprocessings(league, 0)[0].contract.params == {
             "triples": 0,
