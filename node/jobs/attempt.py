@@ -20,12 +20,13 @@ from hansa.node.data.schema import Use
 from hansa.node.errors import UsageError
 from hansa.node.jobs import failure
 from hansa.node.jobs.context import JobContext
-from hansa.node.jobs.failure import COLLECT_S, Agreement, FailureVerdict, Priority
+from hansa.node.jobs.failure import COLLECT_S, Agreement
 from hansa.node.jobs.record import JobRecord
 from hansa.node.sealing import write_whole
 from hansa.node.worker.links import route_token
 from hansa.node.worker.messages import Attested, Broke, Finished, FromWorker, Opened, Start, Stepped
 from hansa.node.worker.process import Worker
+from hansa.node.worker.verdict import FailureVerdict, Priority, own_failure
 from hansa.protocols.mpc.additive.stored.kinds import weight
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
@@ -106,7 +107,7 @@ class Attempt:
         try:
             start = self._start()
         except HansaError as error:
-            await self.fail(failure.own_failure(error, context.me, name, step=record.step, job=record.short))
+            await self.fail(own_failure(error, context.me, name, step=record.step, job=record.short))
             return
         worker = self.worker = context.make_worker(start, context.folder(record.job_id) / "log")
         tokens = [

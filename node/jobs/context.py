@@ -62,8 +62,8 @@ class JobContext:
 
     me: bytes
     name: str
-    seed: bytes
-    sealing_key: Callable[[bytes], bytes]
+    seed: bytes = field(repr=False)
+    sealing_key: Callable[[bytes], bytes] = field(repr=False)
     home: Path
     mesh: JobsMesh
     audit: JobsAudit

@@ -19,10 +19,10 @@ from hansa.node.errors import JobError
 from hansa.node.jobs import failure
 from hansa.node.jobs.attempt import Attempt, done_message, failed_message, other_result
 from hansa.node.jobs.context import JobContext
-from hansa.node.jobs.failure import FailureVerdict
 from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.resume import Resumption
 from hansa.node.sealing import checkpoint_files
+from hansa.node.worker.verdict import FailureVerdict, own_failure
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, messages
 from hansa.protocols.wire.consent.consent import Broadcast, Committed, Consent, Effect, Ended, Note
@@ -156,7 +156,7 @@ class Job:
     async def _internal(self, run: Attempt) -> FailureVerdict:
         record, me = self.record, self.context.me
         error = JobError("the daemon failed to run the job", remedy=f"see `hansa job logs {record.short}` there")
-        verdict = failure.own_failure(error, me, record.name_of(me), step=record.step, job=record.short)
+        verdict = own_failure(error, me, record.name_of(me), step=record.step, job=record.short)
         await run.fail(verdict)
         return run.agreement.common or verdict
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 
-from hansa.node.jobs.failure import FailureVerdict, Priority
+from hansa.node.worker.verdict import FailureVerdict, Priority
 from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS
 from hansa.protocols.wire.consent.contract import Contract
 
@@ -60,15 +60,15 @@ class JobRecord:
     offer: bytes = b""
     ends: list[bytes] = field(default_factory=list)
     attempt: int = 0
-    job_secret: bytes = b""
+    job_secret: bytes = field(default=b"", repr=False)
     certificate: bytes = b""
     offered: int = 0
-    offered_secret: bytes = b""
+    offered_secret: bytes = field(default=b"", repr=False)
     resume_epoch: int = -1
     step: str = ""
     error: dict[str, Any] | None = None
     verdict: FailureVerdict | None = None
-    result: dict[str, Any] | None = None
+    result: dict[str, Any] | None = field(default=None, repr=False)
     result_attempt: int = -1
     done_by: dict[bytes, bytes] = field(default_factory=dict)
     finished: int = 0

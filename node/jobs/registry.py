@@ -15,13 +15,12 @@ from hansa.node.contracts import hardware as job_hardware
 from hansa.node.contracts.build import trust_of
 from hansa.node.errors import UsageError
 from hansa.node.jobs import failure
-from hansa.node.jobs import pruning as job_pruning
 from hansa.node.jobs.attempt import progress_facts
 from hansa.node.jobs.context import JobContext
-from hansa.node.jobs.decision import Decisions
 from hansa.node.jobs.job import Job
-from hansa.node.jobs.pruning import long_expired
 from hansa.node.jobs.record import JobRecord
+from hansa.node.jobs.review import Decisions
+from hansa.node.jobs.store import forgettable, long_expired
 from hansa.node.net.token_bucket import TokenBucket
 from hansa.protocols.wire.consent.consent import Consent
 from hansa.protocols.wire.consent.contract import Contract
@@ -67,7 +66,7 @@ class JobRegistry:
     async def submit(self, contract: Contract) -> Job:
         """Propose a contract to its parties, signed by this node. Raises UsageError when this node cannot."""
         context = self.context
-        problem = self._decisions.objection(contract)
+        problem = self._decisions.reason_to_refuse(contract)
         problem = problem or await job_hardware.problem(contract, context.hardware, context.me)
         if problem is not None:
             made = contract.kind == PREPROCESSING
@@ -246,7 +245,7 @@ class JobRegistry:
         return job
 
     def _prune(self) -> None:
-        for job_id in job_pruning.forgettable((job.record for job in self._jobs.values()), self.context.now()):
+        for job_id in forgettable((job.record for job in self._jobs.values()), self.context.now()):
             del self._jobs[job_id]
             self.context.store.delete_job(job_id)
 

@@ -1,6 +1,6 @@
 """The worker: one process for one attempt of one job at one node; it alone holds that job's data and shares.
 
-    python -m hansa.node.worker.entry FD      FD: a unix socket to the daemon (node.worker_messages)
+    python -m hansa.node.worker.entry FD      FD: a unix socket to the daemon (node.worker.messages)
 
 It reads its table while it meets the other workers, runs the job's steps over one MPC session, tells its daemon how it
 ended, and stays until the daemon stops it (so that no party's last bytes are lost). When the daemon's end closes, the
@@ -22,7 +22,6 @@ from hansa.algorithms.party_table import PartyTable
 from hansa.config.errors import HansaError
 from hansa.node.data.table import load_table
 from hansa.node.errors import JobError
-from hansa.node.jobs import failure
 from hansa.node.net.connection import Conn
 from hansa.node.sealing import SealedCheckpoints
 from hansa.node.worker import attestation as worker_hardware
@@ -32,6 +31,7 @@ from hansa.node.worker.links import Arrival, LinkTerms, PeerTerms
 from hansa.node.worker.messages import Broke, Finished, FromWorker, Route, Start, decode, encode
 from hansa.node.worker.progress import Reporter
 from hansa.node.worker.steps import run_steps
+from hansa.node.worker.verdict import judge
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.session.session import open_session, sole_error
 from hansa.protocols.wire.channel.preamble import Preamble
@@ -140,7 +140,7 @@ class WorkerAttempt:
     def _broke(self, error: HansaError) -> Broke:
         logging.error("%s", error)
         parties = {member.identity: member.name for member in self.contract.members}
-        verdict = failure.judge(error, me=self.start.me, parties=parties, step=self.reporter.current, job=self.name)
+        verdict = judge(error, me=self.start.me, parties=parties, step=self.reporter.current, job=self.name)
         return Broke(int(verdict.priority), verdict.culprit or b"", verdict.step, verdict.error)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -40,7 +40,7 @@ class PeerTerms:
     rank: int
     name: str
     identity: bytes
-    job_key: bytes
+    job_key: bytes = field(repr=False)
     addresses: tuple[str, ...]
     token: bytes
 
@@ -53,7 +53,7 @@ class LinkTerms:
     identity: bytes
     job_id: bytes
     attempt: int
-    job_secret: bytes
+    job_secret: bytes = field(repr=False)
     certificate: bytes
     suites: tuple[str, ...]
 

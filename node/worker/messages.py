@@ -1,4 +1,4 @@
-"""What the daemon and a worker say to each other: a closed vocabulary over node.fd_passing's frames.
+"""What the daemon and a worker say to each other: a closed vocabulary over node.worker.fd_passing's frames.
 
         daemon                                worker
           Start (once)  ─────────────────────▶
@@ -11,7 +11,7 @@ The identity key is in none of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import msgpack
@@ -35,18 +35,18 @@ class Start:
     certificate: bytes
     attempt: int
     me: bytes
-    job_secret: bytes
-    sealing_key: bytes
+    job_secret: bytes = field(repr=False)
+    sealing_key: bytes = field(repr=False)
     addresses: dict[bytes, list[str]]
     suites: list[str]
     dataset: dict[str, Any]
     folder: str
     scores_file: str
     released_file: str
-    model: bytes
+    model: bytes = field(repr=False)
     resume_epoch: int
     correlation_store: str
-    correlation_key: bytes
+    correlation_key: bytes = field(repr=False)
     tee: dict[str, Any]
     release_policy: bytes
 
@@ -91,15 +91,15 @@ class Attested:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The job's result at this party, as JSON-like data (node.worker_steps says what), and the sealed model if any."""
+    """The job's result at this party, as JSON-like data (node.worker.steps says what), and the sealed model if any."""
 
-    result: dict[str, Any]
-    model: bytes
+    result: dict[str, Any] = field(repr=False)
+    model: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Broke:
-    """The worker ended on an error; ``priority``, ``culprit`` and ``error`` as in node.failure.Verdict."""
+    """The worker ended on an error; ``priority``, ``culprit`` and ``error`` as in node.worker.verdict.FailureVerdict."""
 
     priority: int
     culprit: bytes

@@ -96,13 +96,13 @@ async def test_a_model_is_trained_used_and_released_inside(league_of):
 
 async def test_no_party_has_a_model_opened_without_the_others(league_of, monkeypatch):
     """Both hold the closed model, and the enclave's policy takes everybody's jobs: the vault itself must say no."""
-    real = job_review.objection
+    real = job_review.reason_to_refuse
 
-    def objection(contract, context, find, active):
+    def reason_to_refuse(contract, context, find, active):
         colludes = contract.name == "theirs" and context.name in {"bureau", "mallory"}
         return None if colludes else real(contract, context, find, active)
 
-    monkeypatch.setattr(job_review, "objection", objection)
+    monkeypatch.setattr(job_review, "reason_to_refuse", reason_to_refuse)
     mallory = {"mallory": replace(Settings(node=NodeSettings("mallory")), tee=TeeSettings(accept=WORD))}
     async with league_of(policy=POLICY, settings=SETTINGS | mallory) as league:
         await league.start("mallory")

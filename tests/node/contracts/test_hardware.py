@@ -11,7 +11,7 @@ from hansa.config.policy import Policy, Rule
 from hansa.node.contracts.build import openings_of
 from hansa.node.contracts.hardware import AT_FAULT
 from hansa.node.errors import EvidenceError, UsageError
-from hansa.node.jobs.decision import MAX_WAITING_OF_ONE
+from hansa.node.jobs.review import MAX_WAITING_OF_ONE
 from hansa.node.worker.messages import Attested, Finished
 from hansa.protocols.errors import PeerTimeout
 from hansa.protocols.wire.consent.consent import Consent

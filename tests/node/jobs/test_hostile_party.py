@@ -6,8 +6,8 @@ import os
 import pytest
 import trio
 
-from hansa.node.jobs.failure import FailureVerdict, Priority
 from hansa.node.worker.messages import Stepped
+from hansa.node.worker.verdict import FailureVerdict, Priority
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, signing
 from hansa.protocols.wire.consent.certificate import Signature

@@ -8,10 +8,10 @@ import trio
 from hansa.config.policy import Policy
 from hansa.node.contracts.build import openings_of
 from hansa.node.errors import UsageError
-from hansa.node.jobs.decision import MAX_WAITING, MAX_WAITING_OF_ONE
-from hansa.node.jobs.pruning import KEPT_PROPOSALS, KEPT_S, forgettable
 from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.registry import NEW_AT_ONCE
+from hansa.node.jobs.review import MAX_WAITING, MAX_WAITING_OF_ONE
+from hansa.node.jobs.store import KEPT_PROPOSALS, KEPT_S, forgettable
 from hansa.protocols.wire.consent.certificate import Signature
 from hansa.protocols.wire.consent.contract import Outputs
 from hansa.protocols.wire.messages import Offer

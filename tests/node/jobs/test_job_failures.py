@@ -4,9 +4,9 @@ import pytest
 import trio
 
 from hansa.algorithms.errors import DataError
-from hansa.node.jobs import failure
 from hansa.node.jobs.job import MAX_ATTEMPTS
 from hansa.node.worker.messages import Broke, Finished, Stepped
+from hansa.node.worker.verdict import judge
 from hansa.protocols.errors import PeerLost
 
 STEPS = ("align", "train", "evaluate")
@@ -14,7 +14,7 @@ STEPS = ("align", "train", "evaluate")
 
 def broke(league, rank, error, step):
     parties = dict(zip(league.identities, ("bank", "bureau", "telecom"), strict=True))
-    verdict = failure.judge(error, me=league.identities[rank], parties=parties, step=step, job="j")
+    verdict = judge(error, me=league.identities[rank], parties=parties, step=step, job="j")
     return Broke(int(verdict.priority), verdict.culprit, verdict.step, verdict.error)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from hansa.node.contracts.build import openings_of
 from hansa.node.jobs.record import JobRecord, JobState
-from hansa.node.jobs.review import objection
+from hansa.node.jobs.review import reason_to_refuse
 from hansa.protocols.wire.consent.contract import VERSION, Outputs
 
 PARAMS = {
@@ -55,7 +55,7 @@ def trees(league, rank, *, kind="train", model=None, params=None, **changes):
 )
 async def test_columns_categories_and_weights(autojump_clock, league_of, changes, why):
     async with league_of() as league:
-        found = objection(trees(league, 0, **changes), league.jobs[0].context, lambda _: None, 0)
+        found = reason_to_refuse(trees(league, 0, **changes), league.jobs[0].context, lambda _: None, 0)
         assert found is None if why is None else why in found
 
 
@@ -65,9 +65,9 @@ async def test_a_model_is_used_as_it_was_trained(autojump_clock, league_of):
         record = JobRecord(trees(league, 1, **fields).encode(), league.identities[0], league.now())
         record.state = JobState.DONE
         used = {"kind": "predict", "model": record.job_id}
-        assert objection(trees(league, 1, **used, **fields), context, lambda _: record, 0) is None
+        assert reason_to_refuse(trees(league, 1, **used, **fields), context, lambda _: record, 0) is None
         for other in (
             trees(league, 1, **used, columns=("age", "city"), categorical=("age", "city")),
             trees(league, 1, **used, **fields, params=PARAMS | {"missing": True}),
         ):
-            assert "does not fit the contract under which" in objection(other, context, lambda _: record, 0)
+            assert "does not fit the contract under which" in reason_to_refuse(other, context, lambda _: record, 0)

@@ -6,10 +6,10 @@ import pytest
 
 from hansa.node.contracts.hardware import AT_FAULT
 from hansa.node.errors import EvidenceError
-from hansa.node.jobs.failure import judge
 from hansa.node.tee.evidence.devices import insecure_measurement
 from hansa.node.tee.evidence.policy_file import load_policy
 from hansa.node.worker import attestation as worker_hardware
+from hansa.node.worker.verdict import judge
 from hansa.protocols.errors import PeerAborted
 from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
 from hansa.protocols.wire.consent.contract import Code, Dealer
