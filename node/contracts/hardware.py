@@ -50,7 +50,7 @@ class Hardware(Protocol):
     def job_key(self, contract: Contract) -> bytes:
         """At an enclave: the key of the model that a contract makes or uses. Raises ``HansaError`` where it has none."""
 
-    def key_objection(self, contract: Contract) -> str | None:
+    def reason_to_refuse_key(self, contract: Contract) -> str | None:
         """At an enclave: why it cannot have that key; None where it can."""
 
     async def own_code(self) -> Code | None:
@@ -71,7 +71,7 @@ async def check(contract: Contract, hardware: Hardware, me: bytes) -> None:
         return
     if helper.identity == me:
         why = _own(contract, await hardware.own_code())
-        why = why or (hardware.key_objection(contract) if contract.engine == ENCLAVE else None)
+        why = why or (hardware.reason_to_refuse_key(contract) if contract.engine == ENCLAVE else None)
     else:
         judged = await hardware.ask(helper.identity, role, contract.codes)
         why = None if judged.accepted else f"{helper.name} is refused as {role}: {judged.why}"
@@ -88,7 +88,7 @@ async def problem(contract: Contract, hardware: Hardware, me: bytes) -> str | No
     return None
 
 
-async def objection(contract: Contract, hardware: Hardware, me: bytes) -> str | None:
+async def reason_to_refuse(contract: Contract, hardware: Hardware, me: bytes) -> str | None:
     """The same for all members: what is wrong with this node's own files and devices they do not read."""
     try:
         await check(contract, hardware, me)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hansa.protocols.wire.consent.contract import Contract, Party
 
 
-def departure(trained: Contract, use: Contract) -> str | None:
+def incompatibility(trained: Contract, use: Contract) -> str | None:
     """Why ``use`` may not use the model that ``trained`` made; None where it may.
 
     Who serves it may be another enclave, and what is predicted other rows; all else stays: parties in their order, columns,

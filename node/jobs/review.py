@@ -15,7 +15,7 @@ from hansa.config.errors import HansaError
 from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.contracts import hardware as job_hardware
 from hansa.node.contracts.build import openings_of
-from hansa.node.contracts.model_terms import departure
+from hansa.node.contracts.model_terms import incompatibility
 from hansa.node.contracts.policy_match import decide
 from hansa.node.correlations.store import check_room
 from hansa.node.errors import UsageError
@@ -126,7 +126,7 @@ def _model(contract: Contract, find: FindJob) -> str | None:
     trained = find(contract.model) if contract.model is not None else None
     if trained is None or trained.state is not JobState.DONE or trained.contract.kind != "train":
         return "this node has no such model"
-    return departure(trained.contract, contract)
+    return incompatibility(trained.contract, contract)
 
 
 def _size(contract: Contract, context: JobContext, active: int) -> str | None:
@@ -185,7 +185,7 @@ class Decisions:
     async def _have_proven(self, job: Job) -> None:
         """Ask, and consider the contract anew: other things may have changed meanwhile, and the operator may have decided."""
         try:
-            problem = await job_hardware.objection(job.record.contract, self._context.hardware, self._context.me)
+            problem = await job_hardware.reason_to_refuse(job.record.contract, self._context.hardware, self._context.me)
             if job.record.state.final or job.consent.signed:
                 return
             if problem is not None:

@@ -90,7 +90,7 @@ class JobKeys:
         shut, unread = vault.why_shut or None, vault.why_unread or None
         return {"keys": len(vault), "epoch": vault.epoch, "shut": shut, "unread": unread}
 
-    def objection(self, contract: Contract) -> str | None:
+    def reason_to_refuse(self, contract: Contract) -> str | None:
         """Why this enclave has no key for the contract, in words that peers may read; None where it has, or can make one."""
         try:
             self.open()  # that there is a key to seal with

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hansa.config.errors import HansaError
-from hansa.node.contracts.model_terms import departure
+from hansa.node.contracts.model_terms import incompatibility
 from hansa.node.sealing import seal, unseal, write_whole
 from hansa.node.tee.keys.epoch_tokens import NO_STATE, STATE_BYTES, EpochToken, line_of
 from hansa.node.tee.keys.vault_keys import KEY_BYTES, JobKey, Room, decode_keys_untrusted, encode_keys, voted
@@ -86,7 +86,7 @@ class Vault:
                 remedy="see `hansa tee status`: an enclave that has it must be online and attested, or the members must vote",
                 model=model.hex()[:16],
             )
-        why = departure(found.contract, contract)
+        why = incompatibility(found.contract, contract)
         if why is not None:
             raise SecurityError(
                 f"the model {model.hex()[:16]} stays shut: {why}",

@@ -167,9 +167,9 @@ class Attestations:
         """See ``job_hardware.Hardware``."""
         return self.job_keys.of(contract)
 
-    def key_objection(self, contract: Contract) -> str | None:
+    def reason_to_refuse_key(self, contract: Contract) -> str | None:
         """See ``job_hardware.Hardware``."""
-        return self.job_keys.objection(contract)
+        return self.job_keys.reason_to_refuse(contract)
 
     async def own_code(self) -> Code | None:
         """See ``answering.Answering``."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.tee.members import CODE, JOB, contract, use
 
-from hansa.node.contracts.model_terms import departure
+from hansa.node.contracts.model_terms import incompatibility
 from hansa.protocols.wire.consent.contract import Align, Code, Dealer, Enclave, Outputs
 
 STRANGER = b"s" * 32
@@ -16,8 +16,10 @@ FIRST, SECOND, THIRD = JOB.parties
 def test_its_own_parties_use_it_as_it_was_trained(kind):
     elsewhere = Enclave(b"f" * 32, "another", 2)
     moved = tuple(replace(party, dataset="newer", schema_digest=b"d" * 32) for party in JOB.parties)
-    assert departure(JOB, use(kind=kind)) is None
-    assert departure(JOB, use(kind=kind, enclave=elsewhere, codes=(Code("SGX", b"z" * 32),), parties=moved)) is None
+    assert incompatibility(JOB, use(kind=kind)) is None
+    assert (
+        incompatibility(JOB, use(kind=kind, enclave=elsewhere, codes=(Code("SGX", b"z" * 32),), parties=moved)) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,17 +44,17 @@ def test_its_own_parties_use_it_as_it_was_trained(kind):
     ids="-".join,
 )
 def test_nobody_else_uses_it_and_nobody_in_another_way(changes):
-    assert departure(JOB, use(**changes)) == "it does not fit the contract under which the model was trained"
+    assert incompatibility(JOB, use(**changes)) == "it does not fit the contract under which the model was trained"
 
 
 def test_a_proven_dealer_is_not_exchanged_for_one_that_proves_nothing():
     dealt = replace(JOB, engine="additive", enclave=None, dealer=Dealer(b"e" * 32, "tee"))
-    assert departure(dealt, use(dealt)) is None
-    assert departure(dealt, use(dealt, codes=())) is not None
-    assert departure(replace(dealt, codes=()), use(replace(dealt, codes=()), codes=(CODE,))) is not None
+    assert incompatibility(dealt, use(dealt)) is None
+    assert incompatibility(dealt, use(dealt, codes=())) is not None
+    assert incompatibility(replace(dealt, codes=()), use(replace(dealt, codes=()), codes=(CODE,))) is not None
 
 
 def test_another_model_and_no_model_are_not_this_one():
-    assert departure(JOB, use(model=contract("another").job_id)) == "it names another model"
-    assert departure(JOB, JOB) == "it names another model"
-    assert departure(use(), use(use())) == "it names another model"
+    assert incompatibility(JOB, use(model=contract("another").job_id)) == "it names another model"
+    assert incompatibility(JOB, JOB) == "it names another model"
+    assert incompatibility(use(), use(use())) == "it names another model"

@@ -20,7 +20,7 @@ import dcap_qvl
 from hansa.protocols.wire.attestation.code_check import check_code
 from hansa.protocols.wire.attestation.errors import MalformedEvidence, UnknownVersion
 from hansa.protocols.wire.attestation.intel.quote import IntelQuote, parse_untrusted
-from hansa.protocols.wire.attestation.intel.signer import CHAINS, canonical_chain, objection
+from hansa.protocols.wire.attestation.intel.signer import CHAINS, canonical_chain, reason_to_refuse
 from hansa.protocols.wire.attestation.platforms import SGX
 from hansa.protocols.wire.attestation.policy import REVOKED, UP_TO_DATE, EvidencePolicy, Expected, check_nonce
 from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode, Verdict
@@ -117,7 +117,7 @@ def verify_dcap(
         findings.refuse(
             ReasonCode.CHAIN, "no collateral of Intel's (its JSON) was given: nothing vouches for the quote"
         )
-    elif why := objection(collateral.signers, pinned):
+    elif why := reason_to_refuse(collateral.signers, pinned):
         findings.refuse(ReasonCode.CHAIN, why)
     elif claims := _claims(findings, quote, collateral, at, root):
         status = claims["tcb"]["status"]

@@ -26,7 +26,7 @@ def canonical_chain(text: str) -> tuple[tuple[bytes, ...], str]:
     return ders, pem_of(ders).decode("ascii")
 
 
-def objection(chains: tuple[tuple[bytes, ...], ...], root: bytes) -> str | None:
+def reason_to_refuse(chains: tuple[tuple[bytes, ...], ...], root: bytes) -> str | None:
     """Why these chains (DER, leaf first) do not vouch for collateral; None where they do, if their signatures hold.
 
     ``root`` is the SHA-256 of the pinned root certificate.

@@ -22,20 +22,20 @@ def test_a_model_is_opened_for_its_own_parties_only(keys):
     """When the job is considered, and again when its key would be handed to the worker."""
     made = []
     keys.on_made = made.append
-    assert keys.objection(use()).startswith("this enclave has no key for the model")
+    assert keys.reason_to_refuse(use()).startswith("this enclave has no key for the model")
     key = keys.of(JOB)
     assert made == [JOB.job_id]
-    assert (keys.objection(use()), keys.of(use())) == (None, key)
+    assert (keys.reason_to_refuse(use()), keys.of(use())) == (None, key)
     for others in (use(parties=JOB.parties[1:]), use(kind="release", parties=JOB.parties[::-1])):
-        assert "it does not fit the contract under which the model was trained" in keys.objection(others)
+        assert "it does not fit the contract under which the model was trained" in keys.reason_to_refuse(others)
         with pytest.raises(SecurityError, match="stays shut: it does not fit the contract"):
             keys.of(others)
 
 
 def test_a_job_for_which_there_is_no_room_is_refused_before_it_starts(keys, monkeypatch):
-    assert keys.objection(JOB) is None
+    assert keys.reason_to_refuse(JOB) is None
     monkeypatch.setattr(limits, "VAULT_MAX_ENTRIES", 0)
-    assert "has no room for another of these parties" in keys.objection(JOB)
+    assert "has no room for another of these parties" in keys.reason_to_refuse(JOB)
     with pytest.raises(SecurityError, match="no room"):
         keys.of(JOB)
 
@@ -52,7 +52,7 @@ def test_state_is_shut_by_a_mark_of_its_own_and_told_once(keys, tmp_path):
         again.seen(shown)
     assert len(shut) == 1
     assert again.told() == {"keys": 0, "epoch": 0, "shut": shut[0], "unread": None}
-    assert again.objection(JOB) == shut[0]
+    assert again.reason_to_refuse(JOB) == shut[0]
     assert "rolled back" in shut[0]
 
 
@@ -72,7 +72,7 @@ def test_a_node_without_hardware_has_none(tmp_path):
     keys = JobKeys(tmp_path, None, NODE)
     keys.seen(bytes(72))
     assert (keys.mark(), keys.told()) == (b"", None)
-    assert keys.objection(JOB) == "this node runs in no trusted hardware"
+    assert keys.reason_to_refuse(JOB) == "this node runs in no trusted hardware"
 
 
 def test_what_peers_read_of_a_missing_sealing_key_names_no_device(tmp_path, monkeypatch):
@@ -81,4 +81,4 @@ def test_what_peers_read_of_a_missing_sealing_key_names_no_device(tmp_path, monk
 
     monkeypatch.setattr("hansa.node.tee.keys.job_keys.sealing_key", none)
     keys = JobKeys(tmp_path, Prover(WORD, (), "code"), NODE)
-    assert keys.objection(JOB) == "its hardware gives no sealing key"
+    assert keys.reason_to_refuse(JOB) == "its hardware gives no sealing key"
