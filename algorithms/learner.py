@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hansa.algorithms.party_table import PartyTable
 from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.shares import Share
+from hansa.protocols.mpc.shares import Ring, Share
 
 Vector = NDArray[np.float64]
 Save = Callable[[int, bytes], None]
@@ -85,3 +85,11 @@ class Learner(Protocol):
     def weights(self) -> NDArray[np.float64] | None:
         """What ``outputs`` opened to this party as numbers, if anything."""
         ...
+
+
+async def open_for(e: Engine, to: Sequence[int], shared: Share, *, what: str) -> Ring | None:
+    """Open to all parties or to one: the values at those who learn them, in the same shape, and None at the others."""
+    if len(to) == e.session.n_parties:
+        return (await e.open(shared, what=what))[0]
+    opened = await e.open_to(to[0], shared, what=what)
+    return None if opened is None else opened[0]

@@ -18,22 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms import leakage
-from hansa.algorithms.agreement import agree
 from hansa.algorithms.common_rows import check_label, none_in_common, rounded, too_few
-from hansa.algorithms.enclave.model import EnclaveModel
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.gbdt import job as gbdt_job
-from hansa.algorithms.gbdt.model.model import TreeModel
+from hansa.algorithms.gbdt import learner as gbdt
 from hansa.algorithms.gbdt.model.release import release as release_trees
-from hansa.algorithms.gbdt.model.released import ReleasedTrees
-from hansa.algorithms.learner import Learner, ProgressReport, SharedScores, Step
-from hansa.algorithms.lr import job as lr_job
+from hansa.algorithms.gbdt.model.tree_model import TreeModel
+from hansa.algorithms.gbdt.model.xgboost_format import ReleasedTrees
+from hansa.algorithms.gbdt.params import params_of
+from hansa.algorithms.learner import Learner, ProgressReport, SharedScores, Step, open_for
+from hansa.algorithms.lr import learner as lr
 from hansa.algorithms.lr.model import PartyModel, ReleasedModel
 from hansa.algorithms.metrics import TASKS, evaluate_as
-from hansa.algorithms.opening import open_for
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.split import split_order
-from hansa.algorithms.terms import Terms
+from hansa.algorithms.terms import Terms, agree
 from hansa.config.vocabulary import FRAC_BITS
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.engine import Engine
@@ -42,8 +40,8 @@ from hansa.protocols.psi import ddh
 from hansa.protocols.wire import canonical
 
 AnyModel = PartyModel | TreeModel
-"""Of the MPC engines."""
-LEARNERS: Final[dict[str, Callable[[Engine, Terms], Learner]]] = {"lr": lr_job.LrLearner, "gbdt": gbdt_job.TreeLearner}
+"""One party's part of a model that an MPC engine trained."""
+LEARNERS: Final[dict[str, Callable[[Engine, Terms], Learner]]] = {"lr": lr.LrLearner, "gbdt": gbdt.TreeLearner}
 _MAX_CHECKPOINT = 1 << 31
 _MAX_METRICS = 4096
 
@@ -69,13 +67,21 @@ class Scores:
     values: NDArray[np.float64] = field(repr=False)
 
 
+class TrainedModel(Protocol):
+    """One party's part of a model."""
+
+    def to_state(self) -> bytes:
+        """Bytes to be sealed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TrainOutcome:
     """What one party has at the end: row counts, its part of the model, and what was opened to it."""
 
     rows: int
     test_rows: int
-    model: AnyModel | EnclaveModel
+    model: TrainedModel
     weights: NDArray[np.float64] | None = field(repr=False)
     metrics: dict[str, float] | None
     scores: Scores | None
@@ -134,20 +140,20 @@ async def predict(
     rows = await _align(e, terms, table, step)
     with step("score"):
         if isinstance(model, TreeModel):
-            shared = await gbdt_job.scores(e, terms, model, table.take(rows))
+            shared = await gbdt.scores(e, terms, model, table.take(rows))
         else:
-            shared = await lr_job.scores(e, terms, model, table.take(rows))
+            shared = await lr.scores(e, terms, model, table.take(rows))
         opened = await _open_scores(e, terms, shared, leakage.SCORES)
     return len(rows), None if opened is None else Scores(rows, opened)
 
 
 async def release(e: Engine, terms: Terms, model: AnyModel, progress: ProgressReport) -> ReleasedModel | ReleasedTrees:
-    """Open the model to all; see ``lr_job.release`` and ``gbdt.release``."""
+    """Open the model to all; see ``lr.release`` and ``gbdt.release``."""
     await agree(e.session, "release", terms)
     step = Step(e, progress)
     if isinstance(model, TreeModel):
-        return await release_trees(e, terms, gbdt_job.params_of(terms), model, step)
-    return await lr_job.release(e, terms, model, step)
+        return await release_trees(e, terms, params_of(terms), model, step)
+    return await lr.release(e, terms, model, step)
 
 
 async def _align(e: Engine, terms: Terms, table: PartyTable, step: Step) -> NDArray[np.int64]:

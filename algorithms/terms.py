@@ -1,11 +1,12 @@
-"""What a contract says to the algorithms: the same at every party."""
+"""What a contract says to the algorithms, and the check that it says the same to every party."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from hansa.config.params import Param
+from hansa.protocols.mpc.session.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,9 @@ class Terms:
     def columns(self) -> tuple[int, ...]:
         """How many feature columns each party has."""
         return tuple(len(names) for names in self.column_names)
+
+
+async def agree(s: Session, kind: str, terms: Terms, *more: int) -> None:
+    """Check that every party runs the same job, before anything depends on it. Rounds: 1."""
+    values = [getattr(terms, f.name) for f in fields(terms) if f.name != "params"]
+    await s.check_public("terms of the job", kind, values, dict(terms.params), *more)

@@ -23,7 +23,8 @@ import trio
 from nacl.bindings import crypto_scalarmult_base
 from nacl.signing import SigningKey
 
-from hansa.algorithms.enclave import by_xgboost, inside, owner
+from hansa.algorithms.enclave import inside, owner
+from hansa.algorithms.gbdt import xgboost_adapter
 from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
@@ -96,8 +97,8 @@ def main() -> None:
     jobs, plains, transfers, sent = [], [], [], 0
     for _ in range(args.repeat):
         began = time.perf_counter()
-        booster = by_xgboost.train(x[:train], y[:train], TreeParams(**params))  # type: ignore[arg-type]
-        by_xgboost.margins(booster, x[train:])
+        booster = xgboost_adapter.train(x[:train], y[:train], TreeParams(**params))  # type: ignore[arg-type]
+        xgboost_adapter.margins(booster, x[train:])
         plains.append(time.perf_counter() - began)
         began, clock = time.perf_counter(), Clock()
         sent = trio.run(partial(_job, terms, tables, clock))

@@ -23,9 +23,9 @@ import xgboost
 from plot import Curves, Panel, page
 from report import bench, machine, markdown, megabytes, seconds
 
-from hansa.algorithms.enclave import by_xgboost
+from hansa.algorithms.gbdt import xgboost_adapter
 from hansa.algorithms.gbdt.params import TreeParams
-from hansa.node.lab.bench.trees import problem
+from hansa.node.lab.bench.training import problem
 
 TREES: Final = 2
 ENGINES: Final[dict[str, list[str]]] = {
@@ -89,7 +89,7 @@ def plain(threads: int, at: Point, repeat: int) -> Found:
     took = []
     for _ in range(5 * repeat):
         began = time.perf_counter()
-        xgboost.train(by_xgboost.settings(params, y, threads), rows, params.n_estimators)
+        xgboost.train(xgboost_adapter.settings(params, y, threads), rows, params.n_estimators)
         took.append((time.perf_counter() - began) / params.n_estimators)
     return {"seconds": statistics.median(took)}
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hansa.algorithms import leakage
 from hansa.algorithms.enclave.pooled import MOST_MODEL
-from hansa.algorithms.gbdt.model.model import Importance
+from hansa.algorithms.gbdt.model.tree_model import Importance
 from hansa.algorithms.metrics import TASKS
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind

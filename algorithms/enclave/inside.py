@@ -16,19 +16,18 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.algorithms import leakage
-from hansa.algorithms.agreement import agree
 from hansa.algorithms.common_rows import check_label, none_in_common, rounded, too_few
 from hansa.algorithms.enclave import pooled
 from hansa.algorithms.enclave.answer import EnclaveAnswer, told
-from hansa.algorithms.enclave.opened import declare
+from hansa.algorithms.enclave.declare import declare
+from hansa.algorithms.enclave.packed_table import common, most_bytes, unpack_untrusted
 from hansa.algorithms.enclave.pooled import MOST_MODEL, Model, Pool
-from hansa.algorithms.enclave.rows import common, most_bytes, unpack_untrusted
-from hansa.algorithms.gbdt.model.model import Importance
+from hansa.algorithms.gbdt.model.tree_model import Importance
 from hansa.algorithms.learner import ProgressReport
 from hansa.algorithms.metrics import evaluate_as
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.split import split_order
-from hansa.algorithms.terms import Terms
+from hansa.algorithms.terms import Terms, agree
 from hansa.config.params import label_kind
 from hansa.protocols.errors import PeerTimeout
 from hansa.protocols.mpc.session.session import Session

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.gbdt.model.model import Importance
+from hansa.algorithms.gbdt.model.tree_model import Importance
 from hansa.protocols.wire import canonical
 
 _VERSION = 1

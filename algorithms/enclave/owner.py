@@ -12,15 +12,14 @@ from typing import Any, Protocol
 
 import trio
 
-from hansa.algorithms.agreement import agree
-from hansa.algorithms.enclave import rows
+from hansa.algorithms.enclave import packed_table
 from hansa.algorithms.enclave.answer import EnclaveAnswer, most_bytes, told
+from hansa.algorithms.enclave.declare import declare
 from hansa.algorithms.enclave.model import EnclaveModel
-from hansa.algorithms.enclave.opened import declare
 from hansa.algorithms.learner import ProgressReport
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import Scores, TrainOutcome
-from hansa.algorithms.terms import Terms
+from hansa.algorithms.terms import Terms, agree
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.session.session import Session
 
@@ -102,7 +101,7 @@ async def _ask(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, pro
     there = s.n_parties - 1
     progress.step("send")
     with s.step("send"):
-        parcel = await trio.to_thread.run_sync(lambda: seal.seal(rows.pack(terms, table)))
+        parcel = await trio.to_thread.run_sync(lambda: seal.seal(packed_table.pack(terms, table)))
         await s.send_bytes(there, parcel)
     progress.step("wait")
     with s.step("outputs"):

@@ -15,13 +15,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.enclave import by_xgboost
 from hansa.algorithms.errors import DataError
+from hansa.algorithms.gbdt import xgboost_adapter
 from hansa.algorithms.gbdt.bins import Cuts
-from hansa.algorithms.gbdt.model.model import Importance
-from hansa.algorithms.gbdt.params import TreeParams
+from hansa.algorithms.gbdt.model.tree_model import Importance
+from hansa.algorithms.gbdt.params import TreeParams, params_of
 from hansa.algorithms.lr.plaintext import sigmoid
-from hansa.algorithms.lr.prepare import Standardisation
+from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
 from hansa.protocols.wire import canonical
@@ -180,7 +180,7 @@ class TreesModel:
         categories = _categories(pool, grown, params.max_bin)
         codes = _codes(pool, categories)
         kinds = _kinds(pool.terms)
-        booster, history = by_xgboost.train_watched(
+        booster, history = xgboost_adapter.train_watched(
             codes[:grown],
             pool.label[:grown],
             params,
@@ -212,7 +212,7 @@ class TreesModel:
     def scores(self, pool: Pool) -> Matrix:
         """Probabilities, those of all classes, or means."""
         codes = _codes(pool, self.categories)
-        return by_xgboost.predictions(self.booster, codes, _kinds(self.terms), _names(self.terms))
+        return xgboost_adapter.predictions(self.booster, codes, _kinds(self.terms), _names(self.terms))
 
     def to_state(self) -> bytes:
         """Bytes to be sealed."""
@@ -223,7 +223,7 @@ class TreesModel:
     def from_state(cls, terms: Terms, state: bytes) -> TreesModel:
         """The model again."""
         raw, names = _parts(state, "gbdt")
-        return cls(terms, by_xgboost.loaded(raw), {place: tuple(kept) for place, kept in names})
+        return cls(terms, xgboost_adapter.loaded(raw), {place: tuple(kept) for place, kept in names})
 
     def released(self) -> dict[str, Any]:
         """As ``gbdt.released.ReleasedTrees`` has it, without what is in no statement: the sums behind a split, and what stopping
@@ -249,11 +249,6 @@ def trained(pool: Pool, rows: int, advance: Advance) -> Model:
 def loaded(terms: Terms, state: bytes) -> Model:
     """A model that was sealed here."""
     return (LinearModel if terms.algorithm == "lr" else TreesModel).from_state(terms, state)
-
-
-def params_of(terms: Terms) -> TreeParams:
-    """Trees' parameters."""
-    return TreeParams(**terms.params)  # type: ignore[arg-type]  # the contract has checked types and bounds
 
 
 def _padded(state: bytes) -> bytes:

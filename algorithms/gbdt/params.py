@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+from hansa.algorithms.terms import Terms
+
+MOST_WEIGHT: Final = 128.0
+"""Of a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +38,8 @@ class TreeParams:
     early_stopping_rounds: int = 0
     validation_fraction: float = 0.2
     eval_metric: str = "auto"
+
+
+def params_of(terms: Terms) -> TreeParams:
+    """The contract's parameters."""
+    return TreeParams(**terms.params)  # type: ignore[arg-type]  # the contract has checked types and bounds

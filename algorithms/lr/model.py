@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.lr.prepare import Standardisation
+from hansa.algorithms.lr.standardise import Standardisation
 from hansa.protocols.wire import canonical
 
 Vector = NDArray[np.float64]

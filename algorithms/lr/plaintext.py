@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.lr.prepare import Standardisation
+from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.lr.step_size import step_size
 from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.split import batches, split_order

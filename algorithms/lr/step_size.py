@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.lr.prepare import CLIP
+from hansa.algorithms.lr.standardise import CLIP
 from hansa.config.vocabulary import FRAC_BITS
 
 PRODUCT_BITS = 2 * FRAC_BITS

@@ -11,10 +11,8 @@ from typing import Any
 
 import trio
 
-from hansa.algorithms.cost import cost
-from hansa.algorithms.cost import enclave as cost_enclave
+from hansa.algorithms.cost.estimate import Estimate, estimate
 from hansa.config.jobfile import JobFile, parse
-from hansa.config.vocabulary import ENCLAVE
 from hansa.node.contracts.build import KnownParty, check_helper, contract_from, contract_on_model, trust_of, why_engine
 from hansa.node.data.catalog import Catalog, info_of
 from hansa.node.errors import UsageError
@@ -140,19 +138,10 @@ class Proposals:
             "warnings": self._warnings(contract, rows if known else None),
         }
 
-    def _estimate(self, contract: Contract, rows: int, latency: float) -> cost.Estimate:
+    def _estimate(self, contract: Contract, rows: int, latency: float) -> Estimate:
         owner_first = sorted(contract.parties, key=lambda party: party.label is None)
         columns = [len(party.columns) for party in owner_first]
-        if contract.engine == ENCLAVE:
-            return cost_enclave.estimate(
-                algorithm=contract.algorithm,
-                rows=rows,
-                columns=columns,
-                params=contract.params,
-                latency_s=latency,
-                bytes_per_s=ASSUMED_BYTES_PER_S,
-            )
-        return cost.estimate(
+        return estimate(
             algorithm=contract.algorithm,
             engine=contract.engine,
             dealer=contract.dealer is not None,

@@ -20,7 +20,7 @@ from typing import Any
 
 from hansa.algorithms import curves, pipeline
 from hansa.algorithms.enclave.model import EnclaveModel
-from hansa.algorithms.gbdt.model.model import TreeModel
+from hansa.algorithms.gbdt.model.tree_model import TreeModel
 from hansa.algorithms.lr.model import PartyModel
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import AnyModel, Scores

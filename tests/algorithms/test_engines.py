@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hansa.algorithms import leakage, pipeline
-from hansa.algorithms.cost import cost
-from hansa.algorithms.cost.direct import LINK
+from hansa.algorithms.cost.estimate import estimate
+from hansa.algorithms.cost.lr import PADDED_WORDS
+from hansa.algorithms.cost.lr_dealerless import LINK
 from hansa.algorithms.lr.plaintext import train_and_test
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
@@ -137,7 +138,7 @@ async def test_training_scoring_and_release(engine: str, dealt: bool, n: int) ->
 
 def standardised(league: League, rows: Any) -> Any:
     """As the owners do it: by the training rows' means and deviations."""
-    from hansa.algorithms.lr.prepare import Standardisation
+    from hansa.algorithms.lr.standardise import Standardisation
     from hansa.algorithms.split import split_order
 
     order, train = split_order(league.terms.seed, ROWS, league.terms.test_fraction)
@@ -160,7 +161,7 @@ async def test_what_a_dealt_job_is_said_to_cost(n: int, batch: int) -> None:
         return await pipeline.train(e, league.terms, league.tables[rank], Quiet(), Kept())
 
     _, sessions = await league.run(train, "train")
-    expected = cost.estimate(
+    expected = estimate(
         engine="additive",
         dealer=True,
         rows=ROWS,
@@ -179,7 +180,7 @@ async def test_what_a_dealt_job_is_said_to_cost(n: int, batch: int) -> None:
 
 
 def test_the_size_of_a_message_is_that_of_the_protocol() -> None:
-    assert cost.PADDED_WORDS == matrices.BLOCK_WORDS
+    assert PADDED_WORDS == matrices.BLOCK_WORDS
 
 
 @pytest.mark.parametrize(("n", "batch"), [(2, 64), pytest.param(3, 64, marks=pytest.mark.slow)])
@@ -192,7 +193,7 @@ async def test_what_a_job_without_a_dealer_is_said_to_cost(n: int, batch: int) -
         return await pipeline.train(e, league.terms, league.tables[rank], Quiet(), Kept())
 
     _, sessions = await league.run(train, "train")
-    expected = cost.estimate(
+    expected = estimate(
         engine="additive",
         dealer=False,
         rows=ROWS,

@@ -9,12 +9,12 @@ import pytest
 import trio
 
 from hansa.algorithms import leakage, pipeline
-from hansa.algorithms.cost import cost
+from hansa.algorithms.cost.estimate import estimate
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.lr import plaintext
 from hansa.algorithms.lr.model import PartyModel
 from hansa.algorithms.lr.plaintext import train_and_test
-from hansa.algorithms.lr.prepare import Standardisation
+from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
@@ -296,7 +296,7 @@ async def test_an_estimate_is_near_what_a_job_costs() -> None:
     data = tables(*real_data())
     t = terms(params=PARAMS | {"epochs": 2, "batch_size": 64})
     outcomes, transcripts = await train_all(t, data)
-    expected = cost.estimate(
+    expected = estimate(
         engine="replicated",
         dealer=False,
         rows=outcomes[0].rows,

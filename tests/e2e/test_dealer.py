@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from hansa.node.errors import UsageError
-from hansa.node.lab.testnet.league import LocalNode
-from hansa.node.lab.testnet.testnet import LocalNetwork
+from hansa.node.lab.testnet.local_nodes import LocalNode
+from hansa.node.lab.testnet.network import LocalNetwork
 
 POLICY = """
 default = "refuse"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hansa.node.lab.demo.data import breast_cancer
+from hansa.node.lab.demo.tables import breast_cancer
 
 CREDIT = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "credit-default"
 

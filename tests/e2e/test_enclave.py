@@ -11,8 +11,8 @@ from hansa.config.settings import NodeSettings, Settings, TeeSettings
 from hansa.node.contracts.build import openings_of
 from hansa.node.errors import UsageError
 from hansa.node.jobs import review as job_review
-from hansa.node.lab.testnet.league import LocalNode
-from hansa.node.lab.testnet.testnet import LocalNetwork
+from hansa.node.lab.testnet.local_nodes import LocalNode
+from hansa.node.lab.testnet.network import LocalNetwork
 
 pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
 WORD = "insecure-simulated"

@@ -11,8 +11,8 @@ import numpy as np
 
 from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
-from hansa.algorithms.gbdt.job import TreeLearner
-from hansa.algorithms.gbdt.model.model import TreeModel
+from hansa.algorithms.gbdt.learner import TreeLearner
+from hansa.algorithms.gbdt.model.tree_model import TreeModel
 from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.learner import Step
 from hansa.algorithms.party_table import PartyTable

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from hansa.algorithms import leakage
 from hansa.algorithms.gbdt.bins import MAX_CATEGORIES, Cuts, category_bins
 from hansa.algorithms.gbdt.layout import Split
-from hansa.algorithms.gbdt.model.model import TreeModel
-from hansa.algorithms.gbdt.model.released import PlainSplit, ReleasedTrees
+from hansa.algorithms.gbdt.model.tree_model import TreeModel
+from hansa.algorithms.gbdt.model.xgboost_format import PlainSplit, ReleasedTrees
 from hansa.algorithms.gbdt.objectives import Objective, SquaredError, Unit, base_score, objective_of
 from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.learner import Step

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.cost.trees import ENTRIES
+from hansa.algorithms.cost.gbdt import ENTRIES
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.bins import Bins
 from hansa.algorithms.gbdt.objectives import Objective

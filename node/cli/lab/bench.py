@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     plans = [_plan(args, operation, shape) for operation in (CATALOGUE if whole else (args.operation,))]
     for plan in plans:
         check_plan(plan)
-    from hansa.node.lab.bench.processes import measure  # noqa: PLC0415  # brings the engines along
+    from hansa.node.lab.bench.measure import measure  # noqa: PLC0415  # brings the engines along
 
     results = []
     for plan in plans:

@@ -40,11 +40,11 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo and show its table."""
-    from hansa.node.lab.demo import demo  # noqa: PLC0415  # brings numpy and scikit-learn along
+    from hansa.node.lab.demo import scenario  # noqa: PLC0415  # brings numpy and scikit-learn along
 
     live = _Live(quiet=args.json)
     data = Path(args.data).expanduser() if args.data else None
-    result = demo.run(data, args.label, tell=live.tell, watch=live.watch, engine=args.engine, keep=args.keep)
+    result = scenario.run(data, args.label, tell=live.tell, watch=live.watch, engine=args.engine, keep=args.keep)
     live.end()
     emit(args, _json(result), lambda: _lines(result))
     return 0

@@ -70,7 +70,7 @@ def register(subparsers: Any) -> None:
 
 
 def _net(args: argparse.Namespace) -> Any:
-    from hansa.node.lab.testnet.testnet import LocalNetwork, default_folder  # noqa: PLC0415  # only this command manages processes
+    from hansa.node.lab.testnet.network import LocalNetwork, default_folder  # noqa: PLC0415  # only this command manages processes
 
     return LocalNetwork(Path(args.dir).expanduser() if args.dir else default_folder())
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.algorithms.enclave import by_xgboost
-from hansa.algorithms.gbdt import plaintext
+from hansa.algorithms.gbdt import plaintext, xgboost_adapter
 from hansa.algorithms.gbdt.bins import Cuts
 from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.lr.plaintext import sigmoid, train_and_test
@@ -61,7 +60,7 @@ def _trainer(algorithm: str) -> tuple[str, Callable[[Matrix, Matrix, JobFile, by
     if algorithm != "gbdt":
         return OWN, _regression
     try:
-        return f"XGBoost {by_xgboost.version()}", _xgboost
+        return f"XGBoost {xgboost_adapter.version()}", _xgboost
     except ImportError:
         return OWN, _trees
 
@@ -73,8 +72,8 @@ def _regression(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[
 
 def _xgboost(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, float]:
     order, train = split_order(seed, len(y), job.split.test)
-    booster = by_xgboost.train(features[order[:train]], y[order[:train]], _params(job))
-    return _evaluated(y[order[train:]], by_xgboost.margins(booster, features[order[train:]]))
+    booster = xgboost_adapter.train(features[order[:train]], y[order[:train]], _params(job))
+    return _evaluated(y[order[train:]], xgboost_adapter.margins(booster, features[order[train:]]))
 
 
 def _trees(features: Matrix, y: Matrix, job: JobFile, seed: bytes) -> dict[str, float]:

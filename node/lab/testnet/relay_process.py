@@ -13,8 +13,8 @@ from pathlib import Path
 
 import trio
 
+from hansa.node.lab.testnet.network import NetState, load_state
 from hansa.node.lab.testnet.relay import Shape, parse_bandwidth, parse_latency, serve_relay
-from hansa.node.lab.testnet.testnet import NetState, load_state
 
 
 def apply(state: NetState, shape: Shape) -> None:

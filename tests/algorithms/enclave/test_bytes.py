@@ -8,50 +8,50 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.enclave_members import GBDT, tables, terms
 
-from hansa.algorithms.enclave import rows
+from hansa.algorithms.enclave import packed_table
 from hansa.algorithms.enclave.answer import EnclaveAnswer
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.gbdt.job import MOST_WEIGHT
-from hansa.algorithms.gbdt.model.model import Importance
+from hansa.algorithms.gbdt.model.tree_model import Importance
+from hansa.algorithms.gbdt.params import MOST_WEIGHT
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.psi.ddh import places_in_order
 
 T = terms()
-PACKED = rows.pack(T, tables(T, rows=20, own=3)[0])
+PACKED = packed_table.pack(T, tables(T, rows=20, own=3)[0])
 
 
 @pytest.mark.parametrize("algorithm", ["lr", "gbdt"])
 def test_a_table_survives(algorithm):
     t = terms(algorithm)
     table = tables(t)[0]
-    data = rows.pack(t, table)
-    places, found = rows.unpack_untrusted(t, 0, data, scored=False)
+    data = packed_table.pack(t, table)
+    places, found = packed_table.unpack_untrusted(t, 0, data, scored=False)
     kind = np.float32 if algorithm == "gbdt" else np.float64
     assert np.array_equal(found.features, table.features.astype(kind))
     assert np.array_equal(found.label, table.label)
     assert (found.columns, found.weights, found.keys) == (table.columns, None, [])
     assert [bytes(place) for place in places] == places_in_order(table.keys, t.seed)
     assert not any(key in data for key in table.keys)
-    assert len(data) <= rows.most_bytes(t, 0)
+    assert len(data) <= packed_table.most_bytes(t, 0)
 
 
 def test_more_rows_than_the_contract_allows_do_not_leave():
     with pytest.raises(DataError, match="has 430 rows, the contract allows 429"):
-        rows.pack(terms(max_rows=429), tables(T)[0])
+        packed_table.pack(terms(max_rows=429), tables(T)[0])
 
 
 @pytest.mark.parametrize("length", [0, 3, 4, 10, 80, len(PACKED) - 1])
 def test_a_table_that_is_cut_off_is_refused(length):
     with pytest.raises(PeerMisbehaved):
-        rows.unpack_untrusted(T, 0, PACKED[:length], scored=False)
+        packed_table.unpack_untrusted(T, 0, PACKED[:length], scored=False)
 
 
 def test_a_longer_table_and_another_partys_are_refused():
     for rank, data in ((0, PACKED + b"\0"), (1, PACKED)):
         with pytest.raises(PeerMisbehaved):
-            rows.unpack_untrusted(T, rank, data, scored=False)
+            packed_table.unpack_untrusted(T, rank, data, scored=False)
     with pytest.raises(PeerMisbehaved, match="bank sent a table of other columns"):
-        rows.unpack_untrusted(T, 0, PACKED, scored=True)
+        packed_table.unpack_untrusted(T, 0, PACKED, scored=True)
 
 
 @settings(max_examples=200, deadline=None)
@@ -60,7 +60,7 @@ def test_a_changed_byte_changes_a_number_or_is_refused(at, by):
     changed = bytearray(PACKED)
     changed[at] ^= by
     try:
-        places, table = rows.unpack_untrusted(T, 0, bytes(changed), scored=False)
+        places, table = packed_table.unpack_untrusted(T, 0, bytes(changed), scored=False)
     except (PeerMisbehaved, DataError):
         return
     numbers = b"".join(each.tobytes() for each in (places, table.features, table.label))
@@ -73,20 +73,22 @@ def test_categories_that_were_not_named_are_refused():
     for value in (2.0, -1.0, 0.5):
         features = np.zeros_like(table.features)
         features[3, 1] = value
-        packed = rows.pack(t, type(table)(table.keys, features, table.columns, table.label, {"bank_1": ("a", "b")}))
+        packed = packed_table.pack(
+            t, type(table)(table.keys, features, table.columns, table.label, {"bank_1": ("a", "b")})
+        )
         with pytest.raises(PeerMisbehaved, match="bank sent categories in 'bank_1' that it did not name"):
-            rows.unpack_untrusted(t, 0, packed, scored=False)
+            packed_table.unpack_untrusted(t, 0, packed, scored=False)
 
 
 def test_weights_are_numbers_from_0_to_the_most():
     t = terms(weighted=True)
     table = replace(tables(t, rows=20, own=3)[0], weights=np.linspace(0, MOST_WEIGHT, 23))
-    found = rows.unpack_untrusted(t, 0, rows.pack(t, table), scored=False)[1]
+    found = packed_table.unpack_untrusted(t, 0, packed_table.pack(t, table), scored=False)[1]
     assert np.array_equal(found.weights, table.weights)
     for value in (-1e-9, np.nextafter(MOST_WEIGHT, np.inf), np.inf, np.nan):
         wrong = replace(table, weights=np.append(table.weights[1:], value))
         with pytest.raises(PeerMisbehaved, match="bank sent weights that are not from 0 to"):
-            rows.unpack_untrusted(t, 0, rows.pack(t, wrong), scored=False)
+            packed_table.unpack_untrusted(t, 0, packed_table.pack(t, wrong), scored=False)
 
 
 def places(*ends):
@@ -95,10 +97,10 @@ def places(*ends):
 
 
 def test_places_that_begin_alike_are_told_apart():
-    found = rows.common([places(9, 3, 7, 5), places(5, 7, 4, 9), places(7, 1, 9, 5)], ("a", "b", "c"))
+    found = packed_table.common([places(9, 3, 7, 5), places(5, 7, 4, 9), places(7, 1, 9, 5)], ("a", "b", "c"))
     assert [own.tolist() for own in found] == [[3, 2, 0], [0, 1, 3], [3, 0, 2]]
     with pytest.raises(PeerMisbehaved, match="b sent a key twice"):
-        rows.common([places(1, 2), places(2, 1, 2)], ("a", "b"))
+        packed_table.common([places(1, 2), places(2, 1, 2)], ("a", "b"))
 
 
 def test_both_ways_of_finding_them_find_the_same():
@@ -110,25 +112,28 @@ def test_both_ways_of_finding_them_find_the_same():
         pool = np.unique(pool, axis=0)
         some = [rng.permutation(pool)[: rng.integers(0, len(pool) + 1)] for _ in range(2 + turn % 3)]
         given = [np.frombuffer(each.tobytes(), dtype="V16") for each in some]
-        found, slowly = rows.common(given, tuple("abcd")), rows._by_all_bytes(given, tuple("abcd"))
+        found, slowly = packed_table.common(given, tuple("abcd")), packed_table._by_all_bytes(given, tuple("abcd"))
         assert all(np.array_equal(one, other) for one, other in zip(found, slowly, strict=True))
 
 
 def test_who_ends_otherwise_is_somebody_else():
     here, there = (np.frombuffer(b"p" * 8 + end * 8, dtype="V16") for end in (b"x", b"y"))
-    assert [own.tolist() for own in rows.common([here, there], ("a", "b"))] == [[], []]
+    assert [own.tolist() for own in packed_table.common([here, there], ("a", "b"))] == [[], []]
 
 
 def test_common_rows_are_found_in_one_order():
     t = terms(n=3)
     data = tables(t)
-    places = [rows.unpack_untrusted(t, r, rows.pack(t, table), scored=False)[0] for r, table in enumerate(data)]
-    found = rows.common(places, t.names)
+    places = [
+        packed_table.unpack_untrusted(t, r, packed_table.pack(t, table), scored=False)[0]
+        for r, table in enumerate(data)
+    ]
+    found = packed_table.common(places, t.names)
     keys = [[data[rank].keys[row] for row in own] for rank, own in enumerate(found)]
     assert keys[0] == keys[1] == keys[2]
     assert set(keys[0]) == set.intersection(*(set(table.keys) for table in data))
-    nobody = rows.unpack_untrusted(t, 1, rows.pack(t, tables(t, rows=0, own=1)[1]), scored=False)[0][:0]
-    assert [len(own) for own in rows.common([places[0], nobody, places[2]], t.names)] == [0, 0, 0]
+    nobody = packed_table.unpack_untrusted(t, 1, packed_table.pack(t, tables(t, rows=0, own=1)[1]), scored=False)[0][:0]
+    assert [len(own) for own in packed_table.common([places[0], nobody, places[2]], t.names)] == [0, 0, 0]
 
 
 ANSWER = EnclaveAnswer(

@@ -7,10 +7,10 @@ import pytest
 from support.enclave_members import GBDT, Plain, Quiet, allowed, run, tables, terms, train
 
 from hansa.algorithms import leakage
-from hansa.algorithms.agreement import agree
 from hansa.algorithms.common_rows import rounded
 from hansa.algorithms.enclave import owner
 from hansa.algorithms.enclave.answer import EnclaveAnswer
+from hansa.algorithms.terms import agree
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
 

@@ -10,12 +10,13 @@ import pytest
 from support.enclave_members import GBDT, LR, Quiet, allowed, run, tables, terms, train
 
 from hansa.algorithms import leakage
-from hansa.algorithms.enclave import by_xgboost, owner, statement
+from hansa.algorithms.enclave import owner, statement
 from hansa.algorithms.enclave.model import EnclaveModel
 from hansa.algorithms.enclave.pooled import _padded
 from hansa.algorithms.errors import DataError
+from hansa.algorithms.gbdt import xgboost_adapter
 from hansa.algorithms.gbdt.params import TreeParams
-from hansa.algorithms.lr.prepare import Standardisation
+from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.metrics import TASKS, evaluate_as
 from hansa.algorithms.split import split_order
 from hansa.node.worker.enclave import Box
@@ -52,8 +53,8 @@ async def test_trees_are_xgboosts_on_the_pooled_rows(task, params, box):
     data = tables(t, task=task)
     outcomes = await train(t, data, box)
     x, y, n, rows = pooled(t, data)
-    booster = by_xgboost.train(x[:n].astype(np.float32), y[:n], TreeParams(**params))
-    margins = by_xgboost.margins(booster, x[n:].astype(np.float32))
+    booster = xgboost_adapter.train(x[:n].astype(np.float32), y[:n], TreeParams(**params))
+    margins = xgboost_adapter.margins(booster, x[n:].astype(np.float32))
     expected = {
         "binary": lambda m: 1 / (1 + np.exp(-m)),
         "classes": lambda m: np.exp(m) / np.exp(m).sum(axis=1, keepdims=True),
@@ -147,9 +148,9 @@ def of_released(plain: dict[str, Any], x: np.ndarray) -> np.ndarray:
     for tree in plain["xgboost"]["learner"]["gradient_booster"]["model"]["trees"]:
         assert not any(tree["sum_hessian"])
         assert not any(tree["loss_changes"])
-    booster = by_xgboost.loaded(json.dumps(plain["xgboost"]).encode())
+    booster = xgboost_adapter.loaded(json.dumps(plain["xgboost"]).encode())
     names = plain["xgboost"]["learner"]["feature_names"]
-    return by_xgboost.predictions(booster, x.astype(np.float32), [False] * x.shape[1], names)
+    return xgboost_adapter.predictions(booster, x.astype(np.float32), [False] * x.shape[1], names)
 
 
 async def test_a_release_has_nothing_of_how_the_training_went(box):

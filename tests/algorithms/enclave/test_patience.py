@@ -7,9 +7,9 @@ import pytest
 import trio
 from support.enclave_members import Plain, Quiet, allowed, tables, terms
 
-from hansa.algorithms.agreement import agree
 from hansa.algorithms.enclave import inside, owner
-from hansa.algorithms.enclave.rows import most_bytes
+from hansa.algorithms.enclave.packed_table import most_bytes
+from hansa.algorithms.terms import agree
 from hansa.node.worker.enclave import Box
 from hansa.protocols.errors import PeerAborted, PeerTimeout
 from hansa.protocols.mpc.session.memory import network, parties

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.algorithms.enclave import by_xgboost
-from hansa.algorithms.gbdt import plaintext
+from hansa.algorithms.gbdt import plaintext, xgboost_adapter
 from hansa.algorithms.gbdt.params import TreeParams
 
 pytest.importorskip("xgboost", reason="xgboost is not installed: our trees are NOT compared with XGBoost's")
@@ -85,11 +84,11 @@ def both(params: TreeParams, told: TreeParams) -> tuple[Any, Any]:
     of_trained = None if weights is None else weights[TRAINED]
     model, _ = plaintext.train(bins[TRAINED], label[TRAINED], params, categorical=categorical, weights=of_trained)
     numbers = np.where(bins == BINS, np.nan, bins.astype(np.float64))
-    booster = by_xgboost.train(
+    booster = xgboost_adapter.train(
         numbers[TRAINED], label[TRAINED], replace(told, max_bin=256), weights=of_trained, categorical=categorical
     )
     ours = model.margins(bins).T * model.unit.scale + model.unit.center
-    return ours, by_xgboost.margins(booster, numbers, categorical).reshape(ours.shape)
+    return ours, xgboost_adapter.margins(booster, numbers, categorical).reshape(ours.shape)
 
 
 @pytest.mark.parametrize("changed", CHANGED + OTHERS, ids=str)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from hansa.algorithms import leakage, pipeline
-from hansa.algorithms.cost import cost
+from hansa.algorithms.cost.estimate import estimate
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
-from hansa.algorithms.gbdt.model.model import TreeModel
-from hansa.algorithms.gbdt.model.released import ReleasedTrees
+from hansa.algorithms.gbdt.model.tree_model import TreeModel
+from hansa.algorithms.gbdt.model.xgboost_format import ReleasedTrees
 from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.algorithms.metrics import evaluate
@@ -216,7 +216,7 @@ async def test_an_estimate_is_near_what_a_job_costs(engine: str, dealt: bool, n:
     league = League(engine, dealt, n)
     league.terms = replace(league.terms, params=PARAMS | {"max_depth": 3})
     _, sessions = await league.train([Kept() for _ in range(n)])
-    expected = cost.estimate(
+    expected = estimate(
         algorithm="gbdt",
         engine=engine,
         dealer=dealt,

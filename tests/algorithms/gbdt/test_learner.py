@@ -11,7 +11,7 @@ from support.engines import ENGINES, additive_dealt, replicated
 from support.gbdt_cases import Case, Quiet, make, train
 
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.gbdt.job import TreeLearner
+from hansa.algorithms.gbdt.learner import TreeLearner
 from hansa.algorithms.learner import Step
 from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.algorithms.metrics import TASKS, evaluate, evaluate_as

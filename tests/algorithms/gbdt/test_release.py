@@ -10,11 +10,12 @@ import pytest
 from support.engines import additive_dealt
 from support.gbdt_cases import NAMES, Case, F, Quiet, make, train
 
-from hansa.algorithms.gbdt import job as gbdt_job
+from hansa.algorithms.gbdt import learner
 from hansa.algorithms.gbdt.bins import levels_of
-from hansa.algorithms.gbdt.model.model import TreeModel
 from hansa.algorithms.gbdt.model.release import _read, release
-from hansa.algorithms.gbdt.model.released import ReleasedTrees
+from hansa.algorithms.gbdt.model.tree_model import TreeModel
+from hansa.algorithms.gbdt.model.xgboost_format import ReleasedTrees
+from hansa.algorithms.gbdt.params import params_of
 from hansa.algorithms.gbdt.training import boost
 from hansa.algorithms.learner import Step
 from hansa.protocols.errors import PeerMisbehaved
@@ -31,12 +32,12 @@ async def trained_and_released(case: Case) -> tuple[list[ReleasedTrees], Any, An
         model = TreeModel.from_state(found.model.to_state())
         table = case.table(rank, 2)
         bins = model.cuts.apply(table.features, levels_of(table.columns, table.levels))
-        trees = [gbdt_job.loaded(e, tree) for tree in model.trees]
+        trees = [learner.loaded(e, tree) for tree in model.trees]
         margins = await boost.predict(e, trees, bins, e.share_from_state(model.base))
         (opened,) = await e.open(margins, what="margins")
-        scores = await gbdt_job.scores(e, terms, model, table)
+        scores = await learner.scores(e, terms, model, table)
         (seen,) = await e.open(scores.values, what="scores")
-        plain = await release(e, terms, gbdt_job.params_of(terms), model, Step(e, Quiet()))
+        plain = await release(e, terms, params_of(terms), model, Step(e, Quiet()))
         return plain, decode(opened, F), scores.finish(decode(seen, F))
 
     results = await additive_dealt(2)(party)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.lr.prepare import CLIP, Standardisation
+from hansa.algorithms.lr.standardise import CLIP, Standardisation
 from hansa.algorithms.lr.step_size import MOST_WEIGHT, PRODUCT_BITS, refuse_diverged, step_size
 from hansa.algorithms.split import batches, permutation, split_order
 

@@ -11,10 +11,10 @@ import pytest
 from support.engines import ENGINES
 
 from hansa.node.cli.main import main
-from hansa.node.lab.bench import links, operators
+from hansa.node.lab.bench import operators, two_party
 from hansa.node.lab.bench.catalogue import CATALOGUE, KINDS, Size
+from hansa.node.lab.bench.measure import BUILDS
 from hansa.node.lab.bench.operators import OPERATORS, Operator
-from hansa.node.lab.bench.processes import BUILDS
 from hansa.protocols.mpc import operators as op
 
 FIELDS = {
@@ -154,7 +154,7 @@ async def test_an_operator_that_errs_is_seen(wrong: Operator) -> None:
 @pytest.mark.parametrize("n", [1, 64, 1000])
 async def test_transfers_are_checked(kind: str, n: int) -> None:
     async def protocol(e: Any) -> dict[str, float]:
-        operation = await links.ot(e, Size(n, kind=kind, w=2))
+        operation = await two_party.ot(e, Size(n, kind=kind, w=2))
         await operation.timed()
         return await operation.facts()
 
@@ -168,7 +168,7 @@ def test_wrong_transfers_are_counted(kind: str) -> None:
     ones = zeros + np.uint64(1)
     sent = {"random": [zeros, zeros], "correlated": [zeros], "one-of-16": []}[kind]
     taken = {"random": [zeros, ones], "correlated": [ones], "one-of-16": [ones]}[kind]
-    assert links._wrong(size, sent, taken) > 0
+    assert two_party._wrong(size, sent, taken) > 0
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_refused_before_anything_starts(
     def started(plan: object) -> None:
         raise AssertionError(f"{plan} was started")
 
-    monkeypatch.setattr("hansa.node.lab.bench.processes.measure", started)
+    monkeypatch.setattr("hansa.node.lab.bench.measure.measure", started)
     try:
         code = main(["bench", *argv])
     except SystemExit as ended:

@@ -8,8 +8,8 @@ import pytest
 
 from hansa.algorithms.errors import DataError
 from hansa.config import jobfile
-from hansa.node.lab.demo.data import breast_cancer, from_folder
-from hansa.node.lab.demo.demo import job_text
+from hansa.node.lab.demo.scenario import job_text
+from hansa.node.lab.demo.tables import breast_cancer, from_folder
 
 
 def write(folder: Path, **files: str) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hansa.node.errors import UsageError
-from hansa.node.lab.testnet.league import alive
-from hansa.node.lab.testnet.testnet import LocalNetwork
+from hansa.node.lab.testnet.local_nodes import alive
+from hansa.node.lab.testnet.network import LocalNetwork
 
 
 def test_the_story_of_a_network(tmp_path: Path) -> None:

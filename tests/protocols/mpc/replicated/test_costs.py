@@ -63,7 +63,7 @@ async def test_costs(operation: str) -> None:
 
 @pytest.mark.parametrize("scale", [18, 36])
 async def test_the_cost_of_a_sigmoid_stands_in_the_plan(scale: int) -> None:
-    from hansa.algorithms.cost.cost import SIGMOID_BYTES, SIGMOID_ROUNDS
+    from hansa.algorithms.cost.lr import SIGMOID_BYTES, SIGMOID_ROUNDS
 
     async with parties(3) as sessions:
 

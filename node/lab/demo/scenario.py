@@ -17,9 +17,9 @@ from hansa.config.vocabulary import ATTESTED, ENCLAVE
 from hansa.node.admin.client import AdminClient
 from hansa.node.data.schema import Use, table_spec
 from hansa.node.errors import JobError, UsageError
-from hansa.node.lab.demo.data import DemoTables, breast_cancer, from_folder
 from hansa.node.lab.demo.reference import Reference, reference
-from hansa.node.lab.testnet.league import ACCEPTS_SIMULATED, IS_SIMULATED, SIMULATED, LocalNode, introduce, running
+from hansa.node.lab.demo.tables import DemoTables, breast_cancer, from_folder
+from hansa.node.lab.testnet.local_nodes import ACCEPTS_SIMULATED, IS_SIMULATED, SIMULATED, LocalNode, introduce, running
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 DATASET = "customers"

@@ -14,15 +14,14 @@ from hansa.algorithms.gbdt.bins import Cuts, levels_of
 from hansa.algorithms.gbdt.layout import Layout
 from hansa.algorithms.gbdt.losses import mean_loss, metric_of
 from hansa.algorithms.gbdt.model.importance import importance
-from hansa.algorithms.gbdt.model.model import Importance, SavedTree, TreeModel
 from hansa.algorithms.gbdt.model.release import label_unit
+from hansa.algorithms.gbdt.model.tree_model import Importance, SavedTree, TreeModel
 from hansa.algorithms.gbdt.objectives import Objective, SquaredError, Unit, objective_of, sample_weights
-from hansa.algorithms.gbdt.params import TreeParams
+from hansa.algorithms.gbdt.params import MOST_WEIGHT, params_of
 from hansa.algorithms.gbdt.training import boost
 from hansa.algorithms.gbdt.training.stopping import Watch
 from hansa.algorithms.gbdt.training.tree import Tree, table_of
-from hansa.algorithms.learner import Save, SharedScores, Step
-from hansa.algorithms.opening import open_for
+from hansa.algorithms.learner import Save, SharedScores, Step, open_for
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
@@ -32,17 +31,10 @@ from hansa.protocols.mpc.shares import Share
 from hansa.protocols.wire import canonical
 
 Vector = NDArray[np.float64]
-MOST_WEIGHT = 128.0
-"""Of a sample."""
 _MAX_STATE = 1 << 31
 _MOST = 2.0**24
 _FAR = 1 << 40
 """A loss above any, before the first round."""
-
-
-def params_of(terms: Terms) -> TreeParams:
-    """The contract's parameters."""
-    return TreeParams(**terms.params)  # type: ignore[arg-type]  # the contract has checked types and bounds
 
 
 class TreeLearner:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from hansa.algorithms import leakage
 from hansa.algorithms.learner import Save, SharedScores, Step
-from hansa.algorithms.lr import lr
+from hansa.algorithms.lr import sgd
 from hansa.algorithms.lr.model import PartyModel, ReleasedModel
-from hansa.algorithms.lr.prepare import Standardisation
+from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.lr.step_size import refuse_diverged
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
@@ -34,7 +34,7 @@ class LrLearner:
         features, label = table.features, table.label
         self._train_rows, self._rows = train_rows, len(features)
         self._standardisation = Standardisation.fit(features[:train_rows])
-        self._blocks = await lr.prepare_blocks(
+        self._blocks = await sgd.prepare_blocks(
             self._e, self._terms, self._standardisation.apply(features), len(features)
         )
         values = None if label is None else encode(label[:train_rows], FRAC_BITS)
@@ -42,9 +42,9 @@ class LrLearner:
         return train_rows * int(self._terms.params["epochs"])
 
     async def train(self, start: tuple[int, bytes] | None, save: Save, step: Step) -> None:
-        """All epochs; see ``lr.train``."""
+        """All epochs; see ``sgd.train``."""
         e = self._e
-        self._w = await lr.train(
+        self._w = await sgd.train(
             e,
             self._terms,
             self._blocks,
@@ -56,7 +56,7 @@ class LrLearner:
 
     async def test_scores(self) -> SharedScores:
         """Probabilities of the rows held out."""
-        return _probabilities(await lr.scores(self._e, self._blocks, self._w, slice(self._train_rows, self._rows)))
+        return _probabilities(await sgd.scores(self._e, self._blocks, self._w, slice(self._train_rows, self._rows)))
 
     async def outputs(self, columns: tuple[str, ...]) -> PartyModel:
         """Open the weights as the contract says. Raises ``DataError`` where the training diverged."""
@@ -75,8 +75,8 @@ class LrLearner:
 async def scores(e: Engine, terms: Terms, model: PartyModel, table: PartyTable) -> SharedScores:
     """Probabilities of new rows."""
     rows = len(table.features)
-    blocks = await lr.prepare_blocks(e, terms, model.standardisation.apply(table.features), rows)
-    return _probabilities(await lr.scores(e, blocks, e.share_from_state(model.weights), slice(0, rows)))
+    blocks = await sgd.prepare_blocks(e, terms, model.standardisation.apply(table.features), rows)
+    return _probabilities(await sgd.scores(e, blocks, e.share_from_state(model.weights), slice(0, rows)))
 
 
 def _probabilities(shared: Share) -> SharedScores:
@@ -89,7 +89,7 @@ async def release(e: Engine, terms: Terms, model: PartyModel, step: Step) -> Rel
     What the means add to the intercept is shared, and only the sum opened; leakage.py says what can be told from it.
     """
     s = e.session
-    where = lr.places(terms)
+    where = sgd.places(terms)
     w = e.share_from_state(model.weights)
     with step("open"):
         own = None
@@ -132,7 +132,7 @@ async def _hear_coefficients(e: Engine, terms: Terms, rank: int) -> NDArray[np.f
     return told
 
 
-async def _open_weights(e: Engine, terms: Terms, blocks: lr.Blocks, w: Share) -> NDArray[np.float64] | None:
+async def _open_weights(e: Engine, terms: Terms, blocks: sgd.Blocks, w: Share) -> NDArray[np.float64] | None:
     if terms.weights == "all":
         return decode((await e.open(w, what=leakage.WEIGHTS))[0], FRAC_BITS)
     mine = None
@@ -143,7 +143,7 @@ async def _open_weights(e: Engine, terms: Terms, blocks: lr.Blocks, w: Share) ->
 
 
 def _by_name(
-    rank: int, terms: Terms, blocks: lr.Blocks, columns: tuple[str, ...], weights: NDArray[np.float64] | None
+    rank: int, terms: Terms, blocks: sgd.Blocks, columns: tuple[str, ...], weights: NDArray[np.float64] | None
 ) -> dict[str, float]:
     if weights is None:
         return {}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms.errors import DataError
-from hansa.algorithms.gbdt.job import MOST_WEIGHT
+from hansa.algorithms.gbdt.params import MOST_WEIGHT
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from hansa.algorithms.cost.training_cost import DEALERLESS_MB, TrainingCost
 
 SLOTS = 8192
 """Numbers in a ciphertext of products, coefficients in one of a matrix."""
@@ -30,18 +31,11 @@ ROUNDS = {2: 22}
 """A batch's, chunks of transfers included; ``rounds_of`` has those of more parties."""
 
 
-@dataclass(frozen=True, slots=True)
-class DealerlessCost:
-    """Rounds, bytes sent with the data and for correlations, bytes held."""
+def dealerless(sizes: Sequence[int], epochs: int, test: int, widths: Sequence[int]) -> TrainingCost:
+    """Training in batches of these sizes each epoch, and ``test`` rows to evaluate; ``widths``: weights a party.
 
-    rounds: int
-    sent: int
-    correlations: int
-    held: int
-
-
-def direct(sizes: Sequence[int], epochs: int, test: int, widths: Sequence[int]) -> DealerlessCost:
-    """Training in batches of these sizes each epoch, and ``test`` rows to evaluate; ``widths``: weights a party."""
+    The work is that of ciphertexts and transfers.
+    """
     n, peers = len(widths), len(widths) - 1
     steps = [*sizes] * epochs + [test] * bool(test)
     elements = sum(steps)
@@ -51,8 +45,9 @@ def direct(sizes: Sequence[int], epochs: int, test: int, widths: Sequence[int]) 
     sent += sum(peers * 2 * (ANSWER + 12 * (size + sum(widths) // n)) for size in steps)
     polynomials = [_polynomials(sizes, test, width) for width in widths]
     sent += peers * max(polynomials) * CIPHERTEXT
-    held = (sum(polynomials) - min(polynomials)) * HELD
-    return DealerlessCost(rounds, sent, _correlations(elements, n), held)
+    held = (DEALERLESS_MB << 20) + (sum(polynomials) - min(polynomials)) * HELD
+    ahead = _correlations(elements, n)
+    return TrainingCost(rounds, sent, ahead, held, (sent + ahead) / BYTES_PER_SECOND)
 
 
 def rounds_of(n: int) -> int:

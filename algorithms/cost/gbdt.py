@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hansa.algorithms.cost.training_cost import DEALERLESS_MB, DEALT_MB, TrainingCost
 from hansa.config.params import EVAL_METRICS, LOGISTIC, Param
 
 HINT: Final = 16_384
@@ -23,7 +24,7 @@ SETUP: Final = 1_500_000
 LOSS: Final = {
     "replicated": {"auc": (26, 0), "logloss": (920, 0), "rmse": (32, 0)},
     "dealer": {"auc": (25, 31), "logloss": (600, 1_200), "rmse": (48, 32)},
-    "direct": {"auc": (56, 95), "logloss": (500, 5_000), "rmse": (48, 160)},
+    "dealerless": {"auc": (56, 95), "logloss": (500, 5_000), "rmse": (48, 160)},
 }
 """Bytes of a loss on a row, sent with the data and ahead; of an AUC, for each level of the sorting."""
 LOSS_ROUNDS: Final = 90
@@ -50,31 +51,20 @@ class _Fit:
 ONLINE: Final = {
     "replicated": _Fit(685, 237, 11, 58_000, 43, 118, 11, 5e-6, 2e-6),
     "dealer": _Fit(582, 64, 25, 75_000, 35, 88, 7, 5e-6, 2e-6),
-    "direct": _Fit(708, 716, 13, 488_000, 53, 131, 12, 50e-6, 30e-6),
+    "dealerless": _Fit(708, 716, 13, 488_000, 53, 131, 12, 50e-6, 30e-6),
 }
 AHEAD: Final = {
     "replicated": (0, 0, 0),
     "dealer": (2306, 750, 481_000),
-    "direct": (3563, 712, 520_000),
+    "dealerless": (3563, 712, 520_000),
 }
 """Bytes made ahead, by the dealer or by each party: a candidate and node, a row, a level."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """Rounds, bytes sent with the data and ahead, bytes held, seconds of work."""
-
-    rounds: int
-    sent: int
-    ahead: int
-    held: int
-    work: float
-
-
-def trees(
+def training(
     kind: str, columns: Sequence[int], train: int, test: int, params: Mapping[str, Param], *, told: bool = False
-) -> Trees:
-    """Of all trees on ``train`` rows, and scores of ``test``; ``kind``: replicated, dealer or direct; ``told``: with a training
+) -> TrainingCost:
+    """All trees on ``train`` rows, and scores of ``test``; ``kind``: replicated, dealer or dealerless; ``told``: with a training
     metric.
 
     Columns are taken as numbers, and no round as saved by early stopping: ordering categories costs more, stopping less.
@@ -98,16 +88,17 @@ def trees(
     rounds += sum(loss[0] for loss in losses)
     cells = max(columns) * (bins + empty)
     padded = 1 << max(4, (cells - 1).bit_length())
-    once = (ENCRYPTED * padded + SETUP) * peers if kind == "direct" else HINT * cells * peers
-    held = 2 * ENCRYPTED * padded * peers if kind == "direct" else HINT * sum(columns) * (bins + empty)
+    once = (ENCRYPTED * padded + SETUP) * peers if kind == "dealerless" else HINT * cells * peers
+    held = 2 * ENCRYPTED * padded * peers if kind == "dealerless" else HINT * sum(columns) * (bins + empty)
+    memory_mb = DEALERLESS_MB if kind == "dealerless" else DEALT_MB
     work = count * groups * (choices * nodes * fit.candidate_seconds + rows * fit.row_seconds)
     predicted = test * count * groups * nodes * fit.vector
     at_once = max(1, ENTRIES // max(1, (1 << depth) * test * groups))
-    return Trees(
+    return TrainingCost(
         count * rounds + 3 * (depth + 1) * math.ceil(count / at_once) * bool(test),
         (count * sent + predicted) * peers + once,
-        count * made * (peers if kind == "direct" else 1),
-        held + rows * 8 * (4 * inner + 20) * groups,
+        count * made * (peers if kind == "dealerless" else 1),
+        1_000_000 * memory_mb + held + rows * 8 * (4 * inner + 20) * groups,
         work,
     )
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from hansa.algorithms.lr import lr
+from hansa.algorithms.lr import sgd
 from hansa.algorithms.lr.plaintext import sigmoid, train_and_test
-from hansa.algorithms.lr.prepare import Standardisation
+from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.split import split_order
 from hansa.algorithms.terms import Terms
@@ -89,12 +89,12 @@ async def lr_(e: Engine, size: Size) -> Operation:
     order, train = split_order(SEED, size.n, terms.test_fraction)
     mine = x[order][:, cuts[e.session.rank]]
     standardised = Standardisation.fit(mine[:train]).apply(mine)
-    blocks = await lr.prepare_blocks(e, terms, standardised, size.n)
+    blocks = await sgd.prepare_blocks(e, terms, standardised, size.n)
     label = await e.input(0, encode(y[order[:train]], F) if e.session.rank == 0 else None, (train,))
     out = [label]
 
     async def timed() -> None:
-        out[0] = await lr.train(
+        out[0] = await sgd.train(
             e, terms, blocks, label, start=None, after_epoch=lambda *_: None, after_batch=lambda _: None
         )
 

@@ -22,10 +22,10 @@ import trio
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import FRAC_BITS
 from hansa.node.errors import JobError, RelayedError
-from hansa.node.lab.bench import links, operators, rows, trees
-from hansa.node.lab.bench.ahead import stocked
+from hansa.node.lab.bench import operators, training, two_party, vertical
 from hansa.node.lab.bench.catalogue import Plan
 from hansa.node.lab.bench.operation import Build
+from hansa.node.lab.bench.stored_correlations import stocked
 from hansa.node.lab.testnet.relay import Shape, serve_relay
 from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.mpc.additive.dealer.dealer import serve
@@ -39,7 +39,7 @@ from hansa.protocols.wire.noise import KeyPair
 _PATIENCE_S = 900.0
 
 
-BUILDS: Final[dict[str, Build]] = {**links.BUILDS, **operators.BUILDS, **rows.BUILDS, **trees.BUILDS}
+BUILDS: Final[dict[str, Build]] = {**two_party.BUILDS, **operators.BUILDS, **vertical.BUILDS, **training.BUILDS}
 
 
 def measure(plan: Plan) -> dict[str, Any]:

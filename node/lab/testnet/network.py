@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hansa.node.errors import JobError, UsageError
-from hansa.node.lab.testnet.league import (
+from hansa.node.lab.testnet.local_nodes import (
     ACCEPTS_SIMULATED,
     IS_SIMULATED,
     SIMULATED,
