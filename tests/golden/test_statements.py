@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from hansa.algorithms.gbdt.model.model import TreeModel
+from hansa.algorithms.gbdt.model.tree_model import TreeModel
 from hansa.algorithms.lr.model import PartyModel
 from hansa.node.tee.keys.epoch_tokens import EpochToken, line_of
 from hansa.node.worker.links import LinkTerms, PeerTerms
