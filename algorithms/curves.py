@@ -5,11 +5,10 @@ from __future__ import annotations
 from html import escape
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa.algorithms.metrics import evaluate, rates
+from hansa.protocols.arrays import Vector
 
-Vector = NDArray[np.float64]
 _SIDE, _GAP, _TOP = 320, 60, 50
 _MOST_POINTS = 400
 """A curve is drawn with at most so many points: enough for the eye, and no file that grows with the rows."""

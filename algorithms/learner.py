@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms.party_table import PartyTable
+from hansa.protocols.arrays import Ring, Vector
 from hansa.protocols.mpc.engine import Engine
-from hansa.protocols.mpc.shares import Ring, Share
+from hansa.protocols.mpc.shares import Share
 
-Vector = NDArray[np.float64]
 Save = Callable[[int, bytes], None]
 """Keep the state after so many epochs or trees."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+from hansa.protocols.arrays import Vector
+
 TASKS: Final = {
     "binary": ("auc", "ks", "accuracy", "log_loss"),
     "classes": ("accuracy", "log_loss"),

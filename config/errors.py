@@ -41,6 +41,13 @@ class HansaError(Exception):
         }
 
 
+def hansa_error_in(error: BaseException) -> HansaError | None:
+    """The error itself, or the first one of a group (the tasks of a nursery fail together), if it is a ``HansaError``."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(hansa_error_in, error.exceptions)), None)
+    return error if isinstance(error, HansaError) else None
+
+
 class ConfigError(HansaError):
     """A configuration, policy or job file that cannot be used (fields: file, key, line)."""
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import trio
 
-from hansa.config.errors import ConfigError, HansaError
+from hansa.config.errors import ConfigError, hansa_error_in
 from hansa.config.paths import admin_socket
 from hansa.config.settings import Settings, load_settings
 from hansa.node.admin.methods.node import NodeMethods
@@ -261,12 +261,7 @@ async def _serve(daemon: Daemon, ready: Callable[[int, str], None]) -> None:
                 await daemon.stopping.wait()
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:  # an `except*` could only raise a group again
-            error: BaseException | None = group.subgroup(HansaError)
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            if error is None:
-                raise
-            raise error from None
+            raise hansa_error_in(group) or group from None
 
 
 async def _stop_on(signals: AsyncIterator[int], daemon: Daemon) -> None:

@@ -24,10 +24,9 @@ from hansa.algorithms.lr.plaintext import sigmoid
 from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
+from hansa.protocols.arrays import Matrix, Vector
 from hansa.protocols.wire import canonical
 
-Matrix = NDArray[np.float64]
-Vector = NDArray[np.float64]
 Advance = Callable[[int], None]
 MOST_MODEL = 1 << 28
 """Bytes of a model."""

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+from hansa.protocols.arrays import Matrix
+
 Bins = NDArray[np.uint8]
 Numbers = NDArray[np.float32]
 MAX_BINS: Final = 255

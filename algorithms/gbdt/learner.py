@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa.algorithms import leakage
 from hansa.algorithms.errors import DataError
@@ -25,12 +24,12 @@ from hansa.algorithms.learner import Save, SharedScores, Step, open_for
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
 from hansa.config.params import label_kind
+from hansa.protocols.arrays import Vector
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.shares import Share
 from hansa.protocols.wire import canonical
 
-Vector = NDArray[np.float64]
 _MAX_STATE = 1 << 31
 _MOST = 2.0**24
 _FAR = 1 << 40

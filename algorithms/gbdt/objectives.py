@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.lr.plaintext import sigmoid
+from hansa.protocols.arrays import Vector
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.operators.arithmetic import square
@@ -23,7 +23,6 @@ from hansa.protocols.mpc.operators.bits import mux
 from hansa.protocols.mpc.operators.exponential import exp, softmax
 from hansa.protocols.mpc.shares import Share
 
-Vector = NDArray[np.float64]
 MOST_COUNT: Final = 254.0
 """Means of counts are cut off here: then neither gradients nor hessians exceed 2^9."""
 MAX_STEP: Final = 0.7

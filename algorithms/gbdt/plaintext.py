@@ -12,8 +12,7 @@ from hansa.algorithms.gbdt.layout import Candidates, Layout, Split
 from hansa.algorithms.gbdt.objectives import Objective, Unit, objective_of, sample_weights
 from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.gbdt.training import sampling
-
-Vector = NDArray[np.float64]
+from hansa.protocols.arrays import Vector
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,10 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa.algorithms.gbdt.objectives import base_score, objective_of
 from hansa.algorithms.gbdt.params import TreeParams
-
-Matrix = NDArray[np.float64]
-Vector = NDArray[np.float64]
+from hansa.protocols.arrays import Matrix, Vector
 
 THREADS: Final = 2
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.lr.standardise import Standardisation
+from hansa.protocols.arrays import Vector
 from hansa.protocols.wire import canonical
 
-Vector = NDArray[np.float64]
 _VERSION = 1
 _MAX_STATE = 1 << 26
 

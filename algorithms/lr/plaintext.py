@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.lr.step_size import step_size
 from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.split import batches, split_order
 from hansa.config.params import Param
-
-Matrix = NDArray[np.float64]
+from hansa.protocols.arrays import Matrix
 
 
 def sigmoid(z: Matrix) -> Matrix:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from hansa.protocols.arrays import Matrix
 
 CLIP = 32.0
 """Standard deviations; beyond it a standardised value is cut off."""
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

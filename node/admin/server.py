@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from hansa.config.errors import HansaError
+from hansa.config.errors import HansaError, hansa_error_in
 from hansa.node.admin import protocol
 from hansa.node.errors import UsageError
 from hansa.node.net.accepting import next_stream
@@ -167,10 +167,8 @@ def _too_long(method: str) -> HansaError:
 
 def _first_of_ours(error: BaseException) -> HansaError | None:
     """The first error of ours; None where any other is among them: those are bugs."""
-    if isinstance(error, BaseExceptionGroup):
-        found = [_first_of_ours(inner) for inner in error.exceptions]
-        return None if None in found else found[0]
-    return error if isinstance(error, HansaError) else None
+    bugs = error.split(HansaError)[1] if isinstance(error, BaseExceptionGroup) else None
+    return hansa_error_in(error) if bugs is None else None
 
 
 def _bound(path: Path) -> socket.socket:

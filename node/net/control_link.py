@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from hansa.config.errors import HansaError
+from hansa.config.errors import HansaError, hansa_error_in
 from hansa.node.net.connection import Conn
 from hansa.node.net.token_bucket import TokenBucket
 from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError
@@ -89,7 +89,7 @@ class ControlLink:
                     nursery.start_soon(self.conn.keep_alive)
                     await self._read(receive)
         except* HansaError as group:
-            self.end = self.end or _first(group)
+            self.end = self.end or hansa_error_in(group)
         finally:
             self._send.close()
             with trio.CancelScope(shield=True):
@@ -128,9 +128,3 @@ class ControlLink:
             logger.warning("a %s from a peer was refused: %s", type(message).__name__, error.message)
         except Exception:
             logger.exception("handling a %s from a peer failed", type(message).__name__)
-
-
-def _first(error: BaseException) -> HansaError | None:
-    if isinstance(error, BaseExceptionGroup):
-        return _first(error.exceptions[0])
-    return error if isinstance(error, HansaError) else None

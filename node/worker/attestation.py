@@ -20,7 +20,7 @@ from pathlib import Path
 import trio
 from nacl.bindings import crypto_scalarmult_base
 
-from hansa.config.errors import ConfigError
+from hansa.config.errors import ConfigError, hansa_error_in
 from hansa.node.contracts import hardware as job_hardware
 from hansa.node.errors import EvidenceError
 from hansa.node.net.connection import Conn
@@ -29,7 +29,7 @@ from hansa.node.tee.evidence.prover import prover_from
 from hansa.node.worker.messages import Attested, Start
 from hansa.node.worker.progress import Reporter
 from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
-from hansa.protocols.mpc.session.session import Session, sole_error
+from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.wire.attestation.statements.binding import NONCE_BYTES, report_data
 from hansa.protocols.wire.attestation.statements.proof import Proof
 from hansa.protocols.wire.consent.contract import Code, Contract
@@ -100,7 +100,7 @@ async def _prove(start: Start, contract: Contract, session: Session, links: Mapp
             for rank, link in links.items():
                 nursery.start_soon(prove_to, rank, link)
     except ExceptionGroup as group:
-        raise sole_error(group) from None
+        raise hansa_error_in(group) or group from None
     return Proven(Code(*await trio.to_thread.run_sync(prover.own_code)), public, secret)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import trio
 
 from hansa.algorithms.party_table import PartyTable
-from hansa.config.errors import HansaError
+from hansa.config.errors import HansaError, hansa_error_in
 from hansa.node.data.table import load_table
 from hansa.node.errors import JobError
 from hansa.node.net.connection import Conn
@@ -33,7 +33,7 @@ from hansa.node.worker.progress import Reporter
 from hansa.node.worker.steps import run_steps
 from hansa.node.worker.verdict import judge
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.session.session import open_session, sole_error
+from hansa.protocols.mpc.session.session import open_session
 from hansa.protocols.wire.channel.preamble import Preamble
 from hansa.protocols.wire.consent.consent import Certificate
 from hansa.protocols.wire.consent.contract import Contract
@@ -64,8 +64,8 @@ class WorkerAttempt:
         except HansaError as error:
             return self._broke(error)
         except Exception as error:  # the border of the job: what is not ours is told without its text
-            ours = sole_error(error)
-            if isinstance(ours, HansaError):
+            ours = hansa_error_in(error)
+            if ours is not None:
                 return self._broke(ours)
             traceback.print_exception(error)
             return self._broke(self._unknown())

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 
 class PrivateMatrix(Protocol):

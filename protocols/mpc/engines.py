@@ -35,7 +35,7 @@ async def open_engine(
     When the block ends well, the source of correlations is told that no more are needed.
     """
     dealt = session.n_parties > parties
-    institutions = session.among(range(parties)) if dealt else session
+    institutions = session.subgroup(range(parties)) if dealt else session
     if name == "replicated":
         if computing:
             yield await InputPartyEngine.start(institutions, computing, frac_bits)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 
-Ring = NDArray[np.uint64]
 MAX_BITS = 62
 
 

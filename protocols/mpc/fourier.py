@@ -12,10 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.fixed_point import encode
-
-Ring = NDArray[np.uint64]
 
 HARMONICS: Final = (1, 3, 5, 7, 9, 11)
 COEFFICIENTS: Final = (

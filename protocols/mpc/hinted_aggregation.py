@@ -25,14 +25,15 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.kernels.hints import add_rows
 from hansa.protocols.mpc.kernels.ring import bin_sums
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.ring_product import RingFactor, errors_ring, ternary_ring
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.shares import Linear, Product, Ring, Share, concatenate
-from hansa.protocols.mpc.work import offload
+from hansa.protocols.mpc.shares import Linear, Product, Share, concatenate
 
 DIMENSION: Final = 2048
 MAX_MODULUS_BITS: Final = 54

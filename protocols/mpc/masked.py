@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels import truncation as kernels
-
-Ring = NDArray[np.uint64]
 
 OFFSET: Final = np.uint64(1 << 62)
 """Added to a number below 2^62 in absolute value before it is masked, so that it is not negative."""

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Ring = NDArray[np.uint64]
+from hansa.protocols.arrays import Ring
+
 L = TypeVar("L", bound="Linear")
 
 

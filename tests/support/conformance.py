@@ -9,6 +9,7 @@ import numpy as np
 import trio
 from support.engines import FRAC_BITS, Run
 
+from hansa.protocols.arrays import Vector
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.shares import BitShare, Share
@@ -18,7 +19,6 @@ EDGES = np.array(
     np.uint64,
 )
 ULP = 2.0**-FRAC_BITS
-Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
 async def put(e: Engine, values: np.ndarray, owner: int = 0) -> Share:

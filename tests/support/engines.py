@@ -41,7 +41,7 @@ async def dealt_party(session: Session, protocol: Protocol) -> Any:
         await serve(session)
         return None
     correlations = await DealerCorrelations.start(session)
-    engine = await DealerEngine.start(session.among(range(dealer)), correlations, FRAC_BITS)
+    engine = await DealerEngine.start(session.subgroup(range(dealer)), correlations, FRAC_BITS)
     result = await protocol(engine)
     await correlations.finish()
     return result

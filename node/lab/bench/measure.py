@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import trio
 
-from hansa.config.errors import HansaError
+from hansa.config.errors import HansaError, hansa_error_in
 from hansa.config.vocabulary import FRAC_BITS
 from hansa.node.errors import JobError, RelayedError
 from hansa.node.lab.bench import operators, training, two_party, vertical
@@ -32,7 +32,7 @@ from hansa.protocols.mpc.additive.dealer.dealer import serve
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.kernels.__main__ import warm
-from hansa.protocols.mpc.session.session import Session, open_session, sole_error
+from hansa.protocols.mpc.session.session import Session, open_session
 from hansa.protocols.mpc.session.transcript import Phase
 from hansa.protocols.wire.noise import KeyPair
 
@@ -132,7 +132,7 @@ def _party(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pipe: Con
     try:
         pipe.send(trio.run(_serve, rank, secret, publics, plan, pipe))
     except Exception as error:
-        pipe.send({"error": _told(sole_error(error))})
+        pipe.send({"error": _told(hansa_error_in(error) or error)})
 
 
 def _told(error: Exception) -> dict[str, object]:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from hansa.config.vocabulary import FRAC_BITS as F
 from hansa.node.lab.bench.catalogue import Size
+from hansa.protocols.arrays import Vector
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
 from hansa.protocols.mpc.shares import Share
 
-Vector = NDArray[np.float64]
 Facts = dict[str, float]
 
 

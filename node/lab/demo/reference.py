@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa.algorithms.gbdt import plaintext, xgboost_adapter
 from hansa.algorithms.gbdt.bins import Cuts
@@ -20,10 +19,8 @@ from hansa.algorithms.metrics import evaluate
 from hansa.algorithms.split import split_order
 from hansa.config.jobfile import JobFile
 from hansa.node.data.table import load_table
+from hansa.protocols.arrays import Matrix
 from hansa.protocols.psi.ddh import in_common_order
-
-Matrix = NDArray[np.float64]
-
 
 OWN = "plaintext"
 """Our own training in plain, which the secret model follows number by number."""

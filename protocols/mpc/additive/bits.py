@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hansa.protocols.mpc.adder import add
+from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.shapes import check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Share, stack_planes
-from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.engine import AdditiveEngine

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import TOP_BITS
+from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.kernels.additive import block_less
 from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
-from hansa.protocols.mpc.shares import BitShare, Ring, Share
-from hansa.protocols.mpc.work import offload
+from hansa.protocols.mpc.shares import BitShare, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.dealer.engine import DealerEngine

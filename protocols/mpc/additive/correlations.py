@@ -11,12 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.fourier import HARMONICS
-
-Ring = NDArray[np.uint64]
 
 TOP_BITS = 63
 """How many bits below the top bit an exact comparison of ring elements compares."""

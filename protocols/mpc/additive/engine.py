@@ -14,19 +14,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc import hinted_aggregation as hints
 from hansa.protocols.mpc.additive import bits as binary
 from hansa.protocols.mpc.additive import comparison, matrices, products
 from hansa.protocols.mpc.additive.correlations import Correlations
+from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.hinted_aggregation import OwnedBins
 from hansa.protocols.mpc.kernels.additive import beaver
 from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shapes import check_factors
-from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
-from hansa.protocols.mpc.work import offload
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 _STATE_VERSION: Final = 1
 

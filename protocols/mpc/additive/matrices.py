@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import Pad
+from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
-from hansa.protocols.mpc.shares import Product, Ring, Share
-from hansa.protocols.mpc.work import offload
+from hansa.protocols.mpc.shares import Product, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.dealer.engine import DealerEngine

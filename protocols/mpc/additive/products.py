@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.kernels.ring import matmul as multiply
 from hansa.protocols.mpc.shapes import check_matrices
 from hansa.protocols.mpc.shares import Product, Share
-from hansa.protocols.mpc.work import offload
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.engine import AdditiveEngine

@@ -8,11 +8,10 @@ the last four stages run over contiguous lanes too. Tables are in the order in w
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Words
 from hansa.protocols.mpc.kernels.jit import kernel
 
-Words = NDArray[np.uint32]
 _32 = np.uint64(32)
 
 

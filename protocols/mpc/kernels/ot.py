@@ -9,11 +9,9 @@ planes do not fall on one cache set. A batch turned into rows keeps the order th
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels.jit import kernel
-
-Ring = NDArray[np.uint64]
 
 
 @kernel

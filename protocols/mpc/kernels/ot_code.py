@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Bytes, Ring, Words
 from hansa.protocols.mpc.kernels.jit import kernel
-
-Ring = NDArray[np.uint64]
-Bytes = NDArray[np.uint8]
-Tables = NDArray[np.uint32]
 
 
 @kernel
@@ -53,7 +49,7 @@ def spread(rows: Ring, offsets: Ring, out: Ring) -> None:
 
 
 @kernel
-def mask_tables(before: Ring, after: Ring, tables: Tables, first: int, out: Tables) -> None:
+def mask_tables(before: Ring, after: Ring, tables: Words, first: int, out: Words) -> None:
     """Mask each table, (tables, n), with its pads; ``out`` is in the order of rows, from row ``first``.
 
     ``before`` and ``after``: (16, rows, 2). Bits 2x and 2x + 1 of a pad of table k are bits 2k and 2k + 1 of hash x.
@@ -91,7 +87,7 @@ def entry_pads(before: Ring, after: Ring, first: int, out: Bytes) -> None:
 
 
 @kernel
-def choose_entries(masked: Tables, choices: Bytes, pads: Bytes) -> None:
+def choose_entries(masked: Words, choices: Bytes, pads: Bytes) -> None:
     """Turn ``pads`` (tables, n) into the chosen entries of the masked tables, which are in the order of rows."""
     for element in range(choices.size):
         inside = element & 511

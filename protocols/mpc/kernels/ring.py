@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels.jit import kernel
-
-Ring = NDArray[np.uint64]
 
 
 @kernel

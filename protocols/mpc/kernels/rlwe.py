@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring, Words
 from hansa.protocols.mpc.kernels.jit import kernel
 from hansa.protocols.mpc.kernels.ntt import lowered, shoup
 
-Words = NDArray[np.uint32]
-Ring = NDArray[np.uint64]
 MAX_TERMS: Final = 12
 _32 = np.uint64(32)
 _RUN = 1024

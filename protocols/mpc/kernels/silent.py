@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Bytes, Ring
 from hansa.protocols.mpc.kernels.jit import kernel
 
-Ring = NDArray[np.uint64]
-Bytes = NDArray[np.uint8]
 Indices = NDArray[np.uint32]
 
 LOCALITY = 10

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels.jit import kernel
 
-Ring = NDArray[np.uint64]
 _LOW63 = np.uint64((1 << 63) - 1)
 _TOP = np.uint64(63)
 

@@ -30,12 +30,12 @@ from nacl.bindings import (
 from nacl.exceptions import RuntimeError as SodiumRefused
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Bytes
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.session.session import Session
 
 POINT = 32
 KEY = 16
-Bytes = NDArray[np.uint8]
 
 
 async def send_base_ots(s: Session, peer: int, n: int) -> Bytes:

@@ -17,10 +17,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
 
-Ring = NDArray[np.uint64]
 POSITIONS: Final = 15
 COLUMNS_EACH: Final = 16
 COLUMNS: Final = COLUMNS_EACH * POSITIONS

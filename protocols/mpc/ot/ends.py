@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Ring = NDArray[np.uint64]
+from hansa.protocols.arrays import Ring
+
 Hashed = tuple[Ring, Ring]
 """Inputs and outputs of the permutation: the hash is their XOR."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
 from hansa.protocols.mpc.ot import code
@@ -20,7 +21,6 @@ from hansa.protocols.mpc.ot.hash import Permutation
 from hansa.protocols.mpc.ot.softspoken import BLOCK, CHUNK, FullTrees, PuncturedTrees
 from hansa.protocols.mpc.ot.trees import widths_of
 
-Ring = NDArray[np.uint64]
 BIT_COLUMNS = 128
 ROWS = 1 << 13
 """Rows hashed at once for two pads each: inputs and outputs stay in the second-level cache."""

@@ -15,9 +15,8 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
-from numpy.typing import NDArray
 
-Ring = NDArray[np.uint64]
+from hansa.protocols.arrays import Ring
 
 
 def session_key(context: bytes, purpose: bytes) -> bytes:

@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 import trio
 
+from hansa.config.errors import hansa_error_in
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.session.session import Session, sole_error
+from hansa.protocols.mpc.session.session import Session
 
 BURST: Final = 128 << 10
 BURSTS: Final = 5
@@ -114,7 +115,7 @@ async def measured(pair: Session) -> float:
             nursery.start_soon(send)
             nursery.start_soon(receive)
     except ExceptionGroup as group:
-        raise sole_error(group) from None
+        raise hansa_error_in(group) or group from None
     span = min(late - early for early, late in zip(arrivals, arrivals[_SPAN:], strict=False))
     mine = int(min(_SPAN * BURST / max(span, 1e-9), _CAP))
     received = await fork.exchange({peer: [np.array([mine], dtype=np.uint64)]}, {peer: [1]})

@@ -9,6 +9,8 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from hansa.config.errors import hansa_error_in
+from hansa.protocols.arrays import Bytes
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.ot.base_ot import receive_base_ots, send_base_ots
 from hansa.protocols.mpc.ot.code import COLUMNS
@@ -28,7 +30,7 @@ from hansa.protocols.mpc.ot.silent import silent
 from hansa.protocols.mpc.ot.silent.rows import FIRST, ReceiverRows, SenderRows
 from hansa.protocols.mpc.ot.softspoken import FullTrees, PuncturedTrees, padded
 from hansa.protocols.mpc.ot.trees import NODE, grow, regrow
-from hansa.protocols.mpc.session.session import Session, sole_error
+from hansa.protocols.mpc.session.session import Session
 
 DEFAULT_W: Final = 4
 """The best on loopback (`hansa bench ot --w`; docs/protocols.md has the table); a slow link is better served by 6 or 8."""
@@ -36,7 +38,6 @@ MAX_W: Final = 8
 _CHECKED: Final = 128
 _CHECK_WIDTH: Final = 8
 
-Bytes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
 
@@ -60,7 +61,7 @@ async def start_pair(
     source, and the session's errors.
     """
     assert 1 <= w <= MAX_W
-    pair = session.among(sorted((session.rank, peer)))
+    pair = session.subgroup(sorted((session.rank, peer)))
     await pair.check_public("oblivious transfer", w, int(silently))
     setup = _Setup(pair, w)
     sender, receiver, choices, keys = await setup.bits(0 if silently else COLUMNS)
@@ -77,7 +78,7 @@ async def start_pair(
             nursery.start_soon(_try_sender, ot_sender)
             nursery.start_soon(_try_receiver, ot_receiver)
     except ExceptionGroup as group:
-        raise sole_error(group) from None
+        raise hansa_error_in(group) or group from None
     return ot_sender, ot_receiver
 
 

@@ -8,16 +8,13 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Bytes, Ring, Words
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
 from hansa.protocols.mpc.ot.ends import BitChooses, CodeChooses
 from hansa.protocols.mpc.ot.sender import ACK_CHUNKS, LAG_CHUNKS, chunks
 from hansa.protocols.mpc.ot.softspoken import padded
 from hansa.protocols.mpc.session.session import Session
-
-Ring = NDArray[np.uint64]
-Bytes = NDArray[np.uint8]
-Tables = NDArray[np.uint32]
 
 
 class OtReceiver:
@@ -99,7 +96,7 @@ class OtReceiver:
             if 0 <= turn - LAG_CHUNKS < len(pieces):
                 first, size = pieces[turn - LAG_CHUNKS]
                 part = slice(first, first + size)
-                masked: Tables = await self._receive((tables, padded(size)), np.uint32)
+                masked: Words = await self._receive((tables, padded(size)), np.uint32)
                 await trio.to_thread.run_sync(ot_code.choose_entries, masked, choices[part], entries[:, part])
         return entries
 

@@ -8,6 +8,7 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import bits as bit_kernels
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
@@ -15,7 +16,6 @@ from hansa.protocols.mpc.ot.ends import BitSends, CodeSends
 from hansa.protocols.mpc.ot.softspoken import CHUNK, padded
 from hansa.protocols.mpc.session.session import Session
 
-Ring = NDArray[np.uint64]
 ACK_CHUNKS = 32
 """Chunks after which the sender of one-way transfers says that it keeps up; the receiver is at most twice that ahead."""
 LAG_CHUNKS = 8

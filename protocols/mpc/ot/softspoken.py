@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import ot as kernels
 
-Ring = NDArray[np.uint64]
 BLOCK = 512
 """Transfers in a block of 8 words: every batch is padded to whole blocks."""
 CHUNK = 1 << 16

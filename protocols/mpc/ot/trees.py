@@ -15,8 +15,9 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Bytes
+
 NODE = 16
-Bytes = NDArray[np.uint8]
 
 
 def widths_of(bits: int, w: int) -> list[int]:

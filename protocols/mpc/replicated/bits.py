@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.adder import sum_from
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.kernels.ring import cross_and
 from hansa.protocols.mpc.shapes import check_planes, check_width
-from hansa.protocols.mpc.shares import BitShare, Ring, Share
+from hansa.protocols.mpc.shares import BitShare, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.replicated.engine import ReplicatedEngine

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc import hinted_aggregation as hints
+from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.hinted_aggregation import OwnedBins
 from hansa.protocols.mpc.kernels.ring import cross_product, matmul, matvec, matvec_transposed
 from hansa.protocols.mpc.masking import shared_mask
@@ -27,8 +29,7 @@ from hansa.protocols.mpc.replicated import comparison, truncation
 from hansa.protocols.mpc.replicated import sigmoid as logistic
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shapes import check_factors, check_matrices
-from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
-from hansa.protocols.mpc.work import offload
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 PARTIES = 3
 _STATE_VERSION = 1

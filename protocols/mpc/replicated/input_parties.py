@@ -19,8 +19,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc import hinted_aggregation as hints
+from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.masked import check_bits
 from hansa.protocols.mpc.masking import shared_mask
@@ -28,8 +30,7 @@ from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.replicated.engine import PARTIES, ReplicatedEngine
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shapes import check_factors, check_matrices, check_planes, check_width
-from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
-from hansa.protocols.mpc.work import offload
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 _GUEST_STATE: Final = b"\x01guest"
 
@@ -94,7 +95,7 @@ class InputPartyEngine:
         if session.rank in drawing:
             got = await session.exchange({}, dict.fromkeys(guests, [32]), dtype=np.uint8)
             streams = {rank: Keystream(got[rank][0].tobytes(), session.context + b"/guest") for rank in guests}
-        inner = await ReplicatedEngine.start(session.among(computing), frac_bits)
+        inner = await ReplicatedEngine.start(session.subgroup(computing), frac_bits)
         return cls(session, computing, inner, streams, frac_bits)
 
     # --- in and out ----------------------------------------------------------------------------------------------

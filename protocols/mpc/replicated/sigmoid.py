@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.fourier import HARMONICS, TRIG_BITS, check_scale, edge, series, sines_and_cosines
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.masked import OFFSET, unmask
 from hansa.protocols.mpc.replicated import comparison
 from hansa.protocols.mpc.replicated.truncation import masks_of_first, settle
-from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.replicated.engine import ReplicatedEngine

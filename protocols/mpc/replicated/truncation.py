@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels.truncation import mask_corrections
 from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
-from hansa.protocols.mpc.shares import Product, Ring, Share
+from hansa.protocols.mpc.shares import Product, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.replicated.engine import ReplicatedEngine

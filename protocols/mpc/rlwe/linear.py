@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 import trio
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring, Words
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.rlwe import pair
 from hansa.protocols.mpc.rlwe.packing import Packing, encrypt_ring, message_conversion, multiply_packed
@@ -22,8 +22,6 @@ from hansa.protocols.mpc.rlwe.residues import in_ring
 from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme
 from hansa.protocols.mpc.session.session import Session
 
-Ring = NDArray[np.uint64]
-Words = NDArray[np.uint32]
 DEGREE: Final = 8192
 """Rows of one product; more are several products."""
 MAX_TERMS: Final = 4096

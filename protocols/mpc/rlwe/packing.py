@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring, Words
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, RING
@@ -21,8 +21,6 @@ from hansa.protocols.mpc.rlwe.residues import Conversion
 from hansa.protocols.mpc.rlwe.sampling import errors
 from hansa.protocols.mpc.rlwe.scheme import Scheme, SecretKey
 
-Ring = NDArray[np.uint64]
-Words = NDArray[np.uint32]
 _SHORTEST = 16
 _LIMBS = (1, 2**30, 2**60)
 

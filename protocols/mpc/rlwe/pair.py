@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 import trio
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Words
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.params import RlweParams
@@ -19,7 +19,6 @@ from hansa.protocols.mpc.rlwe.sampling import SEED_BYTES, fresh_coins
 from hansa.protocols.mpc.rlwe.scheme import PublicKey, Returned, Scheme, SecretKey, scheme
 from hansa.protocols.mpc.session.session import Session
 
-Words = NDArray[np.uint32]
 SEED_WORDS: Final = SEED_BYTES // 4
 _REMEDY: Final = "check that all parties run the same version of hansa (`hansa --version`)"
 

@@ -18,8 +18,9 @@ from typing import Final
 
 import numpy as np
 import trio
-from numpy.typing import NDArray
 
+from hansa.config.errors import hansa_error_in
+from hansa.protocols.arrays import Ring, Words
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.rlwe import pair
@@ -28,10 +29,8 @@ from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import errors
 from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme, scheme
 from hansa.protocols.mpc.rlwe.transform import transform
-from hansa.protocols.mpc.session.session import Session, sole_error
+from hansa.protocols.mpc.session.session import Session
 
-Ring = NDArray[np.uint64]
-Words = NDArray[np.uint32]
 Plan = tuple[RlweParams, ...]
 PRODUCTS: Final = (1 << 30, 1 << 36)
 """Slots returned in a job, for each pair, direction, bits and terms: with the first parameters, and with the next, wider
@@ -133,7 +132,7 @@ class ProductOwner:
                     out[part] = joined[: part.stop - part.start]
                     room.release()
         except ExceptionGroup as group:
-            raise sole_error(group) from None
+            raise hansa_error_in(group) or group from None
         return out
 
 

@@ -7,13 +7,11 @@ from functools import lru_cache
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring, Words
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.rlwe.params import RING
 
-Words = NDArray[np.uint32]
-Ring = NDArray[np.uint64]
 _MONTGOMERY = 2**32
 
 

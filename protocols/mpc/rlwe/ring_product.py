@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, ntt_primes
@@ -12,8 +12,6 @@ from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import LIMB, errors, ternary
 from hansa.protocols.mpc.rlwe.transform import transform
 
-Ring = NDArray[np.uint64]
-Words = NDArray[np.uint32]
 _PRIMES = ntt_primes(3)
 _LIMBS = Conversion(_PRIMES, [2 ** (LIMB * k) for k in range(3)])
 _SIGNS = Conversion(_PRIMES, [1], -1, montgomery=True)

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Words
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.prf import Keystream
 
-Words = NDArray[np.uint32]
 LIMB: Final = 30
 SEED_BYTES: Final = 32
 _SLACK: Final = 192

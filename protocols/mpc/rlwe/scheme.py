@@ -10,16 +10,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Words
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, RlweParams
 from hansa.protocols.mpc.rlwe.residues import Basis, Conversion, Switch, basis
 from hansa.protocols.mpc.rlwe.sampling import LIMB, errors, limbs, ternary, uniform
 from hansa.protocols.mpc.rlwe.transform import transform
-
-Words = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)

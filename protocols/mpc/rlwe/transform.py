@@ -7,9 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Words
 from hansa.protocols.mpc.kernels import ntt as kernels
-
-Words = NDArray[np.uint32]
 
 
 class Transform:

@@ -9,10 +9,10 @@ from typing import Final, TypeVar
 
 import trio
 
-from hansa.config.errors import HansaError
+from hansa.config.errors import hansa_error_in
 from hansa.protocols.errors import PeerAborted, PeerMisbehaved
 from hansa.protocols.mpc.session.links import Link
-from hansa.protocols.mpc.session.session import OnOpening, Session, internal_error, sole_error
+from hansa.protocols.mpc.session.session import OnOpening, Session, internal_error
 
 T = TypeVar("T")
 MAX_STREAM_MESSAGE: Final = 1 << 32
@@ -117,7 +117,7 @@ async def parties(
             for session in sessions:
                 await session.finish()
         except Exception as error:
-            failed = sole_error(error)
+            failed = hansa_error_in(error) or error
         nursery.cancel_scope.cancel()
     if failed is not None:
         raise failed
@@ -145,9 +145,9 @@ async def outcomes_of_parties(
         try:
             outcomes[session.rank] = await protocol(session)
         except Exception as error:
-            own = sole_error(error)
-            outcomes[session.rank] = own
-            await session.abort(own if isinstance(own, HansaError) else internal_error(own, session))
+            ours = hansa_error_in(error)
+            outcomes[session.rank] = ours or error
+            await session.abort(ours or internal_error(error, session))
 
     async with trio.open_nursery() as nursery:
         for session in sessions:

@@ -18,7 +18,7 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from hansa.config.errors import HansaError
+from hansa.config.errors import HansaError, hansa_error_in
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerMisbehaved, ProtocolError, UndeclaredOpening
 from hansa.protocols.mpc.session import frames
 from hansa.protocols.mpc.session.frames import RAW, Frame, FrameKind
@@ -38,7 +38,7 @@ class Session:
     """One party's end of a joint computation; made by ``open_session`` or ``hansa.protocols.mpc.session.memory.parties``.
 
     ``rank`` is this party's number among ``n_parties``; ``context`` (job id and attempt) enters every derived key;
-    ``transcript`` records costs and openings. ``job_ranks`` are the parties' ranks in the job, which ``among`` may
+    ``transcript`` records costs and openings. ``job_ranks`` are the parties' ranks in the job, which ``subgroup`` may
     have counted anew; errors, costs and openings name these.
     """
 
@@ -105,7 +105,7 @@ class Session:
             yield
             self._set_step(*before)  # not after an error: what is told of it names this step
 
-    def follow(self, other: Session) -> None:
+    def adopt_step(self, other: Session) -> None:
         """Name and count what follows as ``other`` does now: for a fork that outlives the step that it was made in."""
         self._set_step(other._step, other._kind)
 
@@ -121,7 +121,7 @@ class Session:
         self._forks += 1
         return child
 
-    def among(self, ranks: Sequence[int]) -> Session:
+    def subgroup(self, ranks: Sequence[int]) -> Session:
         """A fork over some of the parties, this one among them, with ranks counted anew in the order given.
 
         The other parties simply do not call it. All of ``ranks`` must, in the same order as any other call of it with
@@ -179,7 +179,7 @@ class Session:
                     nursery.start_soon(self.send, to, *arrays)
                 return {frm: await self._recv_many(frm, wanted, shapes) for frm, shapes in incoming.items()}
         except ExceptionGroup as group:
-            raise sole_error(group) from None
+            raise hansa_error_in(group) or group from None
 
     async def send_bytes(self, to: int, data: bytes | bytearray | memoryview) -> None:
         """Send raw bytes as one message."""
@@ -381,24 +381,15 @@ async def open_session(
             yield session
             await session.finish()
         except Exception as error:
-            failed = sole_error(error)
-            await session.abort(failed if isinstance(failed, HansaError) else internal_error(failed, session))
+            ours = hansa_error_in(error)
+            failed = ours or error
+            await session.abort(ours or internal_error(error, session))
         except BaseException:
             await session.abort(internal_error(None, session))
             raise
         nursery.cancel_scope.cancel()
     if failed is not None:
         raise failed
-
-
-def sole_error(error: Exception) -> Exception:
-    """The first error of ours in a group (a nursery's branches fail together), the group itself if there is none."""
-    if not isinstance(error, ExceptionGroup):
-        return error
-    ours: Exception | None = error.subgroup(HansaError)
-    while isinstance(ours, ExceptionGroup):
-        ours = ours.exceptions[0]
-    return ours or error
 
 
 def internal_error(error: Exception | None, session: Session) -> HansaError:

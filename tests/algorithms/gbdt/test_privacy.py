@@ -15,9 +15,10 @@ import pytest
 from support.engines import ENGINES
 from support.gbdt_cases import Case, Trained, make, train
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.session.memory import network
-from hansa.protocols.mpc.shares import Ring, Share
+from hansa.protocols.mpc.shares import Share
 
 SAME = 420.0
 """The statistic has mean 255 and deviation 22.6 where two samples are of one distribution."""

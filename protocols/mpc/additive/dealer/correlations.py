@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 import trio
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import Pad, TrigMasks, words_of
 from hansa.protocols.mpc.additive.dealer.dealer import FORK, REQUEST, SEED, STEP, stream_of
@@ -24,8 +24,6 @@ from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerReq
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.session.transcript import Phase
-
-Ring = NDArray[np.uint64]
 
 REQUEST_WORDS: Final = 1 << 19
 """Correction words of one request, about (4 MiB): what is dealt and sent in one piece."""
@@ -186,7 +184,7 @@ class DealerCorrelations:
 
         Rounds: 1. Bytes sent per party: 32·(n_parties - 1), without the dealer; 40 to it by the last.
         """
-        computing = self._link.among(range(self._dealer))
+        computing = self._link.subgroup(range(self._dealer))
         with computing.step(STEP, Phase.PREPROCESSING):
             await computing.check_public("record of what the dealer was asked for", self._books.digest())
         if self._due:

@@ -15,16 +15,14 @@ from typing import Final
 
 import numpy as np
 import trio
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerRequest, allowed, matmul_recipe, recipe
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.session.transcript import Phase
-
-Ring = NDArray[np.uint64]
 
 FORK: Final = "dealer"
 STEP: Final = "correlations"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive import comparison, matrices
 from hansa.protocols.mpc.additive.correlations import MaskCorrelations
 from hansa.protocols.mpc.additive.dealer import sigmoid as logistic
@@ -12,7 +13,7 @@ from hansa.protocols.mpc.additive.matrices import AdditiveMatrix
 from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 
 class DealerEngine(AdditiveEngine):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.comparison import from_dabit, top_bit, under_mask
 from hansa.protocols.mpc.additive.correlations import sigmoid_bits, words_of
+from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.fourier import TRIG_BITS, check_scale, edge, series
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.masked import OFFSET, unmask
-from hansa.protocols.mpc.shares import Linear, Ring, Share
-from hansa.protocols.mpc.work import offload
+from hansa.protocols.mpc.shares import Linear, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.dealer.engine import DealerEngine

@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT, TOP_BITS, blocks_of, planes_of, sigmoid_bits
 from hansa.protocols.mpc.fourier import sines_and_cosines
 from hansa.protocols.mpc.kernels.additive import monomials
@@ -21,7 +19,6 @@ from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
 from hansa.protocols.mpc.kernels.ring import matmul
 from hansa.protocols.mpc.masked import mask_parts
 
-Ring = NDArray[np.uint64]
 Shape = tuple[int, ...]
 
 

@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.correlations import words_of
-from hansa.protocols.mpc.additive.dealerless.pairs import Pair, gather, start_pairs
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair, start_pairs
 from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS, UNIT
 from hansa.protocols.mpc.additive.stored.store import ParcelStore, StoredCorrelations
+from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.ot.link import AUTO
 from hansa.protocols.mpc.prf import Keystream
@@ -25,7 +26,6 @@ from hansa.protocols.mpc.rlwe.linear import DEGREE, MAX_TERMS
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.session.transcript import Phase
 
-Ring = NDArray[np.uint64]
 STEP: Final = "correlations"
 STOCK_WORDS: Final = 1 << 12
 """Words of bits kept in stock of one kind, at most."""
@@ -201,7 +201,7 @@ class PairwiseCorrelations:
     def _follow(self, *, encryption: bool) -> None:
         """Count what either encryption or transfers do from here on as correlations."""
         for pair in self.pairs:
-            pair.follow(self._session, transfers=not encryption, encryption=encryption)
+            pair.adopt_step(self._session, transfers=not encryption, encryption=encryption)
 
     async def _with_each(self, call: Callable[[Pair], Awaitable[Ring]]) -> list[Ring]:
         return await gather(*(call(pair) for pair in self.pairs))

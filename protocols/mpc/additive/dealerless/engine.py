@@ -11,23 +11,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import TOP_BITS, sigmoid_bits
 from hansa.protocols.mpc.additive.dealerless import multi_party as many
 from hansa.protocols.mpc.additive.dealerless import sigmoid as live_sigmoid
 from hansa.protocols.mpc.additive.dealerless import two_party as two
 from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations, multiply_other, multiply_own
-from hansa.protocols.mpc.additive.dealerless.pairs import Pair, gather
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair
 from hansa.protocols.mpc.additive.engine import AdditiveEngine, input_masks
 from hansa.protocols.mpc.additive.matrices import checked
+from hansa.protocols.mpc.concurrency import gather, offload
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.masked import OFFSET, check_bits
 from hansa.protocols.mpc.masking import checked_bits
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.shares import BitShare, Linear, Product, Ring, Share
-from hansa.protocols.mpc.work import offload
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class DealerlessEngine(AdditiveEngine):
     def _online(self, *, encryption: bool = True) -> None:
         """Count what pairs do from here on under the step under way."""
         for pair in self.pairs:
-            pair.follow(self.session, encryption=encryption)
+            pair.adopt_step(self.session, encryption=encryption)
 
     # --- out -----------------------------------------------------------------------------------------------------
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.bits import a2b, and_bits, two_addends
 from hansa.protocols.mpc.additive.comparison import borrow
 from hansa.protocols.mpc.additive.correlations import words_of
-from hansa.protocols.mpc.shares import BitShare, Ring, Share
+from hansa.protocols.mpc.shares import BitShare, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-import trio
-from numpy.typing import NDArray
-
+from hansa.protocols.arrays import Ring
+from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.ot import OtReceiver, OtSender, start_pair
 from hansa.protocols.mpc.ot.link import AUTO, OtSource, agreed
 from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
 from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
-from hansa.protocols.mpc.session.session import Session, sole_error
-
-Ring = NDArray[np.uint64]
-T = TypeVar("T")
-
-
-async def gather(*calls: Awaitable[T]) -> list[T]:
-    """The results of calls made at the same time, in their order; of their errors the first is raised."""
-    results: dict[int, T] = {}
-
-    async def run(place: int, call: Awaitable[T]) -> None:
-        results[place] = await call
-
-    try:
-        async with trio.open_nursery() as nursery:
-            for place, call in enumerate(calls):
-                nursery.start_soon(run, place, call)
-    except ExceptionGroup as group:
-        raise sole_error(group) from None
-    return [results[place] for place in range(len(calls))]
+from hansa.protocols.mpc.session.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +36,7 @@ class Pair:
     @classmethod
     async def start(cls, session: Session, peer: int, ot: str = AUTO) -> Pair:
         """Set up transfers and keys. Costs as ``ot.link.agreed``, ``start_pair`` and two keys of ``rlwe.linear``."""
-        two = session.among(sorted((session.rank, peer)))
+        two = session.subgroup(sorted((session.rank, peer)))
         other = 1 - two.rank
         source = await agreed(two.fork("source"), ot)
         session.transcript.sources[session.job_ranks[peer]] = str(source)
@@ -71,14 +49,14 @@ class Pair:
         ends = (ProductOwner if two.rank == 0 else ProductGuest)(products, other)
         return cls(peer, two, source, sends, chooses, ends, owns, serves, (products, *forks))
 
-    def follow(self, session: Session, *, transfers: bool = True, encryption: bool = True) -> None:
+    def adopt_step(self, session: Session, *, transfers: bool = True, encryption: bool = True) -> None:
         """Count what follows under the session's step; transfers and encryption may be under way for different steps."""
         if transfers:
             for fork in (self.session, self.sends.session, self.chooses.session):
-                fork.follow(session)
+                fork.adopt_step(session)
         if encryption:
             for fork in self.encrypted:
-                fork.follow(session)
+                fork.adopt_step(session)
 
     async def cross(self, a: Ring, b: Ring, bits: int = 64) -> Ring:
         """This party's summand of a·d + b·c, for the other's (c, d); see ``rlwe.products``."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT
-from hansa.protocols.mpc.additive.dealerless.pairs import gather
+from hansa.protocols.mpc.concurrency import gather, offload
 from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
 from hansa.protocols.mpc.rlwe.products import best_terms
-from hansa.protocols.mpc.shares import BitShare, Ring, Share
-from hansa.protocols.mpc.work import offload
+from hansa.protocols.mpc.shares import BitShare, Share
 
 if TYPE_CHECKING:
     from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine

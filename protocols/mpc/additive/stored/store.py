@@ -18,13 +18,12 @@ from typing import Final, Protocol
 
 import numpy as np
 import trio
-from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.additive.stored.kinds import PACKED, STORED_KINDS, ParcelId, packed, unpacked_untrusted
 from hansa.protocols.mpc.session.session import Session
 
-Ring = NDArray[np.uint64]
 MAX_NAMED: Final = 256
 """Parcels named in one message."""
 MAX_PARCELS: Final = 1 << 24
@@ -103,7 +102,7 @@ class StoredCorrelations:
         Rounds: 2, while there are parcels, and 2 more for each ``MAX_NAMED`` of them or where parties had not the same.
         """
         found: list[list[Ring]] = []
-        self._session.follow(step)
+        self._session.adopt_step(step)
         size = STORED_KINDS[self._ware].units
         while self._left and units > len(found) * size:
             wanted = min(-(-units // size) - len(found), MAX_NAMED, self._left)

@@ -13,10 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import silent as kernels
 from hansa.protocols.mpc.ot.hash import Permutation
 
-Ring = NDArray[np.uint64]
 Indices = NDArray[np.int64]
 
 

@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import silent as kernels
 from hansa.protocols.mpc.ot.silent.half_trees import HalfTrees
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
 
-Ring = NDArray[np.uint64]
 CHUNK_ROWS: Final = 1 << 16
 _INDEX_BYTES: Final = 4 * kernels.LOCALITY
 _BLOCK: Final = 1 << 12
@@ -93,7 +93,7 @@ class Rows(ABC):
         A round's end costs as ``RESERVED`` chunks more. Raises ``DesyncError`` for a message of another size, and the session's
         errors.
         """
-        self._link.follow(self._session)
+        self._link.adopt_step(self._session)
         while self._ahead < n:
             await self._prepare_chunk()
         self._ahead -= n

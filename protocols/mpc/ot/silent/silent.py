@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.protocols.arrays import Bytes, Ring
 from hansa.protocols.mpc.kernels import ot as ot_kernels
 from hansa.protocols.mpc.kernels import ot_code
 from hansa.protocols.mpc.kernels import silent as kernels
@@ -21,8 +22,6 @@ from hansa.protocols.mpc.ot.extension import CODE_ROWS, ROWS
 from hansa.protocols.mpc.ot.hash import Permutation
 from hansa.protocols.mpc.ot.silent.rows import ReceiverRows, SenderRows
 
-Ring = NDArray[np.uint64]
-Bytes = NDArray[np.uint8]
 _ODD = np.uint64(1)
 
 

@@ -19,9 +19,9 @@ async def exchange_ranks(s: Session) -> list[int]:
 async def test_two_of_four_work_alone_while_the_others_do_something_else():
     async def party(s: Session) -> object:
         if s.rank in (1, 3):
-            pair = s.among((1, 3))
+            pair = s.subgroup((1, 3))
             heard = await exchange_ranks(pair)
-            again = await exchange_ranks(s.among((1, 3)))
+            again = await exchange_ranks(s.subgroup((1, 3)))
             return pair.rank, pair.n_parties, pair.job_ranks, heard, again, await exchange_ranks(s.fork("all"))
         return await exchange_ranks(s.fork("all"))
 
@@ -37,8 +37,8 @@ async def test_a_subset_of_a_subset_keeps_the_ranks_of_the_job():
     async def party(s: Session) -> tuple[int, ...]:
         if s.rank == 0:
             return ()
-        three = s.among((1, 2, 3))
-        return three.among((0, 2)).job_ranks if three.rank != 1 else ()
+        three = s.subgroup((1, 2, 3))
+        return three.subgroup((0, 2)).job_ranks if three.rank != 1 else ()
 
     async with parties(4) as sessions:
         assert await run_parties(sessions, party) == [(), (1, 3), (), (1, 3)]
@@ -46,7 +46,7 @@ async def test_a_subset_of_a_subset_keeps_the_ranks_of_the_job():
 
 async def test_openings_are_declared_and_recorded_under_the_ranks_of_the_job():
     async with parties(3, allowed=[("auc", (2,))]) as sessions:
-        sessions[2].among((1, 2)).declare_opening("auc", (1,), 5)
+        sessions[2].subgroup((1, 2)).declare_opening("auc", (1,), 5)
         assert [(o.what, o.to) for o in sessions[2].transcript.openings] == [("auc", (2,))]
 
 
@@ -54,7 +54,7 @@ async def test_errors_name_the_rank_in_the_job_and_the_step():
     async def party(s: Session) -> None:
         if s.rank == 0:
             return
-        pair = s.among((1, 2))
+        pair = s.subgroup((1, 2))
         with pair.step("train" if s.rank == 1 else "align"):
             await pair.exchange({1 - pair.rank: [np.zeros(1, np.uint64)]}, {1 - pair.rank: [1]})
 
@@ -85,4 +85,4 @@ async def test_a_lost_peer_is_named_with_the_step_it_was_missed_in():
 async def test_a_party_outside_or_named_twice_is_a_bug(ranks):
     async with parties(3) as sessions:
         with pytest.raises(ProtocolError, match="is not once among"):
-            sessions[0].among(ranks)
+            sessions[0].subgroup(ranks)

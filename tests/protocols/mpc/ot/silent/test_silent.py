@@ -301,8 +301,8 @@ class _Short:
     def __init__(self, session: Any) -> None:
         self._session = session
 
-    def follow(self, session: Any) -> None:
-        self._session.follow(session)
+    def adopt_step(self, session: Any) -> None:
+        self._session.adopt_step(session)
 
 
 async def test_a_message_of_another_size_is_refused(run_one_way: Any) -> None:
