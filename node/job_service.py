@@ -82,7 +82,16 @@ def add_jobs(daemon: Daemon) -> JobRegistry:
     daemon.attestations.relied_on = jobs.relied_on
     mesh.on_up(jobs.peer_up)
     mesh.on_down(jobs.peer_down)
-    proposals = Proposals(context, catalog, mesh, settings.node.name, jobs.relying_on)
+    proposals = Proposals(
+        me=context.me,
+        name=context.name,
+        catalog=catalog,
+        mesh=mesh,
+        peer_names=context.peer_names,
+        hardware=context.hardware,
+        busy=jobs.relying_on,
+        max_rows=context.max_rows,
+    )
     methods = JobMethods(jobs, proposals)
     daemon.admin.methods |= methods.methods()
     daemon.admin.methods |= DataMethods(catalog).methods()

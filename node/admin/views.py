@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hansa.node.contracts.build import trust_of
+from hansa.node.contracts.explain import trust_of
 from hansa.node.jobs.job import Job
 from hansa.node.jobs.record import JobRecord, JobState
 from hansa.protocols.wire.signing import fingerprint

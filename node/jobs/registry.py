@@ -12,7 +12,7 @@ import trio
 
 from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.contracts import hardware as job_hardware
-from hansa.node.contracts.build import trust_of
+from hansa.node.contracts.explain import trust_of
 from hansa.node.errors import UsageError
 from hansa.node.jobs import failure
 from hansa.node.jobs.attempt import progress_facts

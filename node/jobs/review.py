@@ -14,7 +14,7 @@ from hansa.algorithms.errors import DataError
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.contracts import hardware as job_hardware
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.contracts.model_terms import incompatibility
 from hansa.node.contracts.policy_match import decide
 from hansa.node.correlations.store import check_room

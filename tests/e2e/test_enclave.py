@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from hansa.config.settings import NodeSettings, Settings, TeeSettings
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.errors import UsageError
 from hansa.node.jobs import review as job_review
 from hansa.node.lab.testnet.local_nodes import LocalNode

@@ -11,7 +11,7 @@ import trio
 from nacl.signing import SigningKey
 
 from hansa.config.policy import Policy
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.registry import JobRegistry
 from hansa.node.jobs.store import JobStore

@@ -3,15 +3,9 @@ import dataclasses
 import pytest
 
 from hansa.config.jobfile import parse
-from hansa.node.contracts.build import (
-    KnownParty,
-    contract_from,
-    contract_on_model,
-    engine_of,
-    openings_of,
-    trust_of,
-    why_engine,
-)
+from hansa.node.contracts.build import contract_from, contract_on_model, engine_of
+from hansa.node.contracts.check import KnownParty
+from hansa.node.contracts.explain import openings_of, trust_of, why_engine
 from hansa.node.errors import UsageError
 from hansa.protocols.wire.consent.contract import Code, Contract, Dealer, Enclave, Outputs
 from hansa.protocols.wire.messages import DatasetInfo

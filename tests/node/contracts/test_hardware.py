@@ -8,7 +8,7 @@ import trio
 
 from hansa.config.errors import ConfigError
 from hansa.config.policy import Policy, Rule
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.contracts.hardware import AT_FAULT
 from hansa.node.errors import EvidenceError, UsageError
 from hansa.node.jobs.review import MAX_WAITING_OF_ONE

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from hansa.config.policy import Policy, Rule
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.contracts.policy_match import decide
 from hansa.protocols.wire.consent.contract import Align, Code, Contract, Dealer, Enclave, Limits, Outputs, Party
 

@@ -4,7 +4,7 @@ import pytest
 
 from hansa.config.policy import Policy, Rule
 from hansa.node.admin import views as job_views
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.worker.messages import Finished, Start
 from hansa.protocols.wire.consent.contract import Dealer, Outputs
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from hansa.config.policy import Policy
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.errors import UsageError
 from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.registry import NEW_AT_ONCE

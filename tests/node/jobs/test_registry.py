@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from hansa.config.policy import Policy, Rule
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.errors import UsageError
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire.consent.certificate import Signature

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.review import reason_to_refuse
 from hansa.protocols.wire.consent.contract import VERSION, Outputs

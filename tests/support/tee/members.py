@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nacl.signing import SigningKey
 
-from hansa.node.contracts.build import openings_of
+from hansa.node.contracts.explain import openings_of
 from hansa.node.tee.keys.vault import Vault
 from hansa.protocols.wire.attestation.statements.votes import Vote
 from hansa.protocols.wire.consent.contract import VERSION, Align, Code, Contract, Enclave, Limits, Outputs, Party
