@@ -44,14 +44,16 @@ _MODULE_OF = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module("hansa.errors")
-    if name == "__version__":
-        return import_module("hansa.node.software").software_version()
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'hansa' has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
+if not TYPE_CHECKING:  # a type checker that sees it takes every name for one of hansa's
+
+    def __getattr__(name: str) -> Any:
+        if name == "errors":
+            return import_module("hansa.errors")
+        if name == "__version__":
+            return import_module("hansa.node.software").software_version()
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module 'hansa' has no attribute {name!r}")
+        return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class PeerView(TypedDict):
@@ -94,21 +94,6 @@ class Invited(TypedDict):
     expires_s: int
 
 
-class JobSummary(TypedDict):
-    """A job in a list; ``created`` in unix seconds, ``error`` the cause where it failed."""
-
-    job: str
-    name: str
-    kind: str
-    state: str
-    proposer: str
-    created: int
-    parties: list[str]
-    waiting_for: list[str]
-    approval_needed: bool
-    error: str | None
-
-
 class AuditEntryView(TypedDict):
     """An entry of the audit log; bytes in ``body`` are in hex."""
 
@@ -135,3 +120,78 @@ class AuditVerdict(TypedDict):
     heads_checked: list[HeadsChecked]
     unreachable: list[str]
     problem: str | None
+
+
+class Stopping(TypedDict):
+    """The daemon is about to end."""
+
+    stopping: bool
+
+
+class PeerRemoved(TypedDict):
+    """A peer that was unpinned; ``note`` says so where the settings will bring it back."""
+
+    removed: str
+    note: str | None
+
+
+class Column(TypedDict):
+    """A column of a dataset: ``number``s have bounds. ``odd_row`` is the first cell of text among mostly numbers."""
+
+    name: str
+    kind: str
+    missing: int
+    min: NotRequired[float]
+    max: NotRequired[float]
+    odd_row: NotRequired[int]
+
+
+class Dataset(TypedDict):
+    """A registered dataset; ``added`` in unix seconds."""
+
+    name: str
+    path: str
+    format: str
+    rows: int
+    columns: list[Column]
+    key: list[str]
+    label: str | None
+    schema_digest: str
+    copied: bool
+    private: bool
+    added: int
+
+
+class OwnHardware(TypedDict):
+    """What this node proves its code by; ``sealed`` is the state of the model keys."""
+
+    backend: str
+    platform: str | None
+    code: str | None
+    problem: str | None
+    sealed: dict[str, Any] | None
+
+
+VoteView = TypedDict("VoteView", {"from": str, "to": str, "voter": str, "until": int})
+"""A vote that the keys of one code may go to another; ``until`` in unix seconds."""
+
+
+class PeerHardware(TypedDict):
+    """What a peer claims to prove its code by, and the last verdict on it."""
+
+    peer: str
+    claims: str | None
+    verdict: str
+    ago_s: float | None
+    tcb_status: NotRequired[str | None]
+    platform: str | None
+    code: str | None
+    reasons: list[str]
+
+
+class Hardware(TypedDict):
+    """Trusted hardware at this node (None: it has none) and at its peers."""
+
+    own: OwnHardware | None
+    votes: list[VoteView]
+    peers: list[PeerHardware]

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 MAX_LINE = 8 << 20
+CONNECT_S = 10.0
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601

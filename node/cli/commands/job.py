@@ -7,8 +7,9 @@ import json
 import time
 from typing import Any
 
+from hansa.node.admin.api import read_job_file
 from hansa.node.cli import job_lines
-from hansa.node.cli.ask import ask, job_file
+from hansa.node.cli.ask import ask
 from hansa.node.cli.job_watch import watch
 from hansa.node.cli.output import again, emit, hint, say, style
 from hansa.node.cli.parser import command, group
@@ -77,7 +78,7 @@ def _of_one_job(sub: Any, name: str, run: Any, summary: str, *, about: str = "",
 
 
 def _plan(args: argparse.Namespace) -> int:
-    plan = ask(args, "job.plan", **job_file(args.file))
+    plan = ask(args, "job.plan", **read_job_file(args.file))
     emit(args, plan, lambda: _plan_lines(args, plan))
     return 0
 
@@ -102,7 +103,7 @@ def _plan_lines(args: argparse.Namespace, plan: dict[str, Any]) -> list[str]:
 
 
 def _submit(args: argparse.Namespace) -> int:
-    submitted = ask(args, "job.submit", **job_file(args.file))
+    submitted = ask(args, "job.submit", **read_job_file(args.file))
     job = submitted["job"]
     if not args.watch:
         then = hint(args, f"job watch {job}", f"who has agreed: {again(args, f'job show {job}')}")

@@ -208,8 +208,8 @@ async def test_a_stale_socket_is_replaced_and_a_stopped_server_leaves_none(tmp_p
     async with serving(tmp_path):
         assert await with_client(tmp_path, lambda c: c.call("echo", text="a")) == "a"
     assert not (tmp_path / "admin.sock").exists()
-    with pytest.raises(DaemonNotRunning, match="next: start it with `hansa run"):
-        AdminClient(tmp_path)
+    with pytest.raises(DaemonNotRunning, match="next: start it with `hansa run"), AdminClient(tmp_path):
+        pass
 
 
 async def test_a_client_whose_daemon_dies_says_so(tmp_path: Path) -> None:
@@ -222,10 +222,10 @@ async def test_a_client_whose_daemon_dies_says_so(tmp_path: Path) -> None:
         with pytest.raises(RelayedError, match="bank is offline") as caught:
             await with_client(tmp_path, lambda c: c.call("lost"))
         assert caught.value.exit_code == PeerLost.exit_code
-        client = await trio.to_thread.run_sync(AdminClient, tmp_path)
+        client = AdminClient(tmp_path)
+        assert await trio.to_thread.run_sync(lambda: client.call("echo", text="a")) == "a"
     with pytest.raises(DaemonNotRunning, match="no hansa daemon answers"):
         await trio.to_thread.run_sync(lambda: client.call("echo", text="a"))
-    client.close()
 
 
 def test_the_peer_credentials_are_those_of_the_connecting_process() -> None:
