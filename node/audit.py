@@ -45,7 +45,7 @@ class Audit:
             last = self._store.row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
             seq, previous = (last[0] + 1, bytes(last[1])) if last else (1, chain.GENESIS)
             now = time.time_ns() // 1_000_000
-            entry = chain.append(previous, seq, now, kind, canonical.encode(body), self._identity.seed)
+            entry = chain.append(previous, seq, now, kind, canonical.encode(body), self._identity.signing_key)
             self._store.write(
                 "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", seq, now, kind, entry.body, entry.hash, entry.sig
             )

@@ -72,7 +72,7 @@ class Daemon:
         self.ballots = VoteBook(
             home / "tee" / "votes.json",
             self.mesh,
-            seed=identity.seed,
+            signing_key=identity.signing_key,
             me=identity.public,
             peers=self._peers,
             record=self._vote_on_record,

@@ -34,19 +34,19 @@ _NAMES = ("ed25519", "x25519", "sealing")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A node's keys; ``seed`` and ``sealing`` are 32 secret bytes each, ``public`` is the Ed25519 key."""
+    """A node's keys; ``signing_key`` and ``sealing`` are 32 secret bytes each, ``public`` is the Ed25519 key."""
 
-    seed: bytes = field(repr=False)
+    signing_key: bytes = field(repr=False)
     static: KeyPair
     sealing: bytes = field(repr=False)
     public: bytes
 
     @classmethod
-    def from_secrets(cls, seed: bytes, static_secret: bytes, sealing: bytes) -> Identity:
+    def from_secrets(cls, signing_key: bytes, static_secret: bytes, sealing: bytes) -> Identity:
         """The identity of three secrets of 32 bytes; ``ValueError`` for other lengths."""
-        if {len(seed), len(static_secret), len(sealing)} != {32}:
+        if {len(signing_key), len(static_secret), len(sealing)} != {32}:
             raise ValueError("each secret has 32 bytes")
-        return cls(seed, KeyPair.from_secret(static_secret), sealing, bytes(SigningKey(seed).verify_key))
+        return cls(signing_key, KeyPair.from_secret(static_secret), sealing, bytes(SigningKey(signing_key).verify_key))
 
     @property
     def fingerprint(self) -> str:
@@ -64,14 +64,14 @@ class Identity:
 
     def record(self, name: str, addresses: tuple[str, ...], sequence: int) -> PeerRecord:
         """This node's signed peer record."""
-        return PeerRecord.make(self.seed, self.public, self.static.public, name, addresses, sequence)
+        return PeerRecord.make(self.signing_key, self.public, self.static.public, name, addresses, sequence)
 
 
 def create_identity(home: Path, passphrase: str | None = None) -> Identity:
     """Make fresh keys and write HOME/identity.key; ``ConfigError`` if there is one already."""
     path = home / FILE
     identity = Identity.from_secrets(os.urandom(32), os.urandom(32), os.urandom(32))
-    secrets = (identity.seed, identity.static.secret, identity.sealing)
+    secrets = (identity.signing_key, identity.static.secret, identity.sealing)
     document: dict[str, Any] = {"version": 1}
     if passphrase:
         document["sealed"] = _seal(b"".join(secrets), passphrase)

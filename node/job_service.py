@@ -49,7 +49,7 @@ def add_jobs(daemon: Daemon) -> JobRegistry:
     context = JobContext(
         me=identity.public,
         name=settings.node.name,
-        seed=identity.seed,
+        signing_key=identity.signing_key,
         sealing_key=identity.sealing_key,
         home=daemon.home.absolute(),
         mesh=mesh,

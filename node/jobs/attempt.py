@@ -187,7 +187,7 @@ class Attempt:
                 "until": policy.until,
             },
         )
-        return policy.signed(context.seed)
+        return policy.signed(context.signing_key)
 
     def _model(self, model: bytes) -> bytes:
         try:

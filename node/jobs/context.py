@@ -56,13 +56,13 @@ class OwnData(Protocol):
 
 @dataclass
 class JobContext:
-    """The collaborators of all jobs at one node. ``seed`` is the identity's Ed25519 seed, ``sealing_key``
+    """The collaborators of all jobs at one node. ``signing_key`` is the identity's, ``sealing_key``
     gives the key under which a job's blobs lie on disk; ``tee`` is what a worker needs to
     prove and to judge hardware; ``routes`` is the listener's table of who takes connections for a job."""
 
     me: bytes
     name: str
-    seed: bytes = field(repr=False)
+    signing_key: bytes = field(repr=False)
     sealing_key: Callable[[bytes], bytes] = field(repr=False)
     home: Path
     mesh: JobsMesh

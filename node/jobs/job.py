@@ -39,7 +39,7 @@ class Job:
     def __init__(self, context: JobContext, record: JobRecord) -> None:
         self.context = context
         self.record = record
-        self.consent = Consent(record.contract, me=context.me, seed=context.seed)
+        self.consent = Consent(record.contract, me=context.me, signing_key=context.signing_key)
         self.run: Attempt | None = None
         self.resumption = Resumption(context, record)
         if record.offer:

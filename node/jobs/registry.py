@@ -154,7 +154,9 @@ class JobRegistry:
         elif long_expired(contract.expires, self.context.now()):
             why = "it expired long ago"
         else:
-            Consent(contract, me=self.context.me, seed=self.context.seed).check_untrusted(offer.signatures)
+            Consent(contract, me=self.context.me, signing_key=self.context.signing_key).check_untrusted(
+                offer.signatures
+            )
             allowance = self._allowances.setdefault(sender, TokenBucket(NEW_AT_ONCE, NEW_PER_S))
             if not allowance.take_if_there():
                 why = f"{self.context.peer_names().get(sender, 'a peer')} passes on too many"

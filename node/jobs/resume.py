@@ -64,7 +64,7 @@ class Resumption:
             return None
         record = self._record
         self._machine = Resume(
-            record.contract, me=self._context.me, seed=self._context.seed, last_attempt=record.attempt
+            record.contract, me=self._context.me, signing_key=self._context.signing_key, last_attempt=record.attempt
         )
         agreed = await self._offer(self._machine, max(record.attempt, record.offered) + 1)
         for identity, offer in list(self._early.items()):

@@ -29,10 +29,10 @@ class AuditEntry:
     sig: bytes
 
 
-def append(previous: bytes, seq: int, time_ms: int, kind: str, body: bytes, seed: bytes) -> AuditEntry:
+def append(previous: bytes, seq: int, time_ms: int, kind: str, body: bytes, signing_key: bytes) -> AuditEntry:
     """The entry after the one whose hash is ``previous`` (``GENESIS`` before the first, ``seq`` 1)."""
     digest = _hash(previous, seq, time_ms, kind, body)
-    return AuditEntry(seq, time_ms, kind, body, digest, signing.sign(seed, _TAG, _head_body(seq, digest)))
+    return AuditEntry(seq, time_ms, kind, body, digest, signing.sign(signing_key, _TAG, _head_body(seq, digest)))
 
 
 def head_of(entry: AuditEntry, identity: bytes) -> AuditHead:

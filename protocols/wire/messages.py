@@ -89,10 +89,10 @@ class End:
     sig: bytes = _octets(64)
 
     @classmethod
-    def make(cls, seed: bytes, identity: bytes, job_id: bytes, kind: str, reason: str) -> End:
-        """Sign an End with the Ed25519 seed of ``identity``."""
+    def make(cls, signing_key: bytes, identity: bytes, job_id: bytes, kind: str, reason: str) -> End:
+        """Sign an End with the signing key of ``identity``."""
         reason = "".join(c if c.isprintable() else " " for c in reason)[: limits.TEXT_MAX]
-        return cls(job_id, identity, kind, reason, signing.sign(seed, cls._TAG, cls._body(job_id, kind, reason)))
+        return cls(job_id, identity, kind, reason, signing.sign(signing_key, cls._TAG, cls._body(job_id, kind, reason)))
 
     def verify(self) -> None:
         """Raise ``SecurityError`` unless ``identity`` made it."""

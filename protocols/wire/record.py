@@ -44,11 +44,17 @@ class PeerRecord:
 
     @classmethod
     def make(
-        cls, seed: bytes, identity: bytes, static_key: bytes, name: str, addresses: tuple[str, ...], sequence: int
+        cls,
+        signing_key: bytes,
+        identity: bytes,
+        static_key: bytes,
+        name: str,
+        addresses: tuple[str, ...],
+        sequence: int,
     ) -> PeerRecord:
-        """Sign a record with the Ed25519 seed of ``identity``."""
+        """Sign a record with the signing key of ``identity``."""
         body = _body(static_key, name, addresses, sequence)
-        return cls(identity, static_key, name, addresses, sequence, signing.sign(seed, _TAG, body))
+        return cls(identity, static_key, name, addresses, sequence, signing.sign(signing_key, _TAG, body))
 
     @classmethod
     def by_hand(cls, identity: bytes, static_key: bytes, name: str, address: str) -> PeerRecord:

@@ -26,9 +26,9 @@ def tagged_hash(tag: str, *parts: bytes) -> bytes:
     return h.digest()
 
 
-def sign(secret_seed: bytes, tag: str, body: bytes) -> bytes:
-    """The 64-byte signature of ``body`` for the purpose ``tag`` under the Ed25519 key of a 32-byte seed."""
-    return bytes(SigningKey(secret_seed).sign(tagged_hash("hansa-signed:" + tag, body)).signature)
+def sign(signing_key: bytes, tag: str, body: bytes) -> bytes:
+    """The 64-byte signature of ``body`` for the purpose ``tag`` under the 32-byte Ed25519 private key ``signing_key``."""
+    return bytes(SigningKey(signing_key).sign(tagged_hash("hansa-signed:" + tag, body)).signature)
 
 
 def verify(identity: bytes, tag: str, body: bytes, signature: bytes) -> None:

@@ -141,7 +141,7 @@ def test_votes_are_remembered(home, golden, keys, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: float(NOW))
     me, other = keys.identities[:2]
     path = home / "tee" / "votes.json"
-    book = VoteBook(path, Alone(), seed=keys.signing[0], me=me, peers=lambda: [other], record=lambda vote: None)
+    book = VoteBook(path, Alone(), signing_key=keys.signing[0], me=me, peers=lambda: [other], record=lambda vote: None)
     assert sorted(vote.encode().hex() for vote in book.all()) == sorted(golden("home")["votes"])
 
 

@@ -144,8 +144,8 @@ class Data:
 
 class League:
     def __init__(self, folder):
-        self.seeds = [bytes([rank + 1]) * 32 for rank in range(3)]
-        self.identities = [bytes(SigningKey(seed).verify_key) for seed in self.seeds]
+        self.signing_keys = [bytes([rank + 1]) * 32 for rank in range(3)]
+        self.identities = [bytes(SigningKey(key).verify_key) for key in self.signing_keys]
         self.homes = [folder / name for name in NAMES]
         for home in self.homes:
             home.mkdir()
@@ -190,7 +190,7 @@ class League:
         return JobContext(
             me=self.identities[rank],
             name=NAMES[rank],
-            seed=self.seeds[rank],
+            signing_key=self.signing_keys[rank],
             sealing_key=lambda job_id: b"k" * 32,
             home=self.homes[rank],
             mesh=Mesh(self, rank),

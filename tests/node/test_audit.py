@@ -108,7 +108,7 @@ def test_heads_that_prove_nothing_are_not_counted(log: Log) -> None:
 
 
 def head_of(identity: Identity, seq: int, kind: str = "x") -> AuditHead:
-    return chain.head_of(chain.append(bytes(32), seq, 0, kind, b"\x80", identity.seed), identity.public)
+    return chain.head_of(chain.append(bytes(32), seq, 0, kind, b"\x80", identity.signing_key), identity.public)
 
 
 def test_only_the_senders_own_signed_heads_are_kept(log: Log) -> None:

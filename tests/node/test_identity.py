@@ -35,7 +35,7 @@ def test_created_and_loaded_again(tmp_path: Path) -> None:
 
 def test_the_keys_are_independent(tmp_path: Path) -> None:
     made = create_identity(tmp_path)
-    assert len({made.seed, made.static.secret, made.sealing, made.public, made.static.public}) == 5
+    assert len({made.signing_key, made.static.secret, made.sealing, made.public, made.static.public}) == 5
 
 
 def test_an_identity_is_never_overwritten(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_identity_that_is_a_folder_is_named(tmp_path: Path) -> None:
 def test_sealed_under_a_passphrase(tmp_path: Path, cheap_kdf: None) -> None:
     made = create_identity(tmp_path, "correct horse")
     text = (tmp_path / FILE).read_text()
-    for secret in (made.seed, made.static.secret, made.sealing):
+    for secret in (made.signing_key, made.static.secret, made.sealing):
         assert secret.hex() not in text
     assert load_identity(tmp_path, "correct horse") == made
     with pytest.raises(SecurityError, match="passphrase does not open"):
@@ -113,7 +113,7 @@ def test_sealed_under_a_passphrase(tmp_path: Path, cheap_kdf: None) -> None:
 
 def test_a_repr_shows_no_secret(tmp_path: Path) -> None:
     made = create_identity(tmp_path)
-    for secret in (made.seed, made.static.secret, made.sealing):
+    for secret in (made.signing_key, made.static.secret, made.sealing):
         assert repr(secret)[2:-1] not in repr(made)
         assert secret.hex() not in repr(made)
 

@@ -27,7 +27,7 @@ UNKNOWN_AT_ONCE, UNKNOWN_PER_S = 4096.0, 1.0
 
 
 class VoteBook:
-    """``seed`` is this node's Ed25519 seed, ``me`` its identity; ``peers`` gives the identities whose votes are kept, ``record``
+    """``signing_key`` is this node's, ``me`` its identity; ``peers`` gives the identities whose votes are kept, ``record``
     puts each new one on record."""
 
     def __init__(
@@ -35,13 +35,13 @@ class VoteBook:
         path: Path,
         mesh: Mesh,
         *,
-        seed: bytes,
+        signing_key: bytes,
         me: bytes,
         peers: Callable[[], list[bytes]],
         record: Callable[[Vote], None],
     ) -> None:
         self._record = record
-        self._path, self._mesh, self._seed, self._me, self._peers = path, mesh, seed, me, peers
+        self._path, self._mesh, self._signing_key, self._me, self._peers = path, mesh, signing_key, me, peers
         self._voters: dict[bytes, TokenBucket] = {}
         self._bringers: dict[bytes, TokenBucket] = {}
         self._votes: tuple[Vote, ...] = ()
@@ -67,7 +67,7 @@ class VoteBook:
     async def cast(self, code_from: Code, code_to: Code, until: int) -> Vote:
         """Vote, and tell everybody. Raises ``SecurityError`` for a change between real and simulated hardware, and where this
         node's votes that end later leave no place for it."""
-        vote = Vote.make(self._seed, self._me, code_from, code_to, until)
+        vote = Vote.make(self._signing_key, self._me, code_from, code_to, until)
         self._keep(vote)
         if vote not in self._votes:
             raise SecurityError(

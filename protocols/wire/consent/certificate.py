@@ -32,10 +32,10 @@ class Signature:
     sig: bytes
 
     @classmethod
-    def make(cls, seed: bytes, identity: bytes, contract: Contract, attempt: int, job_key: bytes) -> Signature:
-        """Sign with the Ed25519 seed of ``identity``."""
+    def make(cls, signing_key: bytes, identity: bytes, contract: Contract, attempt: int, job_key: bytes) -> Signature:
+        """Sign with the signing key of ``identity``."""
         body = _body(contract.job_id, contract.nonce, attempt, job_key)
-        return cls(identity, contract.job_id, contract.nonce, attempt, job_key, signing.sign(seed, _TAG, body))
+        return cls(identity, contract.job_id, contract.nonce, attempt, job_key, signing.sign(signing_key, _TAG, body))
 
     def verify(self) -> None:
         """Raise ``SecurityError`` unless ``identity`` made it."""

@@ -87,9 +87,9 @@ Effect = Broadcast | Note | Committed | Ended
 
 
 class Consent:
-    """One node's consent to one contract. ``seed`` is the Ed25519 seed of ``me``, one of the members."""
+    """One node's consent to one contract. ``signing_key`` is that of ``me``, one of the members."""
 
-    def __init__(self, contract: Contract, *, me: bytes, seed: bytes) -> None:
+    def __init__(self, contract: Contract, *, me: bytes, signing_key: bytes) -> None:
         if contract.rank_of(me) is None:
             raise ConsentError(
                 f"the contract '{contract.name}' does not name this node as a party",
@@ -97,7 +97,7 @@ class Consent:
             )
         self.contract = contract
         self.state = ConsentState.PROPOSED
-        self._me, self._seed = me, seed
+        self._me, self._signing_key = me, signing_key
         self._signatures: dict[bytes, Signature] = {}
         self._ends: dict[bytes, End] = {}
         self._ended: Ended | None = None
@@ -151,7 +151,7 @@ class Consent:
         effects = self.tick(now)
         if self._ended is not None:
             return effects
-        signature = Signature.make(self._seed, self._me, self.contract, 0, job_key)
+        signature = Signature.make(self._signing_key, self._me, self.contract, 0, job_key)
         return self._merge((signature,), now)
 
     def refuse(self, reason: str) -> list[Effect]:
@@ -255,7 +255,7 @@ class Consent:
                 f"the job '{self.contract.name}' has ended already ({self._ended.state.value})",
                 remedy="see `hansa job list`",
             )
-        end = End.make(self._seed, self._me, self.contract.job_id, kind, reason)
+        end = End.make(self._signing_key, self._me, self.contract.job_id, kind, reason)
         self._ends[self._me] = end
         return [Broadcast(end), *self._settle()]
 

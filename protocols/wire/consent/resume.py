@@ -41,10 +41,10 @@ class Agreed:
 class Resume:
     """One node's side of taking up one interrupted job, whose last attempt was ``last_attempt``."""
 
-    def __init__(self, contract: Contract, *, me: bytes, seed: bytes, last_attempt: int) -> None:
+    def __init__(self, contract: Contract, *, me: bytes, signing_key: bytes, last_attempt: int) -> None:
         self.contract = contract
         self.attempt = last_attempt
-        self._me, self._seed = me, seed
+        self._me, self._signing_key = me, signing_key
         self._offers: dict[bytes, ResumeOffer] = {}
 
     @property
@@ -66,7 +66,7 @@ class Resume:
         if attempt <= self.attempt:
             raise ProtocolError(f"attempt {attempt} is not after {self.attempt}", remedy="report this as a bug")
         self.attempt = attempt
-        signature = Signature.make(self._seed, self._me, self.contract, attempt, job_key)
+        signature = Signature.make(self._signing_key, self._me, self.contract, attempt, job_key)
         self._offers[self._me] = ResumeOffer(signature, tuple(sorted(set(checkpoints))))
         return self._agree()
 

@@ -100,7 +100,7 @@ async def test_an_operator_cannot_approve_what_is_not_proven(autojump_clock, lea
 def proposal(league, **changes):
     """The bank proposes; nothing of it is checked at the bank itself."""
     contract = dealt(league, **({"nonce": os.urandom(16)} | changes))
-    consent = Consent(contract, me=league.identities[0], seed=league.seeds[0])
+    consent = Consent(contract, me=league.identities[0], signing_key=league.signing_keys[0])
     consent.approve(os.urandom(32), league.now())
     return contract, Offer(contract.encode(), consent.signatures)
 

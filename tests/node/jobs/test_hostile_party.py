@@ -17,7 +17,7 @@ ERROR = {"code": "peer-lost", "exit_code": 5, "message": "gone", "remedy": "wait
 
 
 def resume_offer(league, rank, contract, attempt):
-    signature = Signature.make(league.seeds[rank], league.identities[rank], contract, attempt, os.urandom(32))
+    signature = Signature.make(league.signing_keys[rank], league.identities[rank], contract, attempt, os.urandom(32))
     return ResumeOffer(signature, ())
 
 
@@ -38,7 +38,7 @@ async def test_an_offer_to_resume_under_another_nonce_is_not_kept(autojump_clock
         wrong = resume_offer(league, 2, other, 1)
         sig = dataclasses.replace(wrong.signature, job_id=job.record.job_id)
         body = canonical.encode({"job_id": sig.job_id, "nonce": sig.nonce, "attempt": 1, "job_key": sig.job_key})
-        sig = dataclasses.replace(sig, sig=signing.sign(league.seeds[2], "contract", body))
+        sig = dataclasses.replace(sig, sig=signing.sign(league.signing_keys[2], "contract", body))
         with pytest.raises(SecurityError, match="not the sender's"):
             await league.jobs[0].on_resume_offer(league.identities[2], ResumeOffer(sig, ()))
         await league.settled(job.record.job_id, "done")

@@ -20,7 +20,7 @@ from hansa.protocols.wire.messages import Offer
 async def test_a_proposal_signed_for_another_contract_is_no_proposal(autojump_clock, league_of):
     async with league_of() as league:
         elsewhere = league.contract()
-        borrowed = Signature.make(league.seeds[0], league.identities[0], elsewhere, 0, b"k" * 32)
+        borrowed = Signature.make(league.signing_keys[0], league.identities[0], elsewhere, 0, b"k" * 32)
         contract = league.contract()
         await league.jobs[2].context.mesh.send(league.identities[1], Offer(contract.encode(), (borrowed,)))
         await trio.sleep(1)
@@ -38,7 +38,7 @@ def of(parties):
 def proposal(league, rank, **changes):
     """What a node sends that signs whatever it likes."""
     contract = league.contract(**changes)
-    signature = Signature.make(league.seeds[rank], league.identities[rank], contract, 0, b"k" * 32)
+    signature = Signature.make(league.signing_keys[rank], league.identities[rank], contract, 0, b"k" * 32)
     return Offer(contract.encode(), (signature,))
 
 

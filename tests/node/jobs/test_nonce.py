@@ -13,7 +13,7 @@ async def test_a_copied_nonce_frames_nobody(autojump_clock, league_of, moment):
         job_id, nonce = job.record.job_id, job.record.contract.nonce
         await league.settled(job_id, moment)
         copy = league.contract(nonce=nonce, name="copied")
-        forged = Signature.make(league.seeds[2], league.identities[2], copy, 0, b"k" * 32)
+        forged = Signature.make(league.signing_keys[2], league.identities[2], copy, 0, b"k" * 32)
         await league.jobs[2].context.mesh.send(league.identities[1], Offer(copy.encode(), (forged,)))
         await league.until(lambda: league.record(1, copy.job_id) is not None)
         await league.until(lambda: league.record(1, copy.job_id).state.value == "refused")

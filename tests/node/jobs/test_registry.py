@@ -148,7 +148,7 @@ async def test_two_contracts_over_one_nonce_are_evidence_everywhere(autojump_clo
         other = league.contract(nonce=nonce, name="another")
         await league.jobs[0].submit(one)
         await trio.sleep(1)
-        forged = Signature.make(league.seeds[0], league.identities[0], other, 0, b"k" * 32)
+        forged = Signature.make(league.signing_keys[0], league.identities[0], other, 0, b"k" * 32)
         offer = Offer(other.encode(), (forged,))
         await league.jobs[0].context.mesh.send(league.identities[1], offer)
         await league.settled(one.job_id, "refused")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from nacl.bindings import crypto_scalarmult_base
-from support.tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, contract
+from support.tee.members import CODE, NOW, OTHER, SIGNING_KEYS, VOTERS, contract
 
 from hansa.node.contracts.release_policies import policy_of
 from hansa.node.jobs.attempt import Attempt
@@ -28,7 +28,7 @@ def now(monkeypatch):
 
 def parcel(job=JOB, rank=0, until=NOW + 60, **changes):
     policy = replace(policy_of(job, job.parties[rank], until), **changes)
-    return Sealer(policy.signed(SEEDS[rank]), replace(INSIDE, secret_key=b"")).seal(b"rows")
+    return Sealer(policy.signed(SIGNING_KEYS[rank]), replace(INSIDE, secret_key=b"")).seal(b"rows")
 
 
 def test_every_owners_parcel_opens_in_its_place():
@@ -81,7 +81,7 @@ def test_the_label_and_the_weights_are_released_for_training_only():
 def test_a_daemon_signs_for_an_hour_at_most_and_puts_it_on_record():
     entries = []
     log = SimpleNamespace(append=lambda kind, body: entries.append(body | {"kind": kind}))
-    context = SimpleNamespace(me=VOTERS[0], seed=SEEDS[0], now=lambda: NOW, audit=log)
+    context = SimpleNamespace(me=VOTERS[0], signing_key=SIGNING_KEYS[0], now=lambda: NOW, audit=log)
     signed = Attempt(context, SimpleNamespace(attempt=1, contract=JOB, short="j"))._release_policy()
     policy = ReleasePolicy.verified_untrusted(signed)
     assert policy == policy_of(JOB, JOB.parties[0], NOW + 3600)

@@ -14,13 +14,13 @@ NOW = 1_800_000_000
 
 
 class Trio:
-    """The parties' seeds and identities in rank order; ``stranger`` is in no contract."""
+    """The parties' signing keys and identities in rank order; ``stranger`` is in no contract."""
 
     def __init__(self):
         self.names = NAMES
         self.now = NOW
-        self.seeds = [bytes([rank + 1]) * 32 for rank in range(4)]
-        self.identities = [bytes(SigningKey(seed).verify_key) for seed in self.seeds]
+        self.signing_keys = [bytes([rank + 1]) * 32 for rank in range(4)]
+        self.identities = [bytes(SigningKey(key).verify_key) for key in self.signing_keys]
         self.stranger = self.identities[3]
         parties = tuple(
             Party(
@@ -62,7 +62,9 @@ class Trio:
         return hashlib.blake2b(bytes([rank, version]), digest_size=32).digest()
 
     def sign(self, rank, contract, attempt=0, version=0):
-        return Signature.make(self.seeds[rank], self.identities[rank], contract, attempt, self.job_key(rank, version))
+        return Signature.make(
+            self.signing_keys[rank], self.identities[rank], contract, attempt, self.job_key(rank, version)
+        )
 
 
 @pytest.fixture(scope="session")

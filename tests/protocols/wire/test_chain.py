@@ -8,14 +8,14 @@ from nacl.signing import SigningKey
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import chain
 
-SEED = b"\x01" * 32
-IDENTITY = bytes(SigningKey(SEED).verify_key)
+SIGNING_KEY = b"\x01" * 32
+IDENTITY = bytes(SigningKey(SIGNING_KEY).verify_key)
 
 
-def log(count, seed=SEED, kind="consent"):
+def log(count, signing_key=SIGNING_KEY, kind="consent"):
     entries, previous = [], chain.GENESIS
     for seq in range(1, count + 1):
-        entry = chain.append(previous, seq, 1000 * seq, kind, b"body %d" % seq, seed)
+        entry = chain.append(previous, seq, 1000 * seq, kind, b"body %d" % seq, signing_key)
         entries.append(entry)
         previous = entry.hash
     return entries
@@ -58,7 +58,7 @@ def test_an_altered_entry_is_named(at, field, value):
 
 def test_a_rewritten_entry_is_found_even_with_its_own_hash():
     entries = log(5)
-    entries[2] = chain.append(entries[1].hash, 3, 3000, "consent", b"another", SEED)
+    entries[2] = chain.append(entries[1].hash, 3, 3000, "consent", b"another", SIGNING_KEY)
     with pytest.raises(SecurityError, match="altered at entry 4:"):
         chain.verify_chain(entries, IDENTITY)
 
@@ -76,15 +76,15 @@ def test_dropped_swapped_and_repeated_entries_are_found():
 
 
 def test_a_number_left_out_is_found_though_its_owner_signed_around_it():
-    one = chain.append(chain.GENESIS, 1, 1000, "consent", b"x", SEED)
-    three = chain.append(one.hash, 3, 3000, "consent", b"x", SEED)
+    one = chain.append(chain.GENESIS, 1, 1000, "consent", b"x", SIGNING_KEY)
+    three = chain.append(one.hash, 3, 3000, "consent", b"x", SIGNING_KEY)
     with pytest.raises(SecurityError, match="altered at entry 2:"):
         chain.verify_chain([one, three], IDENTITY)
 
 
 def test_another_nodes_log_is_not_ours():
     with pytest.raises(SecurityError, match="altered at entry 1:"):
-        chain.verify_chain(log(2, seed=b"\x02" * 32), IDENTITY)
+        chain.verify_chain(log(2, signing_key=b"\x02" * 32), IDENTITY)
 
 
 def test_a_shortened_log_verifies_alone_which_is_why_peers_keep_heads():
@@ -105,10 +105,10 @@ def test_a_forged_head_is_refused(change):
 def test_the_hash_tells_its_fields_apart():
     """A kind cannot run into the body, nor a body into the kind."""
     hashes = {
-        chain.append(chain.GENESIS, 1, 1, "ab", b"c", SEED).hash,
-        chain.append(chain.GENESIS, 1, 1, "a", b"bc", SEED).hash,
-        chain.append(chain.GENESIS, 11, 1, "a", b"bc", SEED).hash,
-        chain.append(chain.GENESIS, 1, 11, "a", b"bc", SEED).hash,
-        chain.append(b"\1" * 32, 1, 1, "a", b"bc", SEED).hash,
+        chain.append(chain.GENESIS, 1, 1, "ab", b"c", SIGNING_KEY).hash,
+        chain.append(chain.GENESIS, 1, 1, "a", b"bc", SIGNING_KEY).hash,
+        chain.append(chain.GENESIS, 11, 1, "a", b"bc", SIGNING_KEY).hash,
+        chain.append(chain.GENESIS, 1, 11, "a", b"bc", SIGNING_KEY).hash,
+        chain.append(b"\1" * 32, 1, 1, "a", b"bc", SIGNING_KEY).hash,
     }
     assert len(hashes) == 5

@@ -52,7 +52,7 @@ def samples(trio_of):
         Hello("bank", "0.1", 7, ("a:1",), "tsm"),
         Records((b"one", b"two")),
         Offer(contract.encode(), tuple(signatures)),
-        End.make(trio_of.seeds[0], trio_of.identities[0], ID, "refused", "not this purpose"),
+        End.make(trio_of.signing_keys[0], trio_of.identities[0], ID, "refused", "not this purpose"),
         Equivocation(signatures[0], rival),
         ResumeOffer(signatures[1], (0, 1, 2)),
         ProgressNote(ID, 0, "train", 1, 2, 3, 4, 5),
@@ -251,7 +251,7 @@ def test_a_forged_signature_inside_is_a_security_error(samples):
 
 
 def test_an_end_is_its_makers_and_says_printable_words(trio_of):
-    end = End.make(trio_of.seeds[1], trio_of.identities[1], ID, "refused", "no\x1b[31m\u202e" + "x" * 600)
+    end = End.make(trio_of.signing_keys[1], trio_of.identities[1], ID, "refused", "no\x1b[31m\u202e" + "x" * 600)
     assert end.reason == ("no [31m " + "x" * 600)[:TEXT]
     end.verify()
     messages.decode_untrusted(messages.encode(end))

@@ -13,7 +13,7 @@ STATIC = b"s" * 32
 
 
 def make(trio_of, sequence=5, *, rank=0, name="bank", addresses=("bank.example:7400",)):
-    return PeerRecord.make(trio_of.seeds[rank], trio_of.identities[rank], STATIC, name, addresses, sequence)
+    return PeerRecord.make(trio_of.signing_keys[rank], trio_of.identities[rank], STATIC, name, addresses, sequence)
 
 
 def signed_as_is(trio_of, **changes):
@@ -26,7 +26,7 @@ def signed_as_is(trio_of, **changes):
         "sequence": 5,
     } | changes
     signed = [fields[name] for name in ("static_key", "name", "addresses", "sequence")]
-    sig = signing.sign(trio_of.seeds[0], "peer-record", canonical.encode(signed))
+    sig = signing.sign(trio_of.signing_keys[0], "peer-record", canonical.encode(signed))
     return canonical.encode({"sig": sig, **fields})
 
 

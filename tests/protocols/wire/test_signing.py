@@ -8,10 +8,10 @@ from nacl.signing import SigningKey
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import signing
 
-SEED = b"\x01" * 32
-IDENTITY = bytes(SigningKey(SEED).verify_key)
+SIGNING_KEY = b"\x01" * 32
+IDENTITY = bytes(SigningKey(SIGNING_KEY).verify_key)
 OTHER = bytes(SigningKey(b"\x02" * 32).verify_key)
-SIG = signing.sign(SEED, "tag", b"body")
+SIG = signing.sign(SIGNING_KEY, "tag", b"body")
 
 
 def flipped(data, bit):

@@ -11,8 +11,8 @@ from hansa.protocols.wire.attestation.statements.votes import Vote
 from hansa.protocols.wire.consent.contract import VERSION, Align, Code, Contract, Enclave, Limits, Outputs, Party
 
 CODE, OTHER = Code("SGX", b"c" * 32), Code("SGX", b"d" * 32)
-SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]
-VOTERS = [bytes(SigningKey(seed).verify_key) for seed in SEEDS]
+SIGNING_KEYS = [bytes([number]) * 32 for number in (1, 2, 3)]
+VOTERS = [bytes(SigningKey(key).verify_key) for key in SIGNING_KEYS]
 KEY, NOW, NODE = b"k" * 32, int(time.time()), b"n" * 32
 
 
@@ -41,8 +41,8 @@ def use(trained=JOB, kind="predict", **changes):
     return replace(trained, **(fields | changes))
 
 
-def vote(rank, until=NOW + 86_400, code_from=CODE, code_to=OTHER, seed=None):
-    return Vote.make(seed or SEEDS[rank], VOTERS[rank], code_from, code_to, until)
+def vote(rank, until=NOW + 86_400, code_from=CODE, code_to=OTHER, signing_key=None):
+    return Vote.make(signing_key or SIGNING_KEYS[rank], VOTERS[rank], code_from, code_to, until)
 
 
 def opened(path, code=CODE, key=KEY, node=NODE):

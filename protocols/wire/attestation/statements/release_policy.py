@@ -50,10 +50,10 @@ class ReleasePolicy:
             }
         )
 
-    def signed(self, seed: bytes) -> bytes:
-        """With its owner's signature, by the owner's Ed25519 seed."""
+    def signed(self, signing_key: bytes) -> bytes:
+        """With the signature of its owner, whose ``signing_key`` this is."""
         body = self.encode()
-        return canonical.encode({"policy": body, "sig": signing.sign(seed, _TAG, body)})
+        return canonical.encode({"policy": body, "sig": signing.sign(signing_key, _TAG, body)})
 
     @classmethod
     def verified_untrusted(cls, signed: bytes | memoryview) -> ReleasePolicy:

@@ -33,14 +33,16 @@ class Vote:
     sig: bytes
 
     @classmethod
-    def make(cls, seed: bytes, voter: bytes, code_from: Code, code_to: Code, until: int) -> Vote:
-        """Sign with the Ed25519 seed of ``voter``. ``SecurityError`` for a change between real and simulated hardware."""
+    def make(cls, signing_key: bytes, voter: bytes, code_from: Code, code_to: Code, until: int) -> Vote:
+        """Sign with the signing key of ``voter``. ``SecurityError`` for a change between real and simulated hardware."""
         if _leaves_hardware(code_from, code_to):
             raise SecurityError(
                 f"keys never go from {code_from.platform} to {code_to.platform}",
                 remedy="vote for code on trusted hardware, or submit the job anew",
             )
-        return cls(code_from, code_to, voter, until, signing.sign(seed, _TAG, _body(code_from, code_to, voter, until)))
+        return cls(
+            code_from, code_to, voter, until, signing.sign(signing_key, _TAG, _body(code_from, code_to, voter, until))
+        )
 
     def verify(self) -> None:
         """Raise ``SecurityError`` unless ``voter`` made it."""

@@ -15,8 +15,8 @@ from hansa.protocols.wire.attestation.statements.votes import Vote
 from hansa.protocols.wire.consent.contract import Code
 
 CODE, OTHER = Code("SEV-SNP", b"\x22" * 48), Code("SEV-SNP", b"\x23" * 48)
-SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]
-MEMBERS = [bytes(SigningKey(seed).verify_key) for seed in SEEDS]
+SIGNING_KEYS = [bytes([number]) * 32 for number in (1, 2, 3)]
+MEMBERS = [bytes(SigningKey(key).verify_key) for key in SIGNING_KEYS]
 
 
 @pytest.fixture
@@ -111,10 +111,15 @@ class NoMesh:
 async def test_code_that_enough_members_voted_for_needs_no_entry(cast, accepted, proof, policy, tmp_path):
     """Two of the first two members: the third is a peer, but no voter."""
     ballots = VoteBook(
-        tmp_path / "votes", NoMesh(), seed=SEEDS[0], me=MEMBERS[0], peers=lambda: MEMBERS[1:], record=print
+        tmp_path / "votes",
+        NoMesh(),
+        signing_key=SIGNING_KEYS[0],
+        me=MEMBERS[0],
+        peers=lambda: MEMBERS[1:],
+        record=print,
     )
     for rank in cast:
-        ballots._keep(Vote.make(SEEDS[rank], MEMBERS[rank], OTHER, CODE, AT + 60))
+        ballots._keep(Vote.make(SIGNING_KEYS[rank], MEMBERS[rank], OTHER, CODE, AT + 60))
     judge = Judge(policy(OTHER), "hardware", lambda: ballots.endorsed(MEMBERS[:2], 2))
     judged = judge.judge(proof(), DATA, None)
     assert judged.accepted == accepted
@@ -154,7 +159,7 @@ async def test_votes_survive_and_end(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: now)
     path = tmp_path / "votes"
     recorded = []
-    fields = {"seed": SEEDS[0], "me": MEMBERS[0], "peers": lambda: MEMBERS[1:], "record": recorded.append}
+    fields = {"signing_key": SIGNING_KEYS[0], "me": MEMBERS[0], "peers": lambda: MEMBERS[1:], "record": recorded.append}
     vote = await VoteBook(path, NoMesh(), **fields).cast(OTHER, CODE, AT + 60)
     again = VoteBook(path, NoMesh(), **fields)
     assert again.all() == recorded == [vote]

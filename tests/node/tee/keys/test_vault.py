@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from nacl.signing import SigningKey
-from support.tee.members import CODE, JOB, KEY, NODE, NOW, OTHER, SEEDS, VOTERS, contract, opened, use, vote
+from support.tee.members import CODE, JOB, KEY, NODE, NOW, OTHER, SIGNING_KEYS, VOTERS, contract, opened, use, vote
 
 from hansa.node.tee.keys.epoch_tokens import EpochToken, line_of
 from hansa.node.tee.keys.vault import Vault
@@ -347,7 +347,7 @@ def test_what_was_handed_over_closes_no_model(path):
         ([vote(0), vote(0, NOW + 99)], False),
         ([vote(0), vote(1, until=NOW)], False),
         ([vote(0), vote(1, code_from=OTHER, code_to=CODE)], False),
-        ([vote(0), vote(1, seed=SEEDS[2])], False),
+        ([vote(0), vote(1, signing_key=SIGNING_KEYS[2])], False),
         ([vote(0), replace(vote(1), until=NOW + 86_401)], False),
         ([vote(0), replace(vote(1), voter=VOTERS[2])], False),
         ([vote(0), Vote.make(b"\7" * 32, bytes(SigningKey(b"\7" * 32).verify_key), CODE, OTHER, NOW + 60)], False),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import trio
 from nacl.signing import SigningKey
-from support.tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, vote
+from support.tee.members import CODE, NOW, OTHER, SIGNING_KEYS, VOTERS, vote
 
 from hansa.config.settings import NodeSettings, Settings, TeeSettings
 from hansa.node.admin.methods.node import NodeMethods
@@ -20,14 +20,14 @@ from hansa.protocols.wire.attestation.statements.votes import Vote
 from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import Votes
 
-SEED = b"m" * 32
-LOUD = bytes(SigningKey(SEED).verify_key)
+SIGNING_KEY = b"m" * 32
+LOUD = bytes(SigningKey(SIGNING_KEY).verify_key)
 DAY = 86_400
 
 
 def loud(number, days=300):
     """One of the loud member's votes, that end later than everybody else's."""
-    return Vote.make(SEED, LOUD, Code("SGX", number.to_bytes(32, "big")), OTHER, NOW + days * DAY + number)
+    return Vote.make(SIGNING_KEY, LOUD, Code("SGX", number.to_bytes(32, "big")), OTHER, NOW + days * DAY + number)
 
 
 class Mesh:
@@ -66,7 +66,7 @@ def ballots(tmp_path, mesh, recorded):
 
 
 def make(path, mesh, peers=(*VOTERS[1:], LOUD), record=print):
-    return VoteBook(path, mesh, seed=SEEDS[0], me=VOTERS[0], peers=lambda: list(peers), record=record)
+    return VoteBook(path, mesh, signing_key=SIGNING_KEYS[0], me=VOTERS[0], peers=lambda: list(peers), record=record)
 
 
 def said(*votes):
@@ -104,13 +104,13 @@ async def test_all_nodes_keep_the_same_whatever_they_heard_first(tmp_path):
 
 
 async def test_a_peer_that_comes_hears_all_of_them(tmp_path, mesh):
-    seeds = [bytes([number, 9]) * 16 for number in range(20)]
-    voters = [bytes(SigningKey(seed).verify_key) for seed in seeds]
+    signing_keys = [bytes([number, 9]) * 16 for number in range(20)]
+    voters = [bytes(SigningKey(key).verify_key) for key in signing_keys]
     ballots = make(tmp_path / "v", mesh, voters)
     until = int(time.time()) + DAY
     votes = [
-        Vote.make(seed, voter, Code("SGX", bytes([number]) * 32), OTHER, until)
-        for seed, voter in zip(seeds, voters, strict=True)
+        Vote.make(key, voter, Code("SGX", bytes([number]) * 32), OTHER, until)
+        for key, voter in zip(signing_keys, voters, strict=True)
         for number in range(limits.VOTES_PER_VOTER)
     ]
     for at in range(0, len(votes), limits.VOTES_MAX):
@@ -208,7 +208,7 @@ async def test_who_is_introduced_under_a_voters_name_is_no_voter(tmp_path):
     daemon.gossip.learn((introduced.encode(),), "bureau")
     until = int(time.time()) + 99
     for who in (bureau, sybil):
-        await daemon.ballots._heard(bureau.public, said(Vote.make(who.seed, who.public, CODE, OTHER, until)))
+        await daemon.ballots._heard(bureau.public, said(Vote.make(who.signing_key, who.public, CODE, OTHER, until)))
     assert len(daemon.ballots.all()) == 2
     assert [entry["body"]["voter"] for entry in daemon.audit.shown() if entry["kind"] == "vote"] == ["bureau"]
     assert daemon.endorsed() == []

@@ -28,7 +28,7 @@ class Node:
         self.decide = lambda node: None
 
     def create(self, contract):
-        self.consent = Consent(contract, me=self.me, seed=self.parties.seeds[self.rank])
+        self.consent = Consent(contract, me=self.me, signing_key=self.parties.signing_keys[self.rank])
 
     def take(self, effects):
         """Keep what happens here; what is left is for the network."""
@@ -393,7 +393,7 @@ def test_a_committed_job_does_not_expire(net, contract):
 
 
 def test_a_wrong_offer_at_the_moment_of_expiry_does_not_swallow_it(net, trio_of, contract):
-    consent = Consent(contract, me=trio_of.identities[0], seed=trio_of.seeds[0])
+    consent = Consent(contract, me=trio_of.identities[0], signing_key=trio_of.signing_keys[0])
     with pytest.raises(SecurityError, match="stranger"):
         consent.receive_signatures_untrusted([trio_of.sign(3, contract)], contract.expires)
     assert consent.state is ConsentState.PROPOSED
@@ -404,7 +404,7 @@ def test_a_wrong_offer_at_the_moment_of_expiry_does_not_swallow_it(net, trio_of,
 
 
 def consent_of(trio_of, contract, rank=0):
-    return Consent(contract, me=trio_of.identities[rank], seed=trio_of.seeds[rank])
+    return Consent(contract, me=trio_of.identities[rank], signing_key=trio_of.signing_keys[rank])
 
 
 def test_a_stranger_to_the_contract_has_no_say(trio_of, contract):
@@ -466,11 +466,11 @@ def test_a_signature_for_a_later_attempt_is_no_consent(trio_of, contract):
 def test_foreign_and_forged_ends_change_nothing(trio_of, contract):
     consent = consent_of(trio_of, contract)
     before = snapshot(consent)
-    seeds, identities = trio_of.seeds, trio_of.identities
+    keys, identities = trio_of.signing_keys, trio_of.identities
     for end, match in (
-        (End.make(seeds[3], identities[3], contract.job_id, "refused", "x"), "stranger"),
-        (End.make(seeds[1], identities[1], bytes(32), "refused", "x"), "stranger"),
-        (End.make(seeds[3], identities[1], contract.job_id, "refused", "x"), "does not verify"),
+        (End.make(keys[3], identities[3], contract.job_id, "refused", "x"), "stranger"),
+        (End.make(keys[1], identities[1], bytes(32), "refused", "x"), "stranger"),
+        (End.make(keys[3], identities[1], contract.job_id, "refused", "x"), "does not verify"),
         (End(contract.job_id, identities[1], "refused", "y", bytes(64)), "does not verify"),
     ):
         with pytest.raises(SecurityError, match=match):
@@ -480,10 +480,10 @@ def test_foreign_and_forged_ends_change_nothing(trio_of, contract):
 
 def test_an_end_is_passed_on_once(trio_of, contract):
     consent = consent_of(trio_of, contract)
-    end = End.make(trio_of.seeds[1], trio_of.identities[1], contract.job_id, "refused", "x")
+    end = End.make(trio_of.signing_keys[1], trio_of.identities[1], contract.job_id, "refused", "x")
     assert Broadcast(end) in consent.receive_end_untrusted(end)
     assert consent.receive_end_untrusted(end) == []
-    again = End.make(trio_of.seeds[1], trio_of.identities[1], contract.job_id, "refused", "other words")
+    again = End.make(trio_of.signing_keys[1], trio_of.identities[1], contract.job_id, "refused", "other words")
     assert consent.receive_end_untrusted(again) == []
     assert consent.ended.reason == "x"
 
@@ -494,7 +494,7 @@ def test_what_the_store_kept_is_taken_up(trio_of, contract):
     consent.restore(everyone, ())
     assert consent.state is ConsentState.COMMITTED
     assert consent.certificate == Certificate.of(contract, 0, everyone)
-    end = End.make(trio_of.seeds[1], trio_of.identities[1], contract.job_id, "cancelled", "x")
+    end = End.make(trio_of.signing_keys[1], trio_of.identities[1], contract.job_id, "cancelled", "x")
     consent = consent_of(trio_of, contract)
     consent.restore(everyone, [end])
     assert consent.ended == Ended(ConsentState.CANCELLED, "x", trio_of.identities[1])

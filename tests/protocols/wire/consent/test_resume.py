@@ -25,7 +25,7 @@ class League:
         self.parties, self.random, self.loss = parties, random.Random(seed), loss
         self.checkpoints = checkpoints
         self.nodes = [
-            Resume(parties.base, me=parties.identities[r], seed=parties.seeds[r], last_attempt=last[r])
+            Resume(parties.base, me=parties.identities[r], signing_key=parties.signing_keys[r], last_attempt=last[r])
             for r in range(3)
         ]
         self.agreed = [[] for _ in range(3)]
@@ -100,11 +100,13 @@ def test_a_dealer_must_agree_but_has_no_checkpoints(trio_of):
     """It deals anew in each attempt: were it asked for checkpoints, every job with a dealer would begin anew."""
     dealer = Dealer(trio_of.identities[2], "telecom")
     contract = trio_of.contract(version=2, engine="additive", parties=trio_of.base.parties[:2], dealer=dealer)
-    resume = Resume(contract, me=trio_of.identities[0], seed=trio_of.seeds[0], last_attempt=0)
+    resume = Resume(contract, me=trio_of.identities[0], signing_key=trio_of.signing_keys[0], last_attempt=0)
     resume.offer(1, trio_of.job_key(0), [0, 1, 2])
     for rank, held in ((1, (0, 1)), (2, ())):
         assert resume.waiting_for == tuple(trio_of.identities[rank:3])
-        signature = Signature.make(trio_of.seeds[rank], trio_of.identities[rank], contract, 1, trio_of.job_key(rank))
+        signature = Signature.make(
+            trio_of.signing_keys[rank], trio_of.identities[rank], contract, 1, trio_of.job_key(rank)
+        )
         agreed = resume.receive_untrusted(trio_of.identities[rank], ResumeOffer(signature, held))
     assert isinstance(agreed, Agreed)
     assert agreed.checkpoint == 1
@@ -171,7 +173,7 @@ def offer_of(trio_of, rank, contract, attempt, checkpoints=(1,), version=0):
 
 
 def resume_of(trio_of, contract, last=0):
-    return Resume(contract, me=trio_of.identities[0], seed=trio_of.seeds[0], last_attempt=last)
+    return Resume(contract, me=trio_of.identities[0], signing_key=trio_of.signing_keys[0], last_attempt=last)
 
 
 def test_an_attempt_is_never_offered_twice(trio_of, contract):

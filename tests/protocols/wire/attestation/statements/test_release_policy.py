@@ -14,8 +14,8 @@ from hansa.protocols.wire.attestation.statements.release_policy import ReleasePo
 from hansa.protocols.wire.consent.contract import Code
 
 CODE = Code("SEV-SNP", b"c" * 48)
-SEED = b"\1" * 32
-OWNER = bytes(SigningKey(SEED).verify_key)
+SIGNING_KEY = b"\1" * 32
+OWNER = bytes(SigningKey(SIGNING_KEY).verify_key)
 NOW = 1_800_000_000
 POLICY = ReleasePolicy(b"j" * 32, OWNER, b"e" * 32, "enclave", (CODE,), "clients", ("age", "income"), NOW + 60)
 SECRET = os.urandom(32)
@@ -23,7 +23,7 @@ PUBLIC = crypto_scalarmult_base(SECRET)
 
 
 def test_a_signed_policy_survives():
-    assert ReleasePolicy.verified_untrusted(POLICY.signed(SEED)) == POLICY
+    assert ReleasePolicy.verified_untrusted(POLICY.signed(SIGNING_KEY)) == POLICY
     POLICY.check(replace(POLICY, until=0), CODE, NOW)
 
 
@@ -49,8 +49,8 @@ def test_what_is_not_released_is_refused_by_name(change, what):
 def test_only_its_owner_makes_a_policy():
     by_another = POLICY.signed(b"\2" * 32)
     body, later = POLICY.encode(), replace(POLICY, until=NOW + 61).encode()
-    other_purpose = canonical.encode({"policy": body, "sig": signing.sign(SEED, "code-upgrade", body)})
-    changed = canonical.encode({"policy": later, "sig": signing.sign(SEED, "release-policy", body)})
+    other_purpose = canonical.encode({"policy": body, "sig": signing.sign(SIGNING_KEY, "code-upgrade", body)})
+    changed = canonical.encode({"policy": later, "sig": signing.sign(SIGNING_KEY, "release-policy", body)})
     for forged in (by_another, other_purpose, changed):
         with pytest.raises(SecurityError, match="does not verify"):
             ReleasePolicy.verified_untrusted(forged)
@@ -67,7 +67,7 @@ def refuse(policy):
 
 
 def test_a_parcel_opens_for_its_enclave_under_its_policy():
-    closed = parcel.close(POLICY.signed(SEED), PUBLIC, b"rows")
+    closed = parcel.close(POLICY.signed(SIGNING_KEY), PUBLIC, b"rows")
     seen = []
     assert parcel.open_untrusted(closed, SECRET, seen.append) == b"rows"
     assert seen == [POLICY]
@@ -75,14 +75,14 @@ def test_a_parcel_opens_for_its_enclave_under_its_policy():
 
 
 def test_the_policy_is_checked_before_the_key_is_touched(monkeypatch):
-    closed = parcel.close(POLICY.signed(SEED), PUBLIC, b"rows")
+    closed = parcel.close(POLICY.signed(SIGNING_KEY), PUBLIC, b"rows")
     monkeypatch.setattr(parcel, "crypto_box_seal_open", lambda *_: pytest.fail("the key was touched"))
     with pytest.raises(SecurityError, match="not here"):
         parcel.open_untrusted(closed, SECRET, refuse)
 
 
 def test_under_another_policy_of_the_same_owner_nothing_opens():
-    signed, laxer = POLICY.signed(SEED), replace(POLICY, until=NOW + 10**6).signed(SEED)
+    signed, laxer = POLICY.signed(SIGNING_KEY), replace(POLICY, until=NOW + 10**6).signed(SIGNING_KEY)
     closed = parcel.close(signed, PUBLIC, b"rows")
     swapped = len(laxer).to_bytes(4, "big") + laxer + closed[4 + len(signed) :]
     with pytest.raises(PeerMisbehaved, match="does not open"):
@@ -97,13 +97,13 @@ def test_a_policy_is_no_longer_than_one_is_read():
 
 
 def test_another_enclave_opens_nothing():
-    closed = parcel.close(POLICY.signed(SEED), PUBLIC, b"rows")
+    closed = parcel.close(POLICY.signed(SIGNING_KEY), PUBLIC, b"rows")
     with pytest.raises(PeerMisbehaved, match="sealed for another enclave"):
         parcel.open_untrusted(closed, os.urandom(32), lambda policy: None)
 
 
 def test_no_byte_can_be_changed_or_lost():
-    closed = parcel.close(POLICY.signed(SEED), PUBLIC, b"rows")
+    closed = parcel.close(POLICY.signed(SIGNING_KEY), PUBLIC, b"rows")
     for place in range(len(closed)):
         changed = closed[:place] + bytes([closed[place] ^ 1]) + closed[place + 1 :]
         with pytest.raises((PeerMisbehaved, SecurityError)):

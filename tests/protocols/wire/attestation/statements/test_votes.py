@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.tee.members import CODE, NOW, OTHER, SEEDS, VOTERS, vote
+from support.tee.members import CODE, NOW, OTHER, SIGNING_KEYS, VOTERS, vote
 
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
@@ -57,6 +57,6 @@ def test_of_votes_to_the_point_so_many_are_verified_and_no_more(monkeypatch):
 def test_keys_never_go_between_real_and_simulated_hardware():
     simulated = Code("insecure-simulated", b"s" * 48)
     with pytest.raises(SecurityError, match="keys never go"):
-        Vote.make(SEEDS[0], VOTERS[0], CODE, simulated, NOW + 9)
+        Vote.make(SIGNING_KEYS[0], VOTERS[0], CODE, simulated, NOW + 9)
     forged = replace(vote(0), code_to=simulated)
     assert approving([forged], CODE, simulated, VOTERS, NOW) == frozenset()
