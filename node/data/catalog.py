@@ -21,13 +21,13 @@ from hansa.config.vocabulary import NAME
 from hansa.node.data import schema
 from hansa.node.errors import RelayedError, UsageError, nearest
 from hansa.node.net.mesh import Mesh
+from hansa.node.net.requests import CATALOG
 from hansa.node.store import Store
-from hansa.protocols.errors import PeerLost
+from hansa.protocols.errors import PeerError
 from hansa.protocols.wire.limits import CATALOG_MAX_DATASETS
 from hansa.protocols.wire.messages import CatalogReply, CatalogRequest, DatasetInfo
 
 READ_WITHIN_S = 600.0
-ANSWER_WITHIN_S = 5.0
 
 Dataset = dict[str, Any]
 
@@ -37,10 +37,7 @@ class Catalog:
 
     def __init__(self, store: Store, home: Path, mesh: Mesh, max_rows: int) -> None:
         self._store, self._home, self._mesh, self._max_rows = store, home, mesh, max_rows
-        self._request = 0
-        self._waiting: dict[tuple[bytes, int], trio.MemorySendChannel[CatalogReply]] = {}
         mesh.handle(CatalogRequest, self._asked)
-        mesh.handle(CatalogReply, self._told)
 
     # --- our own datasets --------------------------------------------------------------------------------------------
 
@@ -119,30 +116,14 @@ class Catalog:
 
     async def of_peer(self, identity: bytes) -> tuple[DatasetInfo, ...] | None:
         """The datasets a peer shows; None when it is offline or does not answer within seconds."""
-        self._request += 1
-        send, receive = trio.open_memory_channel[CatalogReply](1)
-        key = (identity, self._request)
-        self._waiting[key] = send
         try:
-            await self._mesh.send(identity, CatalogRequest(self._request))
-            with trio.move_on_after(ANSWER_WITHIN_S):
-                return (await receive.receive()).datasets
-        except PeerLost:
+            return (await self._mesh.request(identity, CATALOG)).datasets
+        except PeerError:
             return None
-        finally:
-            del self._waiting[key]
-            send.close()
-            receive.close()
-        return None
 
     async def _asked(self, identity: bytes, request: CatalogRequest) -> None:
         shown = tuple(info_of(dataset) for dataset in self.all() if not dataset["private"])
         await self._mesh.send(identity, CatalogReply(request.request, shown))
-
-    async def _told(self, identity: bytes, catalog: CatalogReply) -> None:
-        waiting = self._waiting.get((identity, catalog.request))
-        if waiting is not None and not waiting.statistics().current_buffer_used:
-            waiting.send_nowait(catalog)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -11,11 +10,11 @@ from hansa.config.errors import HansaError
 from hansa.node.net.connection import ChannelClosed
 from hansa.node.net.mesh import Mesh
 from hansa.node.net.peers import Peer, PeerBook
-from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, SecurityError
+from hansa.node.net.requests import PROBE
+from hansa.protocols.errors import PeerError, PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.wire.channel.preamble import PreambleRefused
 from hansa.protocols.wire.messages import Probe, ProbeResult
 
-ANSWER_WITHIN_S = 15.0
 MAX_SKEW_S = 60.0
 
 Leg = dict[str, Any]
@@ -26,10 +25,7 @@ class Doctor:
 
     def __init__(self, mesh: Mesh, book: PeerBook, own_name: str) -> None:
         self._mesh, self._book, self._own_name = mesh, book, own_name
-        self._waiting: dict[tuple[bytes, int], Callable[[ProbeResult], None]] = {}
-        self._request = 0
         mesh.handle(Probe, self._probed)
-        mesh.handle(ProbeResult, self._answered)
 
     async def examine(self) -> dict[str, Any]:
         """Every leg: from, to, ok, latency_ms, detail, remedy."""
@@ -66,33 +62,13 @@ class Doctor:
         return True, None, f"reachable at {address}; the connection is being set up", ""
 
     async def _foreign_leg(self, peer: Peer, target: Peer, legs: list[Leg]) -> None:
-        self._request += 1
-        request = self._request
-        answer: list[ProbeResult] = []
-        done = trio.Event()
-
-        def answered(result: ProbeResult) -> None:
-            answer.append(result)
-            done.set()
-
-        self._waiting[peer.identity, request] = answered
+        leg: Leg = {"from": peer.name, "to": target.name, "ok": False, "latency_ms": None}
         try:
-            with trio.move_on_after(ANSWER_WITHIN_S):
-                await self._mesh.send(peer.identity, Probe(request, target.identity))
-                await done.wait()
-        except PeerLost:
-            return
-        finally:
-            del self._waiting[peer.identity, request]
-        leg: Leg = {"from": peer.name, "to": target.name, "ok": False, "latency_ms": None, "remedy": ""}
-        if not answer:
-            leg["detail"], leg["remedy"] = f"{peer.name} did not say", f"run `hansa doctor` at {peer.name}"
-        else:
-            result = answer[0]
+            result = await self._mesh.request(peer.identity, PROBE, target.identity)
             leg |= {"ok": result.ok, "detail": result.detail, "latency_ms": result.latency_us / 1000 or None}
-            if not result.ok:
-                leg["remedy"] = f"run `hansa doctor` at {peer.name}"
-        legs.append(leg)
+        except PeerError:
+            leg["detail"] = f"{peer.name} did not say"
+        legs.append(leg | {"remedy": "" if leg["ok"] else f"run `hansa doctor` at {peer.name}"})
 
     async def _probed(self, sender: bytes, probe: Probe) -> None:
         peer = self._book.get(probe.target)
@@ -106,11 +82,6 @@ class Doctor:
             detail = error.message[:400] if error is not None else "not connected"
             result = ProbeResult(probe.request, probe.target, False, 0, detail)
         await self._mesh.send(sender, result)
-
-    async def _answered(self, sender: bytes, result: ProbeResult) -> None:
-        waiting = self._waiting.get((sender, result.request))
-        if waiting is not None:
-            waiting(result)
 
 
 def _remedy(error: HansaError, peer: Peer) -> str:

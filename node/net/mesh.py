@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import trio
 from trio.socket import SocketType
@@ -21,6 +21,7 @@ from hansa.node.identity import Identity
 from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept, dial
 from hansa.node.net.control_link import ControlLink
 from hansa.node.net.peers import Peer, PeerBook
+from hansa.node.net.requests import Exchange, R, Reply, Requests
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, SecurityError
 from hansa.protocols.wire.channel.preamble import Preamble
 from hansa.protocols.wire.limits import KEEP_ALIVE_INTERVAL_S
@@ -31,6 +32,7 @@ from hansa.protocols.wire.signing import tagged_hash
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M")
+P = ParamSpec("P")
 Handler = Callable[[bytes, Any], Awaitable[None]]
 
 HIGHER_WAITS_S = 3.0
@@ -51,6 +53,7 @@ class Mesh:
         self._links: dict[bytes, ControlLink] = {}
         self._beginning: Counter[bytes] = Counter()
         self._handlers: dict[type[Any], Handler] = {}
+        self._requests = Requests()
         self._up: list[Callable[[bytes], Awaitable[None]]] = []
         self._down: list[Callable[[bytes], Awaitable[None]]] = []
         self._keepers: dict[bytes, trio.CancelScope] = {}
@@ -87,15 +90,16 @@ class Mesh:
 
     async def send(self, identity: bytes, message: Message) -> None:
         """Queue a message to a peer; ``PeerLost`` if it is offline. Order is kept."""
-        link = self._links.get(identity)
-        if link is None:
-            peer = self._book.get(identity)
-            raise PeerLost(
-                f"{peer.name if peer else 'the peer'} is offline",
-                remedy="see which leg fails with `hansa doctor`",
-                peer=peer.name if peer else None,
-            )
+        link, _ = self._standing(identity)
         link.post(message)
+
+    async def request(self, identity: bytes, exchange: Exchange[P, R], *fields: P.args, **named: P.kwargs) -> R:
+        """The peer's reply to a request of these fields, over the connection that stands at the call.
+
+        Raises ``PeerLost`` if the peer is offline, and as ``Requests.ask``.
+        """
+        link, name = self._standing(identity)
+        return await self._requests.ask(link, name, exchange, *fields, **named)
 
     async def broadcast(self, identities: Iterable[bytes], message: Message) -> None:
         """Send to those that are online; the others hear it when they come back (the senders resynchronise)."""
@@ -217,13 +221,15 @@ class Mesh:
             return
         self._links[identity] = link
         if standing is not None:
+            self._requests.lost(standing)
             standing.scope.cancel()
         self.last_error.pop(identity, None)
         self._book.seen(identity)
         self._start_telling(self._up, identity)
         try:
-            await link.run(lambda message: self._dispatch(identity, message))
+            await link.run(lambda message: self._dispatch(identity, link, message))
         finally:
+            self._requests.lost(link)
             if self._links.get(identity) is link:
                 del self._links[identity]
                 self._book.seen(identity)
@@ -233,10 +239,24 @@ class Mesh:
                 self._start_telling(self._down, identity)
             link.down.set()
 
-    async def _dispatch(self, identity: bytes, message: Message) -> None:
+    async def _dispatch(self, identity: bytes, link: ControlLink, message: Message) -> None:
+        if isinstance(message, Reply):
+            self._requests.answered(link, message)
+            return
         handler = self._handlers.get(type(message))
         if handler is not None:
             await handler(identity, message)
+
+    def _standing(self, identity: bytes) -> tuple[ControlLink, str]:
+        """The live connection to a peer, and its name."""
+        link, peer = self._links.get(identity), self._book.get(identity)
+        if link is None:
+            raise PeerLost(
+                f"{peer.name if peer else 'the peer'} is offline",
+                remedy="see which leg fails with `hansa doctor`",
+                peer=peer.name if peer else None,
+            )
+        return link, peer.name if peer else "the peer"
 
     @contextmanager
     def _begins(self, identity: bytes) -> Iterator[None]:

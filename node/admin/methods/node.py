@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -15,15 +14,15 @@ from hansa.node.audit import HeadCheck
 from hansa.node.errors import UsageError
 from hansa.node.net.doctor import MAX_SKEW_S
 from hansa.node.net.peers import Peer
+from hansa.node.net.requests import HEADS
 from hansa.node.software import software_version
-from hansa.protocols.errors import PeerLost, SecurityError
+from hansa.protocols.errors import PeerError, SecurityError
 from hansa.protocols.wire.messages import Heads, HeadsRequest
 from hansa.protocols.wire.record import PeerRecord, split_address, valid_name
 
 if TYPE_CHECKING:
     from hansa.node.daemon import Daemon
 
-HEADS_WITHIN_S = 5.0
 MANY_REFUSED = 100
 Json = dict[str, Any]
 
@@ -33,10 +32,7 @@ class NodeMethods:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._request = 0
-        self._waiting: dict[tuple[bytes, int], Callable[[Heads], None]] = {}
         daemon.mesh.handle(HeadsRequest, self._heads_asked)
-        daemon.mesh.handle(Heads, self._heads_told)
 
     def methods(self) -> dict[str, Handler]:
         """Name to handler."""
@@ -218,36 +214,15 @@ class NodeMethods:
         }
 
     async def _check_with(self, peer: Peer, checks: list[HeadCheck], unreachable: list[str]) -> None:
-        self._request += 1
-        request = self._request
-        told: list[Heads] = []
-        done = trio.Event()
-
-        def note(heads: Heads) -> None:
-            told.append(heads)
-            done.set()
-
-        self._waiting[peer.identity, request] = note
         try:
-            with trio.move_on_after(HEADS_WITHIN_S):
-                await self._daemon.mesh.send(peer.identity, HeadsRequest(request))
-                await done.wait()
-        except PeerLost:
-            pass
-        finally:
-            del self._waiting[peer.identity, request]
-        if told:
-            checks.append(self._daemon.audit.check_heads_untrusted(peer.name, told[0].heads))
-        else:
+            held = await self._daemon.mesh.request(peer.identity, HEADS)
+        except PeerError:
             unreachable.append(peer.name)
+        else:
+            checks.append(self._daemon.audit.check_heads_untrusted(peer.name, held.heads))
 
     async def _heads_asked(self, sender: bytes, message: HeadsRequest) -> None:
         await self._daemon.mesh.send(sender, Heads(message.request, self._daemon.audit.heads_of(sender)))
-
-    async def _heads_told(self, sender: bytes, message: Heads) -> None:
-        waiting = self._waiting.get((sender, message.request))
-        if waiting is not None:
-            waiting(message)
 
 
 def _shown(value: Any) -> Any:

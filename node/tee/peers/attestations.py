@@ -183,7 +183,7 @@ class Attestations:
         for _ in range(TRIES):
             seen = self._epochs.seen(identity)
             try:
-                answer = await self._questions.put(identity, role, seen)
+                answer = await self._questions.ask(identity, role, seen)
             except PeerLost:
                 if self._mesh.link(identity) is None:
                     raise

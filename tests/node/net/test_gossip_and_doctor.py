@@ -19,8 +19,9 @@ from hansa.node.errors import UsageError
 from hansa.node.identity import create_identity, load_identity
 from hansa.node.net import doctor as doctor_module
 from hansa.node.net import mesh as mesh_module
+from hansa.node.net.requests import PROBE
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
-from hansa.protocols.wire.messages import Heads, HeadsRequest, Records
+from hansa.protocols.wire.messages import Records
 from hansa.protocols.wire.record import PeerRecord
 
 
@@ -251,7 +252,7 @@ async def test_doctor_tells_clocks_apart_and_what_the_others_see(
 async def test_doctor_does_not_wait_for_a_peer_that_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_module, "ANSWER_WITHIN_S", 0.1)
+    monkeypatch.setattr(doctor_module, "PROBE", replace(PROBE, deadline_s=0.1))
 
     async def mute(sender: bytes, probe: object) -> None: ...
 
@@ -264,34 +265,3 @@ async def test_doctor_does_not_wait_for_a_peer_that_does_not_answer(
         legs = {(leg["from"], leg["to"]): leg for leg in (await ask(bank, "node.doctor"))["legs"]}
         assert legs["bureau", "telecom"]["detail"] == "bureau did not say"
         assert legs["telecom", "bureau"]["ok"]
-
-
-async def test_no_peer_answers_in_anothers_place(tmp_path: Path) -> None:
-    """Whoever guesses the number of a question, and answers first, must not be believed."""
-    bank, bureau = make(tmp_path / "bank", "bank"), make(tmp_path / "bureau", "bureau")
-    bank.audit.append("test", {})
-    async with running(bank, bureau):
-        await meet(bank, bureau)
-        await until(lambda: all_online(bank, bureau))
-        asked = trio.Event()
-
-        async def held_back(sender: bytes, message: HeadsRequest) -> None:
-            asked.set()
-
-        bureau.mesh.handle(HeadsRequest, held_back)
-        answers: dict[str, Any] = {}
-
-        async def verify() -> None:
-            answers.update(await ask(bank, "audit.verify"))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(verify)
-            await asked.wait()
-            head = bank.audit.head()
-            assert head is not None
-            tell = bank.mesh._handlers[Heads]
-            for number in range(10):
-                await tell(b"m" * 32, Heads(number, ()))
-            for number in range(10):
-                await tell(bureau.identity.public, Heads(number, (head,)))
-        assert answers["heads_checked"] == [{"peer": "bureau", "count": 1, "ok": True}]

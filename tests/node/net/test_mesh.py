@@ -22,6 +22,7 @@ from hansa.node.net.control_link import ControlLink
 from hansa.node.net.listener import Listener
 from hansa.node.net.mesh import Mesh
 from hansa.node.net.peers import PeerBook
+from hansa.node.net.requests import PROBE
 from hansa.node.store import Store
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError
 from hansa.protocols.wire import messages
@@ -154,11 +155,57 @@ async def test_messages_arrive_in_order_and_ups_and_downs_are_told(tmp_path: Pat
     assert lower.mesh.link(higher.key) is None
 
 
+async def test_a_peer_is_asked_and_answers(tmp_path: Path) -> None:
+    lower, higher = pair(tmp_path)
+
+    async def probed(sender: bytes, probe: Probe) -> None:
+        await higher.mesh.send(sender, ProbeResult(probe.request, probe.target, True, 5, "connected"))
+
+    higher.mesh.handle(Probe, probed)
+    async with running(lower, higher):
+        await until(lambda: lower.mesh.online(higher.key) and higher.mesh.online(lower.key))
+        assert (await lower.mesh.request(higher.key, PROBE, bytes(32))).latency_us == 5
+        assert (await lower.mesh.request(higher.key, PROBE, target=b"t" * 32)).target == b"t" * 32
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_request_ends_with_its_connection(tmp_path: Path, replaced: bool) -> None:
+    """The answer to what was asked on one connection counts on no other, nor does another peer's."""
+    async with rude(tmp_path) as (m, peer, conn):
+        await conn.send(messages.encode(hello("rude")))
+        await until(lambda: m.mesh.online(peer.public))
+        errors: list[PeerError] = []
+
+        async def ask() -> None:
+            try:
+                await m.mesh.request(peer.public, PROBE, bytes(32))
+            except PeerError as error:
+                errors.append(error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            while b"Probe" not in bytes(await conn.receive()):
+                pass
+            if replaced:
+                again = await dial_as(peer, m)
+                await again.send(messages.encode(hello("rude")))
+                await again.send(messages.encode(ProbeResult(1, bytes(32), True, 0, "")))
+            else:
+                await conn.close()
+        assert [(type(error), error.message) for error in errors] == [
+            (PeerLost, "the connection to rude ended before it answered")
+        ]
+        if replaced:
+            await again.close()
+
+
 async def test_sending_to_nobody(tmp_path: Path) -> None:
     lower, higher = pair(tmp_path)
     lower.book.pin(higher.identity.record("telecom", (), 1), "added")
     with pytest.raises(PeerLost, match="telecom is offline"):
         await lower.mesh.send(higher.key, Probe(1, bytes(32)))
+    with pytest.raises(PeerLost, match="telecom is offline"):
+        await lower.mesh.request(higher.key, PROBE, bytes(32))
     await lower.mesh.broadcast([higher.key], Probe(1, bytes(32)))
     with pytest.raises(PeerLost, match="telecom has no address"):
         await lower.mesh.try_dial(lower.book.all()[0])
@@ -211,7 +258,7 @@ async def test_an_error_in_a_handler_ends_nothing(tmp_path: Path) -> None:
     async with rude(tmp_path) as (m, peer, conn):
         calls = []
 
-        async def handler(sender: bytes, message: ProbeResult) -> None:
+        async def handler(sender: bytes, message: Probe) -> None:
             calls.append(message.request)
             if message.request == 0:
                 raise ZeroDivisionError
@@ -219,10 +266,10 @@ async def test_an_error_in_a_handler_ends_nothing(tmp_path: Path) -> None:
                 raise PeerTimeout("late", remedy="wait")
             raise PeerMisbehaved("enough", remedy="stop")
 
-        m.mesh.handle(ProbeResult, handler)
+        m.mesh.handle(Probe, handler)
         await conn.send(messages.encode(hello("rude")))
         for number in range(3):
-            await conn.send(messages.encode(ProbeResult(number, bytes(32), True, 0, "")))
+            await conn.send(messages.encode(Probe(number, bytes(32))))
         error = await ended(conn)
         assert calls == [0, 1, 2]
         assert "enough" in error.message

@@ -5,31 +5,47 @@ from types import SimpleNamespace
 
 import trio
 
+from hansa.node.net.requests import Requests
 from hansa.node.tee.evidence.judge import Judge
 from hansa.node.tee.evidence.prover import Prover
 from hansa.node.tee.keys.job_keys import JobKeys
 from hansa.node.tee.peers.attestations import Attestations
 from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.protocols.wire import messages
+from hansa.protocols.wire.messages import AttestReply
 
 WORD = "insecure-simulated"
 BANK, TEE = b"b" * 32, b"t" * 32
 
 
+class Link:
+    """What attestation knows of a ``ControlLink``."""
+
+    def __init__(self, mesh, channel, hardware):
+        self.mesh = mesh
+        self.conn, self.hello = SimpleNamespace(handshake_hash=channel), SimpleNamespace(hardware=hardware)
+
+    def post(self, message):
+        self.mesh.nursery.start_soon(self.mesh.send, None, message)
+
+
 class Mesh:
     """Both ends of one connection; everything crosses as bytes. ``change`` may replace what this node sends."""
 
-    def __init__(self, me):
-        self.me, self.handlers, self.ups, self.downs = me, {}, [], []
-        self.sent = []
+    def __init__(self, me, nursery):
+        self.me, self.nursery, self.handlers, self.ups, self.downs = me, nursery, {}, [], []
+        self.sent, self.requests, self.now = [], Requests(), None
         self.change = lambda message: message
         self.connect(b"h" * 32)
 
     def connect(self, channel, hardware=WORD):
         """Another connection takes the place of the one before; ``hardware`` is what the peer says of itself on it."""
-        self.now = SimpleNamespace(
-            conn=SimpleNamespace(handshake_hash=channel), hello=SimpleNamespace(hardware=hardware)
-        )
+        self.disconnect()
+        self.now = Link(self, channel, hardware)
+
+    def disconnect(self):
+        self.requests.lost(self.now)
+        self.now = None
 
     async def up(self, identity):
         for callback in self.ups:
@@ -53,8 +69,15 @@ class Mesh:
             self.sent.append(message)
             await self.hear(identity, message)
 
+    async def request(self, identity, exchange, *fields):
+        return await self.requests.ask(self.now, "enclave", exchange, *fields)
+
     async def hear(self, identity, message):
-        await self.other.handlers[type(message)](self.me, messages.decode_untrusted(messages.encode(message)))
+        message = messages.decode_untrusted(messages.encode(message))
+        if isinstance(message, AttestReply):
+            self.other.requests.answered(self.other.now, message)
+        else:
+            await self.other.handlers[type(message)](self.me, message)
 
 
 class Log:
@@ -94,7 +117,7 @@ async def two_nodes(folder, accept=WORD, backend=WORD, reattest_s=600):
             home = folder / me.hex()[:2]
             home.mkdir()
             prover = Prover(own, (), "code") if own else None
-            mesh, log = Mesh(me), Log()
+            mesh, log = Mesh(me, nursery), Log()
             node = Attestations(
                 mesh,
                 log,

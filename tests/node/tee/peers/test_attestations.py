@@ -322,9 +322,7 @@ async def test_a_connection_that_flaps_is_judged_in_the_end(fast, pair):
         await bank.mesh.up(TEE)
         await trio.sleep(0.5)
         assert heard.so_far() == []
-        bank.mesh.now = None
-        for callback in bank.mesh.downs:
-            await callback(TEE)
+        bank.mesh.disconnect()
         await trio.sleep(0.5)
     (judged,) = heard.so_far()
     assert judged.why == "malformed: the connection to enclave ended before it proved its code"
@@ -335,7 +333,7 @@ async def test_a_peer_that_is_offline_is_not_asked(tmp_path):
         heard = Heard(bank.node)
         await bank.mesh.up(TEE)
         await heard.next()
-        bank.mesh.now = None
+        bank.mesh.disconnect()
         await trio.sleep(0.1)
         heard.so_far()
         await trio.sleep(0.2)
@@ -494,7 +492,7 @@ async def test_a_question_dies_with_its_connection_and_is_asked_on_the_next(pair
         await bank.mesh.up(TEE)
     assert got[0].accepted
     assert (await heard.next()).accepted
-    assert bank.node._questions._open == {}
+    assert bank.mesh.requests._pending == {}
 
 
 async def test_jobs_questions_keep_nobody_from_asking_what_a_peer_is(pair):
