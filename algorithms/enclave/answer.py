@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.algorithms import leakage
-from hansa.algorithms.enclave.pooled import MOST_MODEL
+from hansa.algorithms.enclave.pool import MOST_MODEL
 from hansa.algorithms.gbdt.model.tree_model import Importance
 from hansa.algorithms.metrics import TASKS
 from hansa.algorithms.terms import Terms

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import trio
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from hansa.algorithms import leakage
 from hansa.algorithms.common_rows import check_label, none_in_common, rounded, too_few
-from hansa.algorithms.enclave import pooled
 from hansa.algorithms.enclave.answer import EnclaveAnswer, told
 from hansa.algorithms.enclave.declare import declare
+from hansa.algorithms.enclave.linear_model import LinearModel
 from hansa.algorithms.enclave.packed_table import common, most_bytes, unpack_untrusted
-from hansa.algorithms.enclave.pooled import MOST_MODEL, Model, Pool
+from hansa.algorithms.enclave.pool import MOST_MODEL, Model, Pool
+from hansa.algorithms.enclave.xgboost_model import XgboostModel
 from hansa.algorithms.gbdt.model.tree_model import Importance
 from hansa.algorithms.learner import ProgressReport
 from hansa.algorithms.metrics import evaluate_as
@@ -32,6 +33,7 @@ from hansa.config.params import label_kind
 from hansa.protocols.errors import PeerTimeout
 from hansa.protocols.mpc.session.session import Session
 
+_MODELS: Final[dict[str, type[Model]]] = {"lr": LinearModel, "gbdt": XgboostModel}
 PARCEL_EXTRA = 1 << 20
 """Bytes by which a sealed parcel may be longer than what it holds: policy, key, tags."""
 PATIENCE_S = 120.0
@@ -94,7 +96,7 @@ async def _train(s: Session, terms: Terms, inside: InsideOpen, box: ModelBox, pr
         trio.from_thread.run_sync(progress.advance, done)
 
     with s.step("train"):
-        model = await trio.to_thread.run_sync(pooled.trained, pool, train_rows, advance)
+        model = await trio.to_thread.run_sync(_MODELS[terms.algorithm].train, pool, train_rows, advance)
     progress.step("evaluate")
     with s.step("evaluate"):
         scores, metrics = None, None
@@ -165,7 +167,7 @@ async def _hear_model(s: Session, terms: Terms, box: ModelBox) -> Model:
     most = MOST_MODEL + 1024
     with s.step("open"), _in_time(s, terms, most):
         closed = bytes(await s.recv_bytes(terms.label_rank, most))
-    return await trio.to_thread.run_sync(lambda: pooled.loaded(terms, box.open(closed)))
+    return await trio.to_thread.run_sync(lambda: _MODELS[terms.algorithm].from_state(terms, box.open(closed)))
 
 
 async def _receive(

@@ -16,7 +16,7 @@ from hansa.algorithms.gbdt.model.importance import importance
 from hansa.algorithms.gbdt.model.release import label_unit
 from hansa.algorithms.gbdt.model.tree_model import Importance, SavedTree, TreeModel
 from hansa.algorithms.gbdt.objectives import Objective, SquaredError, Unit, objective_of, sample_weights
-from hansa.algorithms.gbdt.params import MOST_WEIGHT, params_of
+from hansa.algorithms.gbdt.params import MOST_WEIGHT, held_out_rows, params_of
 from hansa.algorithms.gbdt.training import boost
 from hansa.algorithms.gbdt.training.stopping import Watch
 from hansa.algorithms.gbdt.training.tree import Tree, table_of
@@ -60,15 +60,9 @@ class TreeLearner:
         Raises ``DataError`` for an empty column, a held-out part that says nothing, and sums that would overflow.
         """
         e, terms, params = self._e, self._terms, self._params
-        held_out = math.ceil(params.validation_fraction * train_rows) if params.early_stopping_rounds else 0
+        held_out = held_out_rows(params, train_rows)
         rows = train_rows - held_out
         heaviest = max(1.0, params.scale_pos_weight) * (MOST_WEIGHT if terms.weighted else 1.0)
-        if rows < 2:
-            raise DataError(
-                f"{train_rows} rows to train on leave {rows} once {held_out} are held out for early stopping",
-                remedy="lower validation_fraction, or use more common rows",
-                field="validation_fraction",
-            )
         senders = e.session.n_parties - 1
         boost.quantised(e.frac_bits, rows, senders, self._objective, params, heaviest)
         self._check(table, rows, train_rows)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
+from hansa.algorithms.errors import DataError
 from hansa.algorithms.terms import Terms
 
 MOST_WEIGHT: Final = 128.0
@@ -43,3 +45,16 @@ class TreeParams:
 def params_of(terms: Terms) -> TreeParams:
     """The contract's parameters."""
     return TreeParams(**terms.params)  # type: ignore[arg-type]  # the contract has checked types and bounds
+
+
+def held_out_rows(params: TreeParams, train_rows: int) -> int:
+    """How many of the training rows early stopping holds out. Raises ``DataError`` where fewer than two rows are left."""
+    held_out = math.ceil(params.validation_fraction * train_rows) if params.early_stopping_rounds else 0
+    rows = train_rows - held_out
+    if rows < 2:
+        raise DataError(
+            f"{train_rows} rows to train on leave {rows} once {held_out} are held out for early stopping",
+            remedy="lower validation_fraction, or use more common rows",
+            field="validation_fraction",
+        )
+    return held_out

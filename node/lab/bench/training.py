@@ -1,4 +1,7 @@
-"""Boosted trees as they are measured: the bins are prepared before, the trees are timed, and plaintext's AUC is beside."""
+"""Training as it is measured: matrices or bins are prepared before, the training is timed, and plaintext's AUC is beside.
+
+Inputs come from a public seed.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,58 @@ from hansa.algorithms.gbdt.objectives import Logistic
 from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.gbdt.training import boost
 from hansa.algorithms.gbdt.training.tree import table_of
-from hansa.algorithms.lr.plaintext import sigmoid
+from hansa.algorithms.lr import sgd
+from hansa.algorithms.lr.plaintext import sigmoid, train_and_test
+from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.metrics import evaluate
+from hansa.algorithms.split import split_order
+from hansa.algorithms.terms import Terms
+from hansa.config.vocabulary import FRAC_BITS
 from hansa.node.lab.bench.catalogue import Size
-from hansa.node.lab.bench.operation import Build, Facts, Operation, opened
+from hansa.node.lab.bench.operation import Build, Facts, Operation, distance, opened
 from hansa.protocols.mpc.engine import Engine
+from hansa.protocols.mpc.fixed_point import encode
 
+SEED: Final = bytes(16)
 PLAIN_ROWS: Final = 200_000
 """Rows up to which the same trees are grown in plain beside."""
+
+
+async def lr(e: Engine, size: Size) -> Operation:
+    """One epoch of logistic regression on (n, d), batches of B; the matrices are prepared before."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((size.n, size.d))
+    truth = rng.standard_normal(size.d) / np.sqrt(size.d) * 2
+    y = (rng.random(size.n) < sigmoid(x @ truth)).astype(np.float64)
+    parties = e.session.n_parties
+    cuts = np.array_split(np.arange(size.d), parties)
+    params: dict[str, int | float] = {"epochs": 1, "batch_size": size.batch, "learning_rate": 0.5, "l2": 0.0001}
+    names = tuple(tuple(f"x{i}" for i in cut) for cut in cuts)
+    terms = Terms(tuple(map(str, range(parties))), names, 0, SEED, 0.2, params, "label-owner", "owner", "all", size.n)
+    order, train = split_order(SEED, size.n, terms.test_fraction)
+    mine = x[order][:, cuts[e.session.rank]]
+    standardised = Standardisation.fit(mine[:train]).apply(mine)
+    blocks = await sgd.prepare_blocks(e, terms, standardised, size.n)
+    label = await e.input(0, encode(y[order[:train]], FRAC_BITS) if e.session.rank == 0 else None, (train,))
+    out = [label]
+
+    async def timed() -> None:
+        out[0] = await sgd.train(
+            e, terms, blocks, label, start=None, after_epoch=lambda *_: None, after_batch=lambda _: None
+        )
+
+    async def facts() -> Facts:
+        w = await opened(e, out[0])
+        ordered = np.concatenate([cuts[0], [size.d], *cuts[1:]]).astype(np.int64)
+        weights = np.empty(size.d + 1)
+        weights[ordered] = w
+        reference, metrics = train_and_test(x, y, seed=SEED, test_fraction=0.2, params=params)
+        test = np.hstack((Standardisation.fit(x[order[:train]]).apply(x[order[train:]]), np.ones((size.n - train, 1))))
+        auc = evaluate(y[order[train:]], sigmoid(test @ weights))["auc"]
+        error = distance(weights, reference)
+        return {"max_abs_error": error, "auc": auc, "auc_plaintext": metrics["auc"], "train_rows": train}
+
+    return Operation(timed, facts)
 
 
 def problem(n: int, d: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -62,4 +109,4 @@ async def gbdt(e: Engine, size: Size) -> Operation:
     return Operation(timed, facts, size.trees)
 
 
-BUILDS: Final[dict[str, Build]] = {"gbdt": gbdt}
+BUILDS: Final[dict[str, Build]] = {"lr": lr, "gbdt": gbdt}

@@ -1,4 +1,4 @@
-"""Measurements on rows: an owner's matrix and bins, alignment, training. Inputs come from a public seed."""
+"""Primitives on vertically split rows: an owner's matrix and bins, and alignment. Inputs come from a public seed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from hansa.algorithms.lr import sgd
-from hansa.algorithms.lr.plaintext import sigmoid, train_and_test
-from hansa.algorithms.lr.standardise import Standardisation
-from hansa.algorithms.metrics import evaluate
-from hansa.algorithms.split import split_order
-from hansa.algorithms.terms import Terms
 from hansa.config.vocabulary import FRAC_BITS as F
 from hansa.node.lab.bench.catalogue import Size
 from hansa.node.lab.bench.operation import Build, Facts, Operation, distance, numbers, opened, shared
@@ -75,41 +69,4 @@ async def psi(e: Engine, size: Size) -> Operation:
     return Operation(timed, facts)
 
 
-async def lr_(e: Engine, size: Size) -> Operation:
-    """One epoch of logistic regression on (n, d), batches of B; the matrices are prepared before."""
-    rng = np.random.default_rng(7)
-    x = rng.standard_normal((size.n, size.d))
-    truth = rng.standard_normal(size.d) / np.sqrt(size.d) * 2
-    y = (rng.random(size.n) < sigmoid(x @ truth)).astype(np.float64)
-    parties = e.session.n_parties
-    cuts = np.array_split(np.arange(size.d), parties)
-    params: dict[str, int | float] = {"epochs": 1, "batch_size": size.batch, "learning_rate": 0.5, "l2": 0.0001}
-    names = tuple(tuple(f"x{i}" for i in cut) for cut in cuts)
-    terms = Terms(tuple(map(str, range(parties))), names, 0, SEED, 0.2, params, "label-owner", "owner", "all", size.n)
-    order, train = split_order(SEED, size.n, terms.test_fraction)
-    mine = x[order][:, cuts[e.session.rank]]
-    standardised = Standardisation.fit(mine[:train]).apply(mine)
-    blocks = await sgd.prepare_blocks(e, terms, standardised, size.n)
-    label = await e.input(0, encode(y[order[:train]], F) if e.session.rank == 0 else None, (train,))
-    out = [label]
-
-    async def timed() -> None:
-        out[0] = await sgd.train(
-            e, terms, blocks, label, start=None, after_epoch=lambda *_: None, after_batch=lambda _: None
-        )
-
-    async def facts() -> Facts:
-        w = await opened(e, out[0])
-        ordered = np.concatenate([cuts[0], [size.d], *cuts[1:]]).astype(np.int64)
-        weights = np.empty(size.d + 1)
-        weights[ordered] = w
-        reference, metrics = train_and_test(x, y, seed=SEED, test_fraction=0.2, params=params)
-        test = np.hstack((Standardisation.fit(x[order[:train]]).apply(x[order[train:]]), np.ones((size.n - train, 1))))
-        auc = evaluate(y[order[train:]], sigmoid(test @ weights))["auc"]
-        error = distance(weights, reference)
-        return {"max_abs_error": error, "auc": auc, "auc_plaintext": metrics["auc"], "train_rows": train}
-
-    return Operation(timed, facts)
-
-
-BUILDS: Final[dict[str, Build]] = {"matmul": matmul, "select-sum": select_sum, "psi": psi, "lr": lr_}
+BUILDS: Final[dict[str, Build]] = {"matmul": matmul, "select-sum": select_sum, "psi": psi}

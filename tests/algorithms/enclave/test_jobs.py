@@ -12,7 +12,7 @@ from support.enclave_members import GBDT, LR, Quiet, allowed, run, tables, terms
 from hansa.algorithms import leakage
 from hansa.algorithms.enclave import owner, statement
 from hansa.algorithms.enclave.model import EnclaveModel
-from hansa.algorithms.enclave.pooled import _padded
+from hansa.algorithms.enclave.pool import pack_state, unpack_state
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt import xgboost_adapter
 from hansa.algorithms.gbdt.params import TreeParams
@@ -182,10 +182,12 @@ async def test_models_of_a_like_size_are_closed_in_one_length(box):
 
 @pytest.mark.parametrize("size", [1, 4092, 4093, 100_000, 5_000_000])
 def test_padding_costs_an_eighth_at_most(size):
-    padded = _padded(b"[" * size)
-    assert len(padded) % 4096 == 0
-    assert len(padded) <= max(8192, 1.125 * (size + 4))
-    assert padded[4 : 4 + size] == b"[" * size
+    data = pack_state("lr", b"[" * size)
+    assert len(data) % 4096 == 0
+    assert len(data) <= max(8192, 1.125 * (size + 16))
+    assert unpack_state("lr", data) == [b"[" * size]
+    with pytest.raises(DataError, match="another version"):
+        unpack_state("gbdt", data)
 
 
 class Sealed:

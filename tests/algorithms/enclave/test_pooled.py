@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from support.enclave_members import GBDT, terms
 
-from hansa.algorithms.enclave import pooled
-from hansa.algorithms.enclave.pooled import Pool
+from hansa.algorithms.enclave import linear_model
+from hansa.algorithms.enclave.linear_model import LinearModel
+from hansa.algorithms.enclave.pool import Pool
+from hansa.algorithms.enclave.xgboost_model import XgboostModel
 from hansa.algorithms.errors import DataError
 
 pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
@@ -16,12 +18,13 @@ LABEL = np.tile([0.0, 1.0], 20)
 def train(algorithm, label, rows=40, **params):
     t = terms(algorithm, **({"params": GBDT | params} if algorithm == "gbdt" else {}))
     features = np.random.default_rng(1).normal(size=(len(label), 6)).astype(np.float32)
-    return pooled.trained(Pool(t, features, (None,) * 6, label, None), rows, lambda done: None)
+    model = LinearModel if algorithm == "lr" else XgboostModel
+    return model.train(Pool(t, features, (None,) * 6, label, None), rows, lambda done: None)
 
 
 def test_a_regression_that_does_not_converge_is_no_model(monkeypatch):
     train("lr", LABEL)
-    monkeypatch.setattr(pooled, "_MOST_ITERATIONS", 1)
+    monkeypatch.setattr(linear_model, "_MOST_ITERATIONS", 1)
     with pytest.raises(DataError, match=r"does not converge.*\n  next: raise lr\.l2"):
         train("lr", LABEL)
 
