@@ -7,6 +7,7 @@ worker ──Finished──▶ JobDone to all ──everybody's JobDone──▶
 
 from __future__ import annotations
 
+import logging
 import socket
 
 import trio
@@ -17,10 +18,11 @@ from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.contracts.release_policies import POLICY_S, policy_of
 from hansa.node.correlations.store import check_room, set_id, store_folder
 from hansa.node.data.schema import Use
-from hansa.node.errors import UsageError
+from hansa.node.errors import JobError, UsageError
 from hansa.node.jobs import failure
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.failure import COLLECT_S, Agreement
+from hansa.node.jobs.lifecycle import Done, Judged
 from hansa.node.jobs.record import JobRecord
 from hansa.node.sealing import write_whole
 from hansa.node.worker.links import route_token
@@ -35,6 +37,8 @@ from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.messages import Failed, JobDone, ProgressNote
 from hansa.protocols.wire.signing import tagged_hash
 
+log = logging.getLogger(__name__)
+
 DOWN_GRACE_S = 1.0  # a control connection may blink; a daemon that died takes longer than this to come back
 
 
@@ -45,13 +49,27 @@ class Attempt:
         self.context = context
         self.record = record
         self.attempt = record.attempt
+        self.scope = trio.CancelScope()  # to stop it at any time, also before it has begun
         self.agreement = Agreement()
         self.worker: Worker | None = None
         self._ended = trio.Event()
 
-    async def execute(self) -> FailureVerdict | None:
-        """Run to the end: None when every party has its result, else the common verdict."""
-        others = self.record.others(self.context.me)
+    async def run(self) -> Judged | Done | None:
+        """Run to the end; None if it was stopped by its ``scope`` before every party had its result."""
+        context, record = self.context, self.record
+        others = record.others(context.me)
+        try:
+            with self.scope:
+                body = {"job": record.short, "attempt": self.attempt, "role": record.role(context.me)}
+                context.audit.append("job-started", body)
+                await context.share_head(others)
+                return await self._execute(others)
+        except Exception:  # the border of a job: whatever it was, the daemon and its other jobs go on
+            log.exception("job %s", record.short)
+            return await self._internal()
+        return Done() if self._done_by_all else None
+
+    async def _execute(self, others: list[bytes]) -> Judged | Done:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._work)
             for identity in others:
@@ -60,10 +78,21 @@ class Attempt:
             if self.agreement.common is not None:
                 await trio.sleep(COLLECT_S)
             nursery.cancel_scope.cancel()
-        done = (
-            self.record.done_by_all(self.attempt) and other_result(self.record, self.attempt, self.context.me) is None
-        )
-        return None if done else self.agreement.common
+        common = self.agreement.common
+        return Done() if self._done_by_all or common is None else Judged(common)
+
+    @property
+    def _done_by_all(self) -> bool:
+        """Every party has its result, and of the same rows."""
+        record = self.record
+        return record.done_by_all(self.attempt) and other_result(record, self.attempt, self.context.me) is None
+
+    async def _internal(self) -> Judged:
+        record, me = self.record, self.context.me
+        error = JobError("the daemon failed to run the job", remedy=f"see `hansa job logs {record.short}` there")
+        verdict = own_failure(error, me, record.name_of(me), step=record.step, job=record.short)
+        await self.fail(verdict)
+        return Judged(self.agreement.common or verdict)
 
     async def peer_down(self, identity: bytes) -> None:
         """A peer's daemon may be gone: unless it is back within a moment, the attempt fails."""

@@ -1,7 +1,7 @@
-"""One job at this node, from its contract to its end: consent, attempts, and taking up after an interruption.
+"""One job at this node, from its contract to its end: the shell that does what its machines decide.
 
-Whatever happens is first written down, then told. The state machines are protocols.wire.consent (before the start) and
-protocols.wire.resume (after an interruption); node.job_run runs the attempts in between.
+protocols.wire.consent.consent leads to the commit, protocols.wire.consent.resume to another attempt, and node.jobs.lifecycle
+says what follows. Whatever happens is first written down, then told.
 """
 
 from __future__ import annotations
@@ -10,26 +10,49 @@ import logging
 import os
 from collections.abc import Iterable
 
-import trio
 from nacl.bindings import crypto_scalarmult_base
 
-from hansa.config.vocabulary import PREPROCESSING
-from hansa.node.correlations.store import batch_of, forget_unpublished, preprocessing_folder, publish, store_folder
-from hansa.node.errors import JobError
+from hansa.node.correlations.store import (
+    batch_of,
+    forget_unpublished,
+    preprocessing_folder,
+    publish,
+    store_folder,
+)
 from hansa.node.jobs import failure
 from hansa.node.jobs.attempt import Attempt, done_message, failed_message, other_result
 from hansa.node.jobs.context import JobContext
+from hansa.node.jobs.lifecycle import (
+    AttemptOver,
+    Audit,
+    Done,
+    Effect,
+    Event,
+    Judged,
+    Lifecycle,
+    OfferResume,
+    PeerUp,
+    Publish,
+    Save,
+    ShareHead,
+    Start,
+    StartAttempt,
+    StopAttempt,
+    StoreCorrelations,
+    Tell,
+    Tick,
+    Tidy,
+)
 from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.resume import Resumption
 from hansa.node.sealing import checkpoint_files
-from hansa.node.worker.verdict import FailureVerdict, own_failure
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire import canonical, messages
-from hansa.protocols.wire.consent.consent import Broadcast, Committed, Consent, Effect, Ended, Note
+from hansa.protocols.wire.consent.consent import Broadcast, Committed, Consent, Ended, Note
+from hansa.protocols.wire.consent.consent import Effect as ConsentEffect
 from hansa.protocols.wire.consent.resume import Agreed
 from hansa.protocols.wire.messages import End, Failed, JobDone, Offer, ResumeOffer
 
-MAX_ATTEMPTS = 10
 log = logging.getLogger(__name__)
 
 
@@ -40,8 +63,9 @@ class Job:
         self.context = context
         self.record = record
         self.consent = Consent(record.contract, me=context.me, signing_key=context.signing_key)
-        self.run: Attempt | None = None
+        self.life = Lifecycle(record, context.me)
         self.resumption = Resumption(context, record)
+        self._attempt: Attempt | None = None
         if record.offer:
             offer = messages.decode_untrusted(record.offer)
             ends = [messages.decode_untrusted(end) for end in record.ends]
@@ -79,142 +103,85 @@ class Job:
         now = self.context.now()
         if self.record.state is JobState.PROPOSED:
             await self.apply(self.consent.tick(now))
-        elif self.record.state is JobState.INTERRUPTED and now >= self.record.contract.expires:
-            await self._give_up("its contract expired before all parties were back")
+        await self.hear(Tick())
 
-    async def apply(self, effects: Iterable[Effect]) -> None:
-        """Write down what the consent machine decided, then do it."""
-        effects = list(effects)
-        record = self.record
+    async def apply(self, effects: Iterable[ConsentEffect]) -> None:
+        """Write down what the consent machine decided, then do it, then tell the others."""
+        record, effects = self.record, list(effects)
         record.offer = messages.encode(Offer(record.contract_bytes, self.consent.signatures))
         record.ends = [messages.encode(end) for end in self.consent.ends]
-        for effect in effects:
-            if isinstance(effect, Committed) and record.state is JobState.PROPOSED:
-                record.certificate = effect.certificate.encode()
-                record.state = JobState.COMMITTED
-            elif isinstance(effect, Ended) and record.state is not JobState.DONE:
-                self._set_ended(effect)
-        self.save()
+        events = [effect for effect in effects if isinstance(effect, Committed | Ended)]
+        lived = [effect for event in events for effect in self.life.handle(event, self.context.now())]
+        await self._perform(lived if Save() in lived else [Save(), *lived])
         for effect in effects:
             match effect:
                 case Broadcast(message):
                     await self.context.mesh.broadcast(self._others, message)
                 case Note(kind, body):
                     self.context.audit.append(kind, {"job": record.short, **body})
-                case Committed() if record.state is JobState.COMMITTED:
-                    self.publish("state", text="every party has signed")
-                    self.start()
-                case Ended():
-                    self.publish("state", text=record.state.value)
-                    if self.run is not None:
-                        self._scope.cancel()
+        await self.hear(Start())
+
+    # --- its life ------------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> Attempt | None:
+        """The attempt that the job is in; None also where one is being stopped."""
+        return self._attempt if self.record.state is JobState.RUNNING else None
+
+    async def hear(self, event: Event) -> None:
+        """Do what follows from an event in the job's life."""
+        await self._perform(self.life.handle(event, self.context.now()))
+
+    async def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Save():
+                    self.save()
+                case Audit(kind, body):
+                    self.context.audit.append(kind, body)
+                case Publish(kind, facts):
+                    self.publish(kind, **facts)
+                case StartAttempt():
+                    self._attempt = Attempt(self.context, self.record)
+                    self.context.nursery.start_soon(self._run, self._attempt)
+                case StopAttempt() if self._attempt is not None:
+                    self._attempt.scope.cancel()
+                case Tidy():
                     self._tidy()
+                case StoreCorrelations():
+                    self._store_correlations()
+                case OfferResume():
+                    await self._take_up(await self.resumption.begin())
+                case Tell(verdict):
+                    await self.context.mesh.broadcast(self._others, failed_message(self.record, verdict))
+                case ShareHead():
+                    await self.context.share_head(self._others)
 
-    def _set_ended(self, ended: Ended) -> None:
-        record = self.record
-        conflict = ended.state.value == "conflict"
-        record.state = JobState.REFUSED if conflict else JobState(ended.state.value)
-        record.awaits_operator = False
-        record.finished = self.context.now()
-        name = record.name_of(ended.culprit) if ended.culprit is not None else ""
-        record.error = failure.ended(ended.state.value, ended.reason, name, job=record.short)
-
-    # --- attempts ------------------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Run the attempt that the record describes."""
-        self.record.state = JobState.RUNNING
-        self.record.error = self.record.verdict = None
-        self.record.done_by = {}
-        self.record.step = "start"
-        self.save()
-        self.publish("state", text="running")
-        self.run = Attempt(self.context, self.record)
-        self.context.nursery.start_soon(self._attempt, self.run)
-
-    async def _attempt(self, run: Attempt) -> None:
-        record, context = self.record, self.context
-        with trio.CancelScope() as self._scope:
-            try:
-                body = {"job": record.short, "attempt": record.attempt, "role": record.role(context.me)}
-                context.audit.append("job-started", body)
-                await context.share_head(self._others)
-                verdict = await self._executed(run)
-                self.run = None
-                await (self._done() if verdict is None else self._conclude(verdict))
-            except Exception:  # the border of a job: whatever it was, the daemon and its other jobs go on
-                log.exception("the end of job %s", record.short)
-        self.run = None
-
-    async def _executed(self, run: Attempt) -> FailureVerdict | None:
+    async def _run(self, attempt: Attempt) -> None:
         try:
-            return await run.execute()
-        except Exception:
-            log.exception("job %s", self.record.short)
-            return await self._internal(run)
+            await self.hear(AttemptOver(await attempt.run()))
+        except Exception:  # what follows from its end failed: the daemon and its other jobs go on
+            log.exception("the end of job %s", self.record.short)
 
-    async def _internal(self, run: Attempt) -> FailureVerdict:
-        record, me = self.record, self.context.me
-        error = JobError("the daemon failed to run the job", remedy=f"see `hansa job logs {record.short}` there")
-        verdict = own_failure(error, me, record.name_of(me), step=record.step, job=record.short)
-        await run.fail(verdict)
-        return run.agreement.common or verdict
-
-    async def _done(self) -> None:
-        record = self.record
-        if record.contract.kind == PREPROCESSING:  # before it is written down: what is stored already, stays
-            identities, batch = record.identities, batch_of(record.job_id, record.attempt)
-            made = preprocessing_folder(self.context.folder(record.job_id), record.attempt)
-            publish(made, store_folder(self.context.home, identities), batch, identities)
-        record.state, record.error, record.verdict = JobState.DONE, None, None
-        record.finished = self.context.now()
-        self.save()
-        body = {"job": record.short, "attempt": record.attempt}
-        entry = {"dealer": "dealt", "enclave": "computed"}.get(record.role(self.context.me))
-        if entry is not None:
-            self.context.audit.append(entry, {**body, "to": [party.name for party in record.contract.parties]})
-        rows = int((record.result or {}).get("rows", 0))
-        self.context.audit.append("job-done", {**body, "rows": rows})
-        self.publish("state", text="done")
-        self._tidy()
-        await self.context.share_head(self._others)
-
-    async def _conclude(self, verdict: FailureVerdict) -> None:
-        """Take the parties' common verdict on the attempt as the job's state; maybe a second, lower one."""
-        record = self.record
-        known = record.verdict is not None
-        record.verdict, record.error = verdict, verdict.error
-        record.state = JobState(verdict.state)
-        record.finished = self.context.now()
-        self.save()
-        body = {"job": record.short, "attempt": record.attempt, "reason": str(verdict.error["message"])}
-        self.context.audit.append(f"job-{record.state.value}", body)
-        self.publish("error", step=verdict.step, text=str(verdict.error["message"]))
-        self.publish("state", text=record.state.value)
-        if record.state is not JobState.INTERRUPTED:
-            self._tidy()
-        elif not known:
-            await self._begin_resume()
-
-    async def _give_up(self, why: str) -> None:
-        record = self.record
-        error = dict(record.error or {})
-        error["message"] = f"{error.get('message', 'the job was interrupted')}; {why}"
-        error["remedy"] = "submit the job file anew with `hansa job submit FILE.toml`"
-        record.state, record.error, record.finished = JobState.FAILED, error, self.context.now()
-        self.save()
-        self.context.audit.append("job-failed", {"job": record.short, "reason": str(error["message"])})
-        self.publish("state", text="failed")
-        self._tidy()
+    async def _take_up(self, agreed: Agreed | None) -> None:
+        if agreed is not None:
+            self.resumption.end()
+            await self.hear(agreed)
 
     def _tidy(self) -> None:
-        """Nothing will be resumed any more: drop offers, checkpoints and what was half made; the log and the result stay."""
+        """The log and the result stay."""
         self.resumption.end()
         self.context.events.forget(self.record.job_id)
         folder = self.context.folder(self.record.job_id)
         for file in checkpoint_files(folder):
             file.path.unlink(missing_ok=True)
         forget_unpublished(folder)
+
+    def _store_correlations(self) -> None:
+        record = self.record
+        made = preprocessing_folder(self.context.folder(record.job_id), record.attempt)
+        store = store_folder(self.context.home, record.identities)
+        publish(made, store, batch_of(record.job_id, record.attempt), record.identities)
 
     # --- what peers say ------------------------------------------------------------------------------------------
 
@@ -225,16 +192,10 @@ class Job:
         verdict = failure.verdict_from_untrusted(failed.priority, failed.culprit, failed.step, error)
         if failed.attempt != record.attempt:
             return
-        if self.run is not None:
-            await self.run.heard(verdict)
-        elif self._open_to(verdict):
-            await self._conclude(verdict)
-            await self.context.mesh.broadcast(self._others, failed_message(record, verdict))
-
-    def _open_to(self, verdict: FailureVerdict) -> bool:
-        """Whether a late verdict changes why the last attempt ended: not once the job was cancelled or given up."""
-        known, state = self.record.verdict, self.record.state
-        return known is not None and state.value == known.state and verdict.order < known.order
+        if self.running is not None:
+            await self.running.heard(verdict)
+        else:
+            await self.hear(Judged(verdict))
 
     async def done_heard(self, identity: bytes, done: JobDone) -> None:
         """A peer has its result; when all have, an interrupted end is a good one after all."""
@@ -243,10 +204,10 @@ class Job:
             return
         record.done_by[identity] = done.digest
         self.save()
-        if self.run is not None:
-            await self.run.check_done()
+        if self.running is not None:
+            await self.running.check_done()
         elif record.done_by_all(record.attempt) and other_result(record, record.attempt, self.context.me) is None:
-            await self._done()
+            await self.hear(Done())
 
     async def peer_up(self, identity: bytes) -> None:
         """A party's node is back: tell it everything that it may have missed."""
@@ -257,46 +218,19 @@ class Job:
             await send(identity, done_message(record))
         if record.verdict is not None and record.state is not JobState.DONE:
             await send(identity, failed_message(record, record.verdict))
-        if record.state is JobState.INTERRUPTED:
-            await self._begin_resume()
-            offer = self.resumption.own_offer
-            if offer is not None:
-                await send(identity, offer)
+        await self.hear(PeerUp())
+        offer = self.resumption.own_offer
+        if offer is not None:
+            await send(identity, offer)
 
     async def offer_heard_untrusted(self, identity: bytes, offer: ResumeOffer) -> None:
         """A party is ready to take the job up. Raises SecurityError when the offer is not its own."""
         if self.record.state.final or not self.resumption.keep_untrusted(identity, offer):
             return
-        if self.run is not None:
-            await self.run.lost(identity)  # it has left this attempt, whatever we saw of it
+        if self.running is not None:
+            await self.running.lost(identity)  # it has left this attempt, whatever we saw of it
         elif self.record.state is JobState.INTERRUPTED:
             await self._take_up(await self.resumption.take_in(identity, offer))
-
-    async def _begin_resume(self) -> None:
-        if self.record.state is JobState.INTERRUPTED and self.record.attempt + 1 >= MAX_ATTEMPTS:
-            await self._give_up(f"{MAX_ATTEMPTS} attempts were interrupted")
-        elif self.record.state is JobState.INTERRUPTED:
-            await self._take_up(await self.resumption.begin())
-
-    async def _take_up(self, agreed: Agreed | None) -> None:
-        record = self.record
-        if agreed is None or record.state is not JobState.INTERRUPTED:
-            return
-        record.attempt = agreed.certificate.attempt
-        record.job_secret = record.offered_secret
-        record.certificate = agreed.certificate.encode()
-        record.resume_epoch = agreed.checkpoint
-        self.resumption.end()
-        self.start()
-
-    def restore(self) -> None:
-        """After a restart: an attempt that was running here has lost this node."""
-        record = self.record
-        if record.state in {JobState.RUNNING, JobState.COMMITTED}:
-            me = self.context.me
-            record.verdict = failure.node_lost(me, record.name_of(me), step=record.step, job=record.short)
-            record.error, record.state = record.verdict.error, JobState.INTERRUPTED
-            self.save()
 
     def save(self) -> None:
         """Write the record down."""

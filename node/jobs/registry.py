@@ -18,6 +18,7 @@ from hansa.node.jobs import failure
 from hansa.node.jobs.attempt import progress_facts
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.job import Job
+from hansa.node.jobs.lifecycle import Restored
 from hansa.node.jobs.record import JobRecord
 from hansa.node.jobs.review import Decisions
 from hansa.node.jobs.store import forgettable, long_expired
@@ -49,8 +50,8 @@ class JobRegistry:
         async with trio.open_nursery() as nursery:
             self.context.nursery = nursery
             for record in self.context.store.load_jobs():
-                self._jobs[record.job_id] = Job(self.context, record)
-                self._jobs[record.job_id].restore()
+                job = self._jobs[record.job_id] = Job(self.context, record)
+                await job.hear(Restored())
             self._prune()
             task_status.started()
             while True:
@@ -104,7 +105,7 @@ class JobRegistry:
 
     def relied_on(self) -> set[bytes]:
         """Peers whose hardware running jobs rely on."""
-        contracts = (job.record.contract for job in self._jobs.values() if job.run is not None)
+        contracts = (job.record.contract for job in self._jobs.values() if job.running)
         return {each.helper.identity for each in contracts if each.helper is not None and each.codes}
 
     def relying_on(self, identity: bytes) -> int:
@@ -169,8 +170,8 @@ class JobRegistry:
         for job in list(self._jobs.values()):
             record = job.record
             why = job_hardware.lost(record.contract, identity, judged)
-            if why is not None and job.run is not None:
-                await job.run.fail(
+            if why is not None and job.running is not None:
+                await job.running.fail(
                     failure.not_attested(identity, record.name_of(identity), why, step=record.step, job=record.short)
                 )
 
@@ -224,8 +225,8 @@ class JobRegistry:
     async def peer_down(self, identity: bytes) -> None:
         """A peer's control connection is gone."""
         for job in list(self._jobs.values()):
-            if job.run is not None and identity in job.record.identities:
-                self.context.nursery.start_soon(job.run.peer_down, identity)
+            if job.running is not None and identity in job.record.identities:
+                self.context.nursery.start_soon(job.running.peer_down, identity)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 """
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import trio
@@ -46,6 +46,14 @@ class FakeWorker:
         self.league.starts.append((self.rank, self.start.attempt, self.start.resume_epoch))
         self.league.workers[self.rank] = self
         self.died = trio.Event()
+        with self.league.at_work(self.rank, self.start.attempt):
+            try:
+                return await self._play(heard)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(self.league.lingers.get(self.rank, 0))
+
+    async def _play(self, heard):
         async with trio.open_nursery() as nursery:
 
             async def play():
@@ -152,7 +160,8 @@ class League:
         self.stores = [Store(home) for home in self.homes]
         self.up = [False] * 3
         self.cut = set()
-        self.sent, self.starts, self.workers = [], [], {}
+        self.sent, self.starts, self.workers, self.working = [], [], {}, []
+        self.lingers = {}  # by rank, the seconds that a worker takes to end
         self.policies = [Policy("approve")] * 3
         self.data = [Data(rank) for rank in range(3)]
         self.audits = [Audit() for _ in range(3)]
@@ -164,6 +173,18 @@ class League:
         self.max_jobs = 4
         self.refused = []
         self.asked, self.verdicts, self.codes = [], {}, {}
+
+    async def after(self, rank, message):
+        """Comes in the same tick in which a node has handled a message; tests put their own here."""
+
+    @contextmanager
+    def at_work(self, rank, attempt):
+        """``working`` are the workers that run now, as (rank, attempt)."""
+        self.working.append((rank, attempt))
+        try:
+            yield
+        finally:
+            self.working.remove((rank, attempt))
 
     def rank_of(self, identity):
         return self.identities.index(identity)
@@ -272,6 +293,7 @@ class League:
                 await handlers[type(message)](self.identities[frm], message)
             except HansaError as error:
                 self.refused.append(error)
+            await self.after(to, message)
 
     def contract(self, **changes):
         parties = tuple(

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from hansa.algorithms.errors import DataError
-from hansa.node.jobs.job import MAX_ATTEMPTS
+from hansa.node.jobs.lifecycle import MAX_ATTEMPTS
 from hansa.node.worker.messages import Broke, Finished, Stepped
 from hansa.node.worker.verdict import judge
 from hansa.protocols.errors import PeerLost
