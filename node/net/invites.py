@@ -16,7 +16,8 @@ from trio.socket import SocketType
 
 from hansa.node.errors import UsageError
 from hansa.node.identity import Identity
-from hansa.node.net.connection import ChannelClosed, Conn, HandshakeParams, Purpose, accept, dial
+from hansa.node.net.connection import ChannelClosed, Conn, HandshakeParams, Purpose, accept
+from hansa.node.net.dialler import dial_any
 from hansa.node.net.peers import Peer, PeerBook
 from hansa.node.store import Store
 from hansa.protocols.errors import ConsentError, PeerError, PeerLost, PeerMisbehaved, PeerTimeout, SecurityError
@@ -25,7 +26,7 @@ from hansa.protocols.wire.channel.preamble import Preamble
 from hansa.protocols.wire.invitation import SECRET_BYTES, Invitation
 from hansa.protocols.wire.limits import CONTROL_MAX_BYTES, MAX_RECORDS
 from hansa.protocols.wire.messages import Records
-from hansa.protocols.wire.record import PeerRecord, split_address
+from hansa.protocols.wire.record import PeerRecord
 
 logger = logging.getLogger(__name__)
 
@@ -141,9 +142,14 @@ class Invites:
         return peer
 
     async def _dial(self, invitation: Invitation) -> Conn:
-        host, port = split_address(invitation.address)
         try:
-            conn = await dial(host, port, purpose=Purpose.MEET, token=invitation.token, params=self._params(invitation))
+            conn, _ = await dial_any(
+                "the inviter",
+                (invitation.address,),
+                purpose=Purpose.MEET,
+                token=invitation.token,
+                params=self._params(invitation),
+            )
         except (PeerError, SecurityError) as error:
             raise ConsentError(
                 f"the inviter at {invitation.address} did not accept the code: {error.message}",

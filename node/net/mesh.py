@@ -18,15 +18,15 @@ from trio.socket import SocketType
 
 from hansa.config.errors import HansaError
 from hansa.node.identity import Identity
-from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept, dial
+from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept
 from hansa.node.net.control_link import ControlLink
+from hansa.node.net.dialler import Backoff, dial_any
 from hansa.node.net.peers import Peer, PeerBook
 from hansa.node.net.requests import Exchange, R, Reply, Requests
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, SecurityError
 from hansa.protocols.wire.channel.preamble import Preamble
 from hansa.protocols.wire.limits import KEEP_ALIVE_INTERVAL_S
 from hansa.protocols.wire.messages import Hello, Message
-from hansa.protocols.wire.record import split_address
 from hansa.protocols.wire.signing import tagged_hash
 
 logger = logging.getLogger(__name__)
@@ -150,46 +150,40 @@ class Mesh:
 
     async def try_dial(self, peer: Peer) -> tuple[Conn, str]:
         """One attempt at each address of a peer; raises the last error."""
-        error: HansaError = PeerLost(
-            f"{peer.name} has no address", remedy=f"tell it with `hansa peer add {peer.name} --key ... --address ...`"
-        )
-        for address in peer.record.addresses:
-            host, port = split_address(address)
-            try:
-                conn = await dial(
-                    host,
-                    port,
-                    purpose=Purpose.CONTROL,
-                    token=self._token(peer, dialed_by_us=True),
-                    params=self._params(peer),
-                )
-                return conn, address
-            except (PeerError, SecurityError) as failed:
-                error = failed
-        self.last_error[peer.identity] = error
-        raise error
+        try:
+            return await dial_any(
+                peer.name,
+                peer.record.addresses,
+                purpose=Purpose.CONTROL,
+                token=self._token(peer, dialed_by_us=True),
+                params=self._params(peer),
+            )
+        except (PeerError, SecurityError) as error:
+            self.last_error[peer.identity] = error
+            raise
 
     async def _keep(self, identity: bytes, scope: trio.CancelScope) -> None:
         with scope:
-            attempt = 0
+            backoff = Backoff(BACKOFF_S)
             wait_for_them = identity < self._identity.public
             while (peer := self._book.get(identity)) is not None:
                 link = self._links.get(identity)
                 if link is not None:
                     await link.down.wait()
-                    attempt, wait_for_them = 0, identity < self._identity.public
+                    backoff.reset()
+                    wait_for_them = identity < self._identity.public
                 elif wait_for_them:
                     await trio.sleep(HIGHER_WAITS_S)
                     wait_for_them = False
                 else:
-                    attempt = 0 if await self._dial_and_serve(peer) else attempt + 1
-                    await trio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+                    if await self._dial_and_serve(peer):
+                        backoff.reset()
+                    await backoff.pause()
         if self._keepers.get(identity) is scope:
             del self._keepers[identity]
 
     async def _dial_and_serve(self, peer: Peer) -> bool:
         """One attempt, to its end; whether a connection stood for a while."""
-        began = trio.current_time()
         try:
             conn, address = await self.try_dial(peer)
             link = await self._greeted(peer.identity, conn, dialed=True, address=address)

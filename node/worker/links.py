@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.node.net import connection as channel
-from hansa.node.net.connection import Conn, HandshakeParams
+from hansa.node.net.connection import Conn, HandshakeParams, accept
+from hansa.node.net.dialler import Backoff, dial_any
 from hansa.protocols.errors import PeerError, PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.wire.channel.preamble import Preamble, Purpose
-from hansa.protocols.wire.record import split_address
 
 SECOND_DIALER_S = 3.0
 LINK_DEADLINE_S = 60.0
@@ -123,36 +122,31 @@ class Rendezvous:
     async def _dial(self, nursery: trio.Nursery) -> None:
         if not self._chooses:
             await trio.sleep(SECOND_DIALER_S)
-        attempt = 0
-        while True:
-            for address in self._peer.addresses:
-                host, port = split_address(address)
-                await self._try(
-                    lambda host=host, port=port: channel.dial(  # type: ignore[misc]
-                        host,
-                        port,
-                        purpose=Purpose.WORKER,
-                        token=self._peer.token,
-                        params=self._here.handshake(self._peer),
-                    ),
-                    nursery,
-                )
-            await trio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
-            attempt += 1
+        backoff = Backoff(BACKOFF_S)
+        while self._peer.addresses:
+            await self._try(self._dialled(), nursery)
+            await backoff.pause()
+
+    async def _dialled(self) -> Conn:
+        peer = self._peer
+        conn, _ = await dial_any(
+            peer.name, peer.addresses, purpose=Purpose.WORKER, token=peer.token, params=self._here.handshake(peer)
+        )
+        return conn
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         async for sock, preamble in self._arrivals:
             nursery.start_soon(self._try_arrival, sock, preamble, nursery)
 
     async def _try_arrival(self, sock: trio.socket.SocketType, preamble: Preamble, nursery: trio.Nursery) -> None:
-        await self._try(lambda: channel.accept(sock, preamble, params=self._here.handshake(self._peer)), nursery)
+        await self._try(accept(sock, preamble, params=self._here.handshake(self._peer)), nursery)
 
-    async def _try(self, connect: Callable[[], Awaitable[Conn]], nursery: trio.Nursery) -> None:
+    async def _try(self, handshake: Awaitable[Conn], nursery: trio.Nursery) -> None:
         """One handshake; what fails is only noted, since the other direction may still succeed."""
         try:
-            conn = await connect()
-        except (HansaError, OSError) as error:
-            self._last_error = error if isinstance(error, HansaError) else self._last_error
+            conn = await handshake
+        except HansaError as error:
+            self._last_error = error
             return
         self._open.append(conn)
         if not hmac.compare_digest(bytes(conn.remote_payload), self._here.certificate):
