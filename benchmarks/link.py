@@ -10,12 +10,12 @@ import json
 import multiprocessing
 import os
 import statistics
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection as Pipe
 from time import perf_counter
 
 import trio
 
-from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
+from hansa.node.net.connection import Connection, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.wire.noise import KeyPair
 
 ROUND_TRIPS = 2000
@@ -26,7 +26,7 @@ def params(secret: bytes, remote: bytes, suite: str) -> HandshakeParams:
     return HandshakeParams("KK", secret, (suite,), remote_static=remote)
 
 
-async def echo(secret: bytes, remote: bytes, suite: str, ready: Connection) -> None:
+async def echo(secret: bytes, remote: bytes, suite: str, ready: Pipe) -> None:
     """The far side: answer small messages with themselves, large ones with one byte."""
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     ready.send(listener.socket.getsockname()[1])
@@ -37,11 +37,11 @@ async def echo(secret: bytes, remote: bytes, suite: str, ready: Connection) -> N
     await conn.close()
 
 
-def run_echo(secret: bytes, remote: bytes, suite: str, ready: Connection) -> None:
+def run_echo(secret: bytes, remote: bytes, suite: str, ready: Pipe) -> None:
     trio.run(echo, secret, remote, suite, ready)
 
 
-async def measure(conn: Conn, mebibytes: int) -> dict[str, float]:
+async def measure(conn: Connection, mebibytes: int) -> dict[str, float]:
     small, trips = os.urandom(1024), []
     for _ in range(ROUND_TRIPS):
         start = perf_counter()

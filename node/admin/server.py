@@ -18,7 +18,7 @@ import trio
 from hansa.config.errors import HansaError, hansa_error_in
 from hansa.node.admin import protocol
 from hansa.node.errors import UsageError
-from hansa.node.net.accepting import next_stream
+from hansa.node.net.listener import next_stream
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
-"""The trio shell around the wire machines: one TCP socket, one encrypted connection.
+"""One TCP socket, one encrypted connection to an authenticated peer: the trio shell around the wire machines.
 
-It alone turns the operating system's errors into ours. Reads go straight into the receiver's buffer and writes come
+A connection carries whole messages, as bytes: between two daemons (``control_link``) or between two workers of a job. This
+module alone turns the operating system's errors into ours. Reads go straight into the receiver's buffer, and writes come
 straight out of the sender's.
 """
 
@@ -37,7 +38,7 @@ from hansa.protocols.wire.limits import (
 )
 from hansa.protocols.wire.noise.cipher import Bytes
 
-__all__ = ["ChannelClosed", "Conn", "HandshakeParams", "Purpose", "accept", "dial", "read_preamble"]
+__all__ = ["ChannelClosed", "Connection", "HandshakeParams", "Purpose", "accept", "dial", "read_preamble"]
 
 
 class ChannelClosed(PeerError):
@@ -83,7 +84,7 @@ async def dial(
     token: bytes,
     params: HandshakeParams,
     deadline_s: float = HANDSHAKE_DEADLINE_S,
-) -> Conn:
+) -> Connection:
     """Connect to a node and run the handshake as its initiator.
 
     Raises ``PeerLost`` (refused, unreachable, closed), ``PeerTimeout``, ``PeerMisbehaved``, ``PreambleRefused`` or
@@ -118,7 +119,7 @@ async def read_preamble(sock: SocketType) -> Preamble:
 
 async def accept(
     sock: SocketType, preamble: Preamble, *, params: HandshakeParams, deadline_s: float = HANDSHAKE_DEADLINE_S
-) -> Conn:
+) -> Connection:
     """Run the handshake as the responder on a socket whose preamble has been read; closes it on failure."""
     try:
         with _map_exceptions("during the handshake"), trio.fail_after(deadline_s):
@@ -128,12 +129,12 @@ async def accept(
         raise
 
 
-async def _handshake(sock: SocketType, machine: Handshaking) -> Conn:
+async def _handshake(sock: SocketType, machine: Handshaking) -> Connection:
     sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
     while True:
         await _send_all(sock, memoryview(machine.data_to_send()))
         if machine.established is not None:
-            return Conn(sock, machine.established)
+            return Connection(sock, machine.established)
         if machine.failed:
             raise machine.refuse_message()
         data = await sock.recv(65536)
@@ -150,7 +151,7 @@ async def _send_all(sock: SocketType, data: memoryview) -> None:
         data = data[await sock.send(data) :]
 
 
-class Conn:
+class Connection:
     """An open encrypted connection to an authenticated peer.
 
     One task receives; any number may send. ``keep_alive`` must run beside, and somebody must be receiving, for the

@@ -1,6 +1,7 @@
-"""One control connection: Hello both ways, then messages, with bounds on what either side can make the other hold.
+"""The link between two daemons: one connection, Hello both ways, then typed messages.
 
-What a handler does wrong is logged and goes no further; what the peer does wrong ends its own connection only.
+The queue to a peer is bounded, and so is the rate at which a peer is read. A handler's error is logged and ends nothing; a
+peer's error ends this link only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from hansa.config.errors import HansaError, hansa_error_in
-from hansa.node.net.connection import Conn
+from hansa.node.net.connection import Connection
 from hansa.node.net.token_bucket import TokenBucket
 from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError
 from hansa.protocols.wire import messages
@@ -26,18 +27,18 @@ OUTGOING_BYTES = 16 << 20
 """What may wait for one peer; beyond either bound the peer is too slow, and its connection is dropped."""
 BURST = 4096
 RATE_PER_S = 512
-"""Messages read at once and in the long run (one of n bytes counts 1 + n/4096); a faster peer is read more slowly."""
+"""Messages read at once, and a second in the long run; one of n bytes counts 1 + n/4096. A faster peer is read more slowly."""
 _BYTES_PER_UNIT = 4096
 _UNITS_PER_SECOND = 4 * RATE_PER_S
-"""What a second of work for a peer counts: in the long run each may have a quarter of the time."""
+"""What a second of work for a peer counts: in the long run a peer takes at most a quarter of the daemon's time."""
 
 Receive = Callable[[Message], Awaitable[None]]
 
 
 class ControlLink:
-    """A control connection; ``by_lower``: the lower identity dialed it; ``address``: where the peer is."""
+    """One control link. ``by_lower``: the node with the lower identity dialed it; ``address``: where the peer is."""
 
-    def __init__(self, conn: Conn, *, by_lower: bool, address: str) -> None:
+    def __init__(self, conn: Connection, *, by_lower: bool, address: str) -> None:
         conn.limit_messages(CONTROL_MAX_BYTES)
         self.conn, self.by_lower, self.address = conn, by_lower, address
         self.hello = Hello("?", "?", 0, (), "")
@@ -50,7 +51,7 @@ class ControlLink:
         self._allowance = TokenBucket(BURST, RATE_PER_S)
 
     async def greet(self, own: Hello) -> None:
-        """Exchange Hellos; raises ``PeerTimeout`` or ``PeerMisbehaved``."""
+        """Exchange Hellos, once, before ``run``. Raises ``PeerTimeout`` or ``PeerMisbehaved``."""
         with trio.move_on_after(HANDSHAKE_DEADLINE_S):
             await self.conn.send(messages.encode(own))
             first = messages.decode_untrusted(await self.conn.receive())

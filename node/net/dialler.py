@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.node.net.connection import Conn, HandshakeParams, Purpose, dial
+from hansa.node.net.connection import Connection, HandshakeParams, Purpose, dial
 from hansa.protocols.errors import PeerError, PeerLost, SecurityError
 from hansa.protocols.wire.record import split_address
 
 
 async def dial_any(
     name: str, addresses: Sequence[str], *, purpose: Purpose, token: bytes, params: HandshakeParams
-) -> tuple[Conn, str]:
+) -> tuple[Connection, str]:
     """A connection to the peer called ``name`` at the first of its addresses that answers, and this address.
 
     Raises ``PeerLost`` where there is no address, else what ``dial`` raised at the last one.

@@ -16,7 +16,7 @@ from trio.socket import SocketType
 
 from hansa.node.errors import UsageError
 from hansa.node.identity import Identity
-from hansa.node.net.connection import ChannelClosed, Conn, HandshakeParams, Purpose, accept
+from hansa.node.net.connection import ChannelClosed, Connection, HandshakeParams, Purpose, accept
 from hansa.node.net.dialler import dial_any
 from hansa.node.net.peers import Peer, PeerBook
 from hansa.node.store import Store
@@ -98,7 +98,7 @@ class Invites:
         finally:
             self._meetings.release_on_behalf_of(sock)
 
-    async def _meet(self, conn: Conn, token: bytes) -> None:
+    async def _meet(self, conn: Connection, token: bytes) -> None:
         try:
             if self._store.write("DELETE FROM invites WHERE token = ?", token) != 1:
                 await conn.close("the invitation has been used already")
@@ -141,7 +141,7 @@ class Invites:
             logger.warning("introductions by %s were ignored: %s", peer.name, error.message)
         return peer
 
-    async def _dial(self, invitation: Invitation) -> Conn:
+    async def _dial(self, invitation: Invitation) -> Connection:
         try:
             conn, _ = await dial_any(
                 "the inviter",
@@ -168,7 +168,7 @@ class Invites:
         )
 
 
-async def _introduced(conn: Conn) -> Records:
+async def _introduced(conn: Connection) -> Records:
     with trio.move_on_after(MEETING_S):
         try:
             message = messages.decode_untrusted(await conn.receive())

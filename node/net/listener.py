@@ -1,8 +1,8 @@
-"""The one open port: accept, read the preamble within bounds, hand the socket to whom it is for.
+"""The node's one TCP port: accept a connection, read its preamble, hand the socket to whom the preamble names.
 
-Strangers cost little: their number is bounded, they have five seconds for a preamble of at most 110 bytes, and what
-they get wrong is counted, not answered. Where there are too many, the one that has taken longest goes, so that a peer,
-whose preamble comes at once, still gets through.
+Strangers cost little. A preamble has at most 110 bytes and must come within five seconds. At most 128 connections may wait
+for theirs; one more closes the oldest, so that a peer, whose preamble comes at once, still gets through. What a stranger
+gets wrong is counted, not answered.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from errno import EADDRINUSE
+from errno import EADDRINUSE, EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 import trio
 from trio.socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, SocketType
 
 from hansa.config.errors import ConfigError, HansaError
-from hansa.node.net.accepting import next_stream
 from hansa.node.net.connection import ChannelClosed, Purpose, read_preamble
 from hansa.protocols.errors import PeerLost, PeerTimeout
 from hansa.protocols.wire.channel.preamble import Preamble
@@ -27,6 +26,8 @@ Serve = Callable[[SocketType, Preamble], Awaitable[None]]
 MAX_STRANGERS = 128
 COUNTED_REFUSALS = 1000
 REFUSALS_FORGOTTEN_S = 3600.0
+RETRY_S = 0.1
+_OUT_OF_RESOURCES = {EMFILE, ENFILE, ENOBUFS, ENOMEM}
 
 
 class Listener:
@@ -58,12 +59,12 @@ class Listener:
                 if len(self._strangers) >= MAX_STRANGERS:
                     next(iter(self._strangers.values())).cancel()
                 self._strangers[connection] = trio.CancelScope()
-                nursery.start_soon(self._welcome, connection)
+                nursery.start_soon(self._take, connection)
 
-    async def _welcome(self, sock: SocketType) -> None:
+    async def _take(self, sock: SocketType) -> None:
         try:
-            preamble = await self._introduced(sock)
-            await self._whom(preamble)(sock, preamble)
+            preamble = await self._read_preamble(sock)
+            await self._server_for(preamble)(sock, preamble)
         except ChannelClosed as error:
             logger.info("a peer ended its connection: %s", error.reason)
         except HansaError as error:
@@ -74,7 +75,7 @@ class Listener:
         finally:
             sock.close()  # a worker has its own copy of the descriptor
 
-    async def _introduced(self, sock: SocketType) -> Preamble:
+    async def _read_preamble(self, sock: SocketType) -> Preamble:
         try:
             with self._strangers[sock]:
                 return await read_preamble(sock)
@@ -82,12 +83,29 @@ class Listener:
             del self._strangers[sock]
         raise PeerTimeout("a connection said nothing while others waited", remedy="dial again")
 
-    def _whom(self, preamble: Preamble) -> Serve:
-        routes = self.worker_routes if preamble.purpose is Purpose.WORKER else None
-        serve = self._serve.get(preamble.purpose) if routes is None else routes.get(preamble.token)
+    def _server_for(self, preamble: Preamble) -> Serve:
+        if preamble.purpose is Purpose.WORKER:
+            serve = self.worker_routes.get(preamble.token)
+        else:
+            serve = self._serve.get(preamble.purpose)
         if serve is None:
             raise PeerLost("a connection for what is not here", remedy="nothing: it was closed")
         return serve
+
+
+async def next_stream(listener: trio.SocketListener) -> trio.SocketStream:
+    """The next connection, also after a while in which the system had no file descriptor to spare.
+
+    trio passes over clients that left before they were accepted.
+    """
+    while True:
+        try:
+            return await listener.accept()
+        except OSError as error:
+            if error.errno not in _OUT_OF_RESOURCES:
+                raise
+            logger.warning("cannot accept a connection for now: %s", error.strerror)
+            await trio.sleep(RETRY_S)
 
 
 async def _bind(host: str, port: int) -> SocketType:

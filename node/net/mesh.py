@@ -1,8 +1,7 @@
-"""The mesh: one control connection to every pinned peer, kept up, and messages over it.
+"""One control link to every pinned peer, kept up; the rest of the daemon sends and receives messages here.
 
-The lower identity dials; the other side dials too when nobody has come within three seconds. Where both succeed, the
-connection dialed by the lower identity stays. A connection takes the standing one's place only after its Hello, so
-nobody can end one by beginning another. A peer's bad bytes end its own connection and touch nothing else.
+The node with the lower identity dials. The other one dials too when nobody has come within three seconds. Where both
+succeed, the link that the lower identity dialed stays. A peer's bad bytes end its own link and touch nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from trio.socket import SocketType
 
 from hansa.config.errors import HansaError
 from hansa.node.identity import Identity
-from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept
+from hansa.node.net.connection import Connection, HandshakeParams, Purpose, accept
 from hansa.node.net.control_link import ControlLink
 from hansa.node.net.dialler import Backoff, dial_any
 from hansa.node.net.peers import Peer, PeerBook
@@ -44,7 +43,7 @@ MAX_BEGINNING = 4
 
 
 class Mesh:
-    """Control connections of the node ``identity`` to all peers of ``book``."""
+    """The control links of the node ``identity`` to all peers of ``book``."""
 
     def __init__(
         self, identity: Identity, book: PeerBook, *, suites: tuple[str, ...], hello: Callable[[], Hello]
@@ -63,21 +62,22 @@ class Mesh:
     # --- for the rest of the daemon ------------------------------------------------------------------------------
 
     def handle(self, kind: type[M], handler: Callable[[bytes, M], Awaitable[None]]) -> None:
-        """``handler(identity, message)`` gets every message of this type, one at a time a peer; it must return soon.
+        """Have ``handler(identity, message)`` called with every message of this type, one at a time for each peer.
 
-        What it raises is logged, only ``PeerMisbehaved`` ends the connection.
+        It must return soon: the peer's next message waits for it. What it raises is logged; ``PeerMisbehaved`` ends the link.
+        Replies have no handler, ``request`` returns them.
         """
         self._handlers[kind] = handler
 
     def on_up(self, callback: Callable[[bytes], Awaitable[None]]) -> None:
-        """Call when a connection to a peer stands (after its Hello), also one that replaces another.
+        """Have ``callback(identity)`` called when a link to a peer stands, also one that replaces another.
 
-        Messages may have been lost with the connection before: resynchronise here.
+        Messages may have been lost with the link before: resynchronise here.
         """
         self._up.append(callback)
 
     def on_down(self, callback: Callable[[bytes], Awaitable[None]]) -> None:
-        """Call when a peer has gone offline."""
+        """Have ``callback(identity)`` called when a peer has gone offline."""
         self._down.append(callback)
 
     def online(self, identity: bytes) -> bool:
@@ -102,7 +102,7 @@ class Mesh:
         return await self._requests.ask(link, name, exchange, *fields, **named)
 
     async def broadcast(self, identities: Iterable[bytes], message: Message) -> None:
-        """Send to those that are online; the others hear it when they come back (the senders resynchronise)."""
+        """Queue a message to those that are online. Who sends must tell the others when they are back (``on_up``)."""
         for identity in identities:
             link = self._links.get(identity)
             if link is not None:
@@ -116,7 +116,7 @@ class Mesh:
             self._nursery.start_soon(self._keep, identity, scope)
 
     def drop_peer(self, identity: bytes) -> None:
-        """Stop: the peer was removed."""
+        """Stop that, and end the link: the peer was removed."""
         scope = self._keepers.pop(identity, None)
         if scope is not None:
             scope.cancel()
@@ -125,7 +125,7 @@ class Mesh:
             link.scope.cancel()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep all connections up until cancelled."""
+        """Keep a link to every peer of the book until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
                 for peer in self._book.all():
@@ -138,7 +138,7 @@ class Mesh:
     # --- connections ---------------------------------------------------------------------------------------------
 
     async def accept(self, sock: SocketType, preamble: Preamble) -> None:
-        """Serve a connection that somebody dialed; closed quietly unless it comes from a pinned peer."""
+        """Serve a connection that somebody dialed. Raises ``PeerLost``, and closes it, unless a pinned peer did."""
         peer = next((p for p in self._book.all() if preamble.token == self._token(p, dialed_by_us=False)), None)
         if peer is None or self._beginning[peer.identity] >= MAX_BEGINNING:
             sock.close()
@@ -148,7 +148,7 @@ class Mesh:
             link = await self._greeted(peer.identity, conn, dialed=False, address=_address_of(sock))
         await self._serve(peer.identity, link)
 
-    async def try_dial(self, peer: Peer) -> tuple[Conn, str]:
+    async def try_dial(self, peer: Peer) -> tuple[Connection, str]:
         """One attempt at each address of a peer; raises the last error."""
         try:
             return await dial_any(
@@ -183,7 +183,7 @@ class Mesh:
             del self._keepers[identity]
 
     async def _dial_and_serve(self, peer: Peer) -> bool:
-        """One attempt, to its end; whether a connection stood for a while."""
+        """Dial a peer once and serve the link to its end; whether it stood for longer than ``STABLE_S``."""
         try:
             conn, address = await self.try_dial(peer)
             link = await self._greeted(peer.identity, conn, dialed=True, address=address)
@@ -194,7 +194,7 @@ class Mesh:
         await self._serve(peer.identity, link)
         return trio.current_time() - began > STABLE_S
 
-    async def _greeted(self, identity: bytes, conn: Conn, *, dialed: bool, address: str) -> ControlLink:
+    async def _greeted(self, identity: bytes, conn: Connection, *, dialed: bool, address: str) -> ControlLink:
         link = ControlLink(conn, by_lower=dialed == (self._identity.public < identity), address=address)
         try:
             await link.greet(self._hello())
@@ -205,6 +205,7 @@ class Mesh:
         return link
 
     async def _serve(self, identity: bytes, link: ControlLink) -> None:
+        # only here, after its Hello, does a link replace another: nobody ends one by beginning a second
         standing = self._links.get(identity)
         keep = standing is not None and standing.by_lower and not link.by_lower
         if standing is not None and keep and not standing.stale(2 * KEEP_ALIVE_INTERVAL_S):

@@ -23,7 +23,7 @@ from nacl.bindings import crypto_scalarmult_base
 from hansa.config.errors import ConfigError, hansa_error_in
 from hansa.node.contracts import hardware as job_hardware
 from hansa.node.errors import EvidenceError
-from hansa.node.net.connection import Conn
+from hansa.node.net.connection import Connection
 from hansa.node.tee.evidence.judge import Judge
 from hansa.node.tee.evidence.prover import prover_from
 from hansa.node.worker.messages import Attested, Start
@@ -52,7 +52,7 @@ class Proven:
 
 
 async def attest(
-    start: Start, contract: Contract, session: Session, links: Mapping[int, Conn], reporter: Reporter
+    start: Start, contract: Contract, session: Session, links: Mapping[int, Connection], reporter: Reporter
 ) -> Proven | None:
     """Prove, or have proven; None where the contract names no code. ``reporter`` gets every verdict.
 
@@ -77,7 +77,7 @@ async def attest(
     )
 
 
-async def _prove(start: Start, contract: Contract, session: Session, links: Mapping[int, Conn]) -> Proven:
+async def _prove(start: Start, contract: Contract, session: Session, links: Mapping[int, Connection]) -> Proven:
     prover = prover_from(start.tee)
     if prover is None:
         raise SecurityError("this node runs in no trusted hardware", remedy="see [tee] in hansa.toml")
@@ -85,7 +85,7 @@ async def _prove(start: Start, contract: Contract, session: Session, links: Mapp
     public = crypto_scalarmult_base(secret)
     role = job_hardware.role_of(contract)
 
-    async def prove_to(rank: int, link: Conn) -> None:
+    async def prove_to(rank: int, link: Connection) -> None:
         with _in_time(contract, rank):
             nonce = await session.recv_bytes(rank, NONCE_BYTES)
         if len(nonce) != NONCE_BYTES:
@@ -117,7 +117,9 @@ def _in_time(contract: Contract, rank: int) -> Iterator[None]:
         )
 
 
-async def _have_proven(start: Start, contract: Contract, session: Session, link: Conn, reporter: Reporter) -> Proven:
+async def _have_proven(
+    start: Start, contract: Contract, session: Session, link: Connection, reporter: Reporter
+) -> Proven:
     there = len(contract.parties)
     member, role = contract.members[there], job_hardware.role_of(contract)
     nonce = os.urandom(NONCE_BYTES)

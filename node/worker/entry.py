@@ -22,7 +22,7 @@ from hansa.algorithms.party_table import PartyTable
 from hansa.config.errors import HansaError, hansa_error_in
 from hansa.node.data.table import load_table
 from hansa.node.errors import JobError
-from hansa.node.net.connection import Conn
+from hansa.node.net.connection import Connection
 from hansa.node.sealing import SealedCheckpoints
 from hansa.node.worker import attestation as worker_hardware
 from hansa.node.worker import links as worker_links
@@ -49,7 +49,7 @@ class WorkerAttempt:
         self.contract = Contract.decode_untrusted(start.contract)
         self.rank = next(r for r, member in enumerate(self.contract.members) if member.identity == start.me)
         self.reporter = Reporter()
-        self.links: dict[int, Conn] = {}
+        self.links: dict[int, Connection] = {}
         self.send_arrival, self.arrivals = trio.open_memory_channel[Arrival](MAX_ARRIVALS)
 
     @property

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import trio
 
 from hansa.config.errors import HansaError
-from hansa.node.net.connection import Conn, HandshakeParams, accept
+from hansa.node.net.connection import Connection, HandshakeParams, accept
 from hansa.node.net.dialler import Backoff, dial_any
 from hansa.protocols.errors import PeerError, PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.wire.channel.preamble import Preamble, Purpose
@@ -69,7 +69,7 @@ class LinkTerms:
         )
 
 
-async def watch(conn: Conn, peer: int) -> None:
+async def watch(conn: Connection, peer: int) -> None:
     """Keep one link alive until cancelled. Raises PeerTimeout that names the rank when its party falls silent."""
     try:
         await conn.keep_alive()
@@ -86,8 +86,8 @@ class Rendezvous:
         self._peer = peer
         self._chooses = here.identity < peer.identity
         self._send_arrival, self._arrivals = trio.open_memory_channel[Arrival](4)
-        self._won: Conn | None = None
-        self._open: list[Conn] = []
+        self._won: Connection | None = None
+        self._open: list[Connection] = []
         self._last_error: HansaError | None = None
 
     def arrived(self, sock: trio.socket.SocketType, preamble: Preamble) -> None:
@@ -97,7 +97,7 @@ class Rendezvous:
         except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
             sock.close()
 
-    async def link(self) -> Conn:
+    async def link(self) -> Connection:
         """Dial and accept until one connection is agreed on.
 
         Raises PeerTimeout when none stands after ``LINK_DEADLINE_S``, SecurityError when the peer shows another
@@ -127,7 +127,7 @@ class Rendezvous:
             await self._try(self._dialled(), nursery)
             await backoff.pause()
 
-    async def _dialled(self) -> Conn:
+    async def _dialled(self) -> Connection:
         peer = self._peer
         conn, _ = await dial_any(
             peer.name, peer.addresses, purpose=Purpose.WORKER, token=peer.token, params=self._here.handshake(peer)
@@ -141,7 +141,7 @@ class Rendezvous:
     async def _try_arrival(self, sock: trio.socket.SocketType, preamble: Preamble, nursery: trio.Nursery) -> None:
         await self._try(accept(sock, preamble, params=self._here.handshake(self._peer)), nursery)
 
-    async def _try(self, handshake: Awaitable[Conn], nursery: trio.Nursery) -> None:
+    async def _try(self, handshake: Awaitable[Connection], nursery: trio.Nursery) -> None:
         """One handshake; what fails is only noted, since the other direction may still succeed."""
         try:
             conn = await handshake
@@ -157,7 +157,7 @@ class Rendezvous:
             )
         nursery.start_soon(self._agree, conn, nursery)
 
-    async def _agree(self, conn: Conn, nursery: trio.Nursery) -> None:
+    async def _agree(self, conn: Connection, nursery: trio.Nursery) -> None:
         try:
             if self._chooses:
                 if self._won is None:
@@ -192,13 +192,13 @@ async def open_links(
     here: LinkTerms,
     peers: Sequence[PeerTerms],
     arrivals: trio.MemoryReceiveChannel[tuple[trio.socket.SocketType, Preamble]],
-) -> dict[int, Conn]:
+) -> dict[int, Connection]:
     """The links to all other parties, by rank; ``arrivals`` are the sockets that the daemon handed over.
 
     Raises what Rendezvous.link raises, for the first party that cannot be reached.
     """
     meetings = {peer.token: Rendezvous(here, peer) for peer in peers}
-    links: dict[int, Conn] = {}
+    links: dict[int, Connection] = {}
 
     async def hand_over() -> None:
         async for sock, preamble in arrivals:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from functools import partial
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from hansa.node.lab.bench.catalogue import Plan
 from hansa.node.lab.bench.operation import Build
 from hansa.node.lab.bench.stored_correlations import stocked
 from hansa.node.lab.testnet.relay import Shape, serve_relay
-from hansa.node.net.connection import Conn, HandshakeParams, Purpose, accept, dial, read_preamble
+from hansa.node.net.connection import Connection, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.mpc.additive.dealer.dealer import serve
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.engines import open_engine
@@ -63,7 +63,7 @@ def measure(plan: Plan) -> dict[str, Any]:
     return _summary(plan, found)
 
 
-async def _conduct(pipes: list[Connection], shape: Shape | None) -> list[dict[str, Any]]:
+async def _conduct(pipes: list[Pipe], shape: Shape | None) -> list[dict[str, Any]]:
     """Tell every party where the others listen (behind relays if shaped), and collect what they found."""
     ports = [await _hear(pipe) for pipe in pipes]
     async with trio.open_nursery() as nursery:
@@ -79,7 +79,7 @@ async def _conduct(pipes: list[Connection], shape: Shape | None) -> list[dict[st
     return found
 
 
-async def _hear(pipe: Connection) -> Any:
+async def _hear(pipe: Pipe) -> Any:
     if not await trio.to_thread.run_sync(pipe.poll, _PATIENCE_S, abandon_on_cancel=True):
         raise JobError("a party of the benchmark does not answer", remedy="run it again with a smaller --n")
     return pipe.recv()
@@ -128,7 +128,7 @@ def _summary(plan: Plan, found: list[dict[str, Any]]) -> dict[str, Any]:
 # --- one party's process ---------------------------------------------------------------------------------------------
 
 
-def _party(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pipe: Connection) -> None:
+def _party(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pipe: Pipe) -> None:
     try:
         pipe.send(trio.run(_serve, rank, secret, publics, plan, pipe))
     except Exception as error:
@@ -141,11 +141,11 @@ def _told(error: Exception) -> dict[str, object]:
     return JobError(f"a party failed: {type(error).__name__}: {error}", remedy="report this as a bug").as_dict()
 
 
-async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pipe: Connection) -> dict[str, Any]:
+async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pipe: Pipe) -> dict[str, Any]:
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     pipe.send(listener.socket.getsockname()[1])
     ports = await _hear(pipe)
-    links: dict[int, Conn] = {}
+    links: dict[int, Connection] = {}
 
     def params(other: int) -> HandshakeParams:
         return HandshakeParams("KK", secret, (plan.suite,), remote_static=publics[other])

@@ -23,7 +23,7 @@ _OWN_FIELDS: Final = frozenset({"self", "message", "remedy", "peer", "cause", "c
 
 
 class Link(Protocol):
-    """An ordered, authenticated message connection to one peer (``hansa.node.net.connection.Conn`` is one)."""
+    """An ordered, authenticated message connection to one peer (``hansa.node.net.connection.Connection`` is one)."""
 
     async def send(self, *parts: bytes | bytearray | memoryview) -> None:
         """Send one message, the concatenation of the parts; they are not used after it returns."""

@@ -15,7 +15,7 @@ from trio.testing import MockClock
 
 from hansa.config.errors import HansaError
 from hansa.node.net import connection as channel
-from hansa.node.net.connection import ChannelClosed, Conn, HandshakeParams, Purpose, accept, dial, read_preamble
+from hansa.node.net.connection import ChannelClosed, Connection, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.errors import PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError, SecurityError
 from hansa.protocols.wire.channel.handshaking import Handshaking
 from hansa.protocols.wire.channel.preamble import SUITES, Preamble, PreambleRefused
@@ -28,7 +28,7 @@ THERE = HandshakeParams("KK", B.secret, SUITES, A.public, b"job", b"from b")
 LARGE = 100 * 1000 * 1000
 CLOGGING = 64 << 20
 
-Outcome = Conn | HansaError
+Outcome = Connection | HansaError
 Wire = Callable[[SocketType, SocketType], Awaitable[None]]
 
 
@@ -69,7 +69,7 @@ async def never_answer(sock: SocketType) -> None:
 
 async def hang_up(*outcomes: Outcome) -> None:
     for outcome in outcomes:
-        if isinstance(outcome, Conn):
+        if isinstance(outcome, Connection):
             await outcome.close()
 
 
@@ -109,10 +109,12 @@ async def meet(
 
 
 @asynccontextmanager
-async def connected(here: HandshakeParams = HERE, there: HandshakeParams = THERE) -> AsyncIterator[tuple[Conn, Conn]]:
+async def connected(
+    here: HandshakeParams = HERE, there: HandshakeParams = THERE
+) -> AsyncIterator[tuple[Connection, Connection]]:
     dialed, accepted = await meet(here, there)
-    assert isinstance(dialed, Conn)
-    assert isinstance(accepted, Conn)
+    assert isinstance(dialed, Connection)
+    assert isinstance(accepted, Connection)
     try:
         yield dialed, accepted
     finally:
@@ -188,7 +190,7 @@ async def test_a_message_of_a_hundred_megabytes() -> None:
 async def test_large_messages_both_ways_at_once_do_not_deadlock() -> None:
     data = bytes(CLOGGING)
 
-    async def exchange(conn: Conn) -> None:
+    async def exchange(conn: Connection) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(conn.send, data)
             assert len(await conn.receive()) == len(data)
@@ -223,14 +225,14 @@ async def test_a_network_that_delivers_byte_by_byte() -> None:
         while not ends:
             await trio.lowlevel.checkpoint()
         b = ends[0]
-        assert isinstance(b, Conn)
+        assert isinstance(b, Connection)
         assert await b.receive() == bytes(5000)
         await a.close()
         await b.close()
 
 
 async def test_a_socket_may_change_hands_after_its_preamble() -> None:
-    received: list[Conn] = []
+    received: list[Connection] = []
 
     async def hand_over(sock: SocketType) -> None:
         raw = (await read_preamble(sock)).raw
@@ -262,7 +264,7 @@ async def test_any_altered_byte_of_the_initiator_s_opening_fails(clock: MockCloc
     for victim in range(counted):
         dialed, accepted = await meet(wire=network(alter=lambda at, byte, v=victim: byte ^ (at == v)))  # type: ignore[misc]
         assert isinstance(accepted, HansaError), victim
-        if isinstance(dialed, Conn):  # the last word of the handshake was the altered one: its reader hangs up
+        if isinstance(dialed, Connection):  # the last word of the handshake was the altered one: its reader hangs up
             with pytest.raises(PeerLost, match=r"lost|without a goodbye"):
                 await dialed.receive()
 
@@ -272,7 +274,7 @@ async def test_an_opening_cut_at_any_byte_ends_on_both_sides(clock: MockClock) -
     for cut in range(whole):
         dialed, accepted = await meet(wire=network(cut_after=cut))
         assert isinstance(accepted, PeerLost), cut
-        if isinstance(dialed, Conn):
+        if isinstance(dialed, Connection):
             with pytest.raises(PeerLost, match=r"lost|without a goodbye"):
                 await dialed.receive()
 
@@ -490,7 +492,7 @@ async def test_closing_wakes_whoever_waits(clock: MockClock) -> None:
 # --- signs of life ---------------------------------------------------------------------------------------------------
 
 
-async def serve_life(conn: Conn, nursery: trio.Nursery) -> None:
+async def serve_life(conn: Connection, nursery: trio.Nursery) -> None:
     async def drain() -> None:
         while True:
             await conn.receive()

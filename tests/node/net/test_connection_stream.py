@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from trio.testing import check_two_way_stream
 
-from hansa.node.net.connection import ChannelClosed, Conn, HandshakeParams, Purpose, accept, dial, read_preamble
+from hansa.node.net.connection import ChannelClosed, Connection, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire.channel.preamble import SUITES
 from hansa.protocols.wire.noise import KeyPair
@@ -16,7 +16,7 @@ A, B = KeyPair.generate(), KeyPair.generate()
 class ConnStream(trio.abc.Stream):
     """A connection as a byte stream: one message a call."""
 
-    def __init__(self, conn: Conn) -> None:
+    def __init__(self, conn: Connection) -> None:
         self.conn = conn
         self._left = b""
         self._closed = self._sending = self._receiving = False
@@ -75,7 +75,7 @@ class ConnStream(trio.abc.Stream):
 
 
 async def make_streams() -> tuple[ConnStream, ConnStream]:
-    ends: dict[str, Conn] = {}
+    ends: dict[str, Connection] = {}
     here = HandshakeParams("KK", A.secret, SUITES, B.public)
     there = HandshakeParams("KK", B.secret, SUITES, A.public)
     async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener, trio.open_nursery() as nursery:

@@ -11,11 +11,9 @@ import pytest
 import trio
 
 from hansa.config.errors import ConfigError
-from hansa.node.net import accepting
 from hansa.node.net import listener as listener_module
-from hansa.node.net.accepting import next_stream
 from hansa.node.net.connection import ChannelClosed, Purpose
-from hansa.node.net.listener import REFUSALS_FORGOTTEN_S, Listener
+from hansa.node.net.listener import REFUSALS_FORGOTTEN_S, RETRY_S, Listener, next_stream
 from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire.channel.preamble import Preamble
 
@@ -173,4 +171,4 @@ async def test_out_of_descriptors_means_wait_not_end(autojump_clock: trio.testin
     with pytest.raises(OSError, match="no") as caught:
         await next_stream(exhausted)  # type: ignore[arg-type]
     assert caught.value.errno == errno.EBADF
-    assert trio.current_time() == pytest.approx(3 * accepting._RETRY_S)
+    assert trio.current_time() == pytest.approx(3 * RETRY_S)

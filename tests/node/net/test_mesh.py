@@ -17,7 +17,7 @@ from hansa.config.settings import SUITES
 from hansa.node.identity import Identity
 from hansa.node.net import control_link
 from hansa.node.net import mesh as mesh_module
-from hansa.node.net.connection import Conn, HandshakeParams, Purpose, dial
+from hansa.node.net.connection import Connection, HandshakeParams, Purpose, dial
 from hansa.node.net.control_link import ControlLink
 from hansa.node.net.listener import Listener
 from hansa.node.net.mesh import Mesh
@@ -108,7 +108,7 @@ def token(dialer: Identity, dialed: Identity) -> bytes:
     return tagged_hash("hansa-control-token", dialer.static.public, dialed.static.public)[:16]
 
 
-async def dial_as(dialer: Identity, to: Member, secret: bytes | None = None) -> Conn:
+async def dial_as(dialer: Identity, to: Member, secret: bytes | None = None) -> Connection:
     """A control connection by hand, as a peer that runs other software would."""
     params = HandshakeParams("KK", secret or dialer.static.secret, SUITES, remote_static=to.identity.static.public)
     return await dial(
@@ -117,7 +117,7 @@ async def dial_as(dialer: Identity, to: Member, secret: bytes | None = None) -> 
 
 
 @asynccontextmanager
-async def rude(tmp_path: Path) -> AsyncIterator[tuple[Member, Identity, Conn]]:
+async def rude(tmp_path: Path) -> AsyncIterator[tuple[Member, Identity, Connection]]:
     """A member, and a connection from a peer it has pinned that the test speaks for."""
     m = member(tmp_path / "bank", "bank")
     peer = Identity.from_secrets(os.urandom(32), os.urandom(32), os.urandom(32))
@@ -130,7 +130,7 @@ async def rude(tmp_path: Path) -> AsyncIterator[tuple[Member, Identity, Conn]]:
             await conn.close()
 
 
-async def ended(conn: Conn) -> PeerError:
+async def ended(conn: Connection) -> PeerError:
     """Drain a connection to its end, and say how it ended."""
     with trio.fail_after(10):
         while True:
