@@ -134,8 +134,8 @@ class Daemons:
 
     def _connected(self, name):
         daemon = self.daemons[name]
-        peers = daemon.book.all()
-        return len(peers) == len(NAMES) - 1 and all(daemon.mesh.online(peer.identity) for peer in peers)
+        peers = daemon.net.book.all()
+        return len(peers) == len(NAMES) - 1 and all(daemon.net.mesh.online(peer.identity) for peer in peers)
 
     async def add_data(self, name, file=None, dataset="clients", **more):
         path = str(file or self.tables / f"{name}.csv")
@@ -147,7 +147,7 @@ class Daemons:
 
     def job(self, name, job):
         try:
-            return self.daemons[name].jobs.find(job)
+            return self.daemons[name].jobs.registry.find(job)
         except Exception:
             return None
 

@@ -35,8 +35,8 @@ class AdminServer:
     raises reaches the client as error -32000 with ``HansaError.as_dict()`` in ``data``.
     """
 
-    def __init__(self) -> None:
-        self.methods: dict[str, Handler] = {}
+    def __init__(self, methods: dict[str, Handler]) -> None:
+        self.methods = methods
         self._clients = trio.CapacityLimiter(MAX_CLIENTS)
 
     async def run(self, path: Path, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -6,6 +6,7 @@ Only the party that proposed that job proposes to make them, and once a job: who
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -83,7 +84,7 @@ class IdlePreprocessing:
         online: Callable[[bytes], bool],
         records: Callable[[], Sequence[PastJob]],
         submit: Callable[[Contract], Awaitable[object]],
-        now: Callable[[], int],
+        now: Callable[[], int] = lambda: int(time.time()),
     ) -> None:
         self._home, self._me, self._names, self._online = home, me, names, online
         self._records, self._submit, self._now = records, submit, now

@@ -83,6 +83,20 @@ class PeerBook:
         row = self._store.row("SELECT name, record, how, added, last_seen FROM peers WHERE identity = ?", identity)
         return None if row is None else Peer(row[0], _record(row[1]), row[2], row[3], row[4])
 
+    def names(self) -> dict[bytes, str]:
+        """What this node calls its peers, by their identities."""
+        return {peer.identity: peer.name for peer in self.all()}
+
+    def name_of(self, identity: bytes) -> str:
+        """What this node calls somebody."""
+        peer = self.get(identity)
+        return peer.name if peer is not None else "a stranger"
+
+    def addresses(self, identity: bytes) -> list[str]:
+        """Where a peer listens, by its record."""
+        peer = self.get(identity)
+        return list(peer.record.addresses) if peer is not None else []
+
     def find(self, text: str) -> Peer:
         """The one peer that a name, fingerprint or start of an identity means; ``UsageError`` otherwise."""
         peers = self.all()

@@ -103,7 +103,7 @@ async def test_a_dealer_is_asked_first_and_told_what_it_would_be(league_of):
 async def test_a_dealer_that_dies_is_named_and_the_job_goes_on(league_of):
     async with league_of(policy=POLICY) as league:
         job = await league.submit(job_text(NAMES[:2], "telecom", name="broken", epochs=40))
-        folder = league.daemons["bank"].jobs.context.folder(league.job("bank", job).record.job_id)
+        folder = league.daemons["bank"].jobs.registry.context.folder(league.job("bank", job).record.job_id)
         with trio.fail_after(60):
             while not list(folder.glob("checkpoint-0-1?.sealed")):
                 await trio.sleep(0.002)
@@ -123,7 +123,7 @@ async def test_a_dealer_that_dies_is_named_and_the_job_goes_on(league_of):
 
 
 def errors(league, name, job):
-    events = league.daemons[name].jobs.context.events.history(league.job(name, job).record.job_id)
+    events = league.daemons[name].jobs.registry.context.events.history(league.job(name, job).record.job_id)
     return [event["text"] for event in events if event["kind"] == "error"]
 
 

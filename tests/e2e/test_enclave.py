@@ -113,7 +113,7 @@ async def test_no_party_has_a_model_opened_without_the_others(league_of, monkeyp
         trained = league.job("bureau", job).record.contract
         bank, bureau = trained.parties
         parties = (
-            replace(bank, identity=league.daemons["mallory"].identity.public, name="mallory", label=None),
+            replace(bank, identity=league.daemons["mallory"].node.identity.public, name="mallory", label=None),
             replace(bureau, label="y"),
         )
         now = int(time.time())
@@ -123,9 +123,9 @@ async def test_no_party_has_a_model_opened_without_the_others(league_of, monkeyp
             nonce=b"t" * 16, created=now, expires=now + 3600,
         )  # fmt: skip
         with trio.fail_after(30):
-            while not all(league.daemons["mallory"].mesh.online(each.identity) for each in trained.members):
+            while not all(league.daemons["mallory"].net.mesh.online(each.identity) for each in trained.members):
                 await trio.sleep(0.05)
-            submitted = await league.daemons["bureau"].jobs.submit(theirs)
+            submitted = await league.daemons["bureau"].jobs.registry.submit(theirs)
             while not submitted.record.state.final:
                 await trio.sleep(0.05)
         there = league.job("telecom", theirs.job_id.hex()).record

@@ -88,7 +88,7 @@ async def test_a_table_spoilt_after_it_was_added(league_of, job_text, edit, part
             assert word in error["message"]
         assert str(league.home) not in error["message"]
         assert error["remedy"]
-        assert all(daemon.jobs.active == 0 for daemon in league.daemons.values())
+        assert all(daemon.jobs.registry.active == 0 for daemon in league.daemons.values())
 
 
 @pytest.mark.parametrize(

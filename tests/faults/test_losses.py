@@ -12,7 +12,7 @@ STEPS = ["train", *(pytest.param(step, marks=pytest.mark.slow) for step in ("con
 
 def history(league, name, job):
     daemon = league.daemons[name]
-    return daemon.jobs.context.events.history(league.job(name, job).record.job_id)
+    return daemon.jobs.registry.context.events.history(league.job(name, job).record.job_id)
 
 
 async def in_step(league, job, step, name):
@@ -44,7 +44,7 @@ async def test_a_worker_killed_in_a_step_is_named_and_the_job_ends_well(league_o
 async def checkpointed(league, name, job, pattern):
     with trio.fail_after(120):
         while (found := league.job(name, job)) is None or not list(
-            league.daemons[name].jobs.context.folder(found.record.job_id).glob(pattern)
+            league.daemons[name].jobs.registry.context.folder(found.record.job_id).glob(pattern)
         ):
             await trio.sleep(0.002)
 
@@ -103,7 +103,7 @@ async def test_cancel_while_it_trains_ends_every_worker(league_of, job_text):
         with trio.fail_after(20):
             while any(alive(pid) for pid in pids):
                 await trio.sleep(0.02)
-        assert all(daemon.jobs.active == 0 for daemon in league.daemons.values())
+        assert all(daemon.jobs.registry.active == 0 for daemon in league.daemons.values())
 
 
 def alive(pid):

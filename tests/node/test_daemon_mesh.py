@@ -49,8 +49,8 @@ async def meet(inviter: Daemon, newcomer: Daemon) -> None:
 
 
 def connected(daemon: Daemon, count: int) -> bool:
-    peers = daemon.book.all()
-    return len(peers) == count and all(daemon.mesh.online(peer.identity) for peer in peers)
+    peers = daemon.net.book.all()
+    return len(peers) == count and all(daemon.net.mesh.online(peer.identity) for peer in peers)
 
 
 async def test_one_introduction_reaches_the_league(tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ async def test_a_removed_peer_stays_removed(tmp_path: Path) -> None:
         await meet(daemons[0], daemons[2])
         await until(lambda: all(connected(daemon, 2) for daemon in daemons))
         await daemons[1].admin.methods["peer.remove"](peer="telecom")
-        daemons[0].gossip.spread()
-        await until(lambda: not daemons[2].mesh.online(daemons[1].identity.public))
-        assert [peer.name for peer in daemons[1].book.all()] == ["bank"]
+        daemons[0].net.gossip.spread()
+        await until(lambda: not daemons[2].net.mesh.online(daemons[1].node.identity.public))
+        assert [peer.name for peer in daemons[1].net.book.all()] == ["bank"]
         with pytest.raises(UsageError, match="no peer is called"):
             await daemons[1].admin.methods["peer.remove"](peer="telecom")
 
@@ -122,30 +122,30 @@ async def test_a_removed_peer_stays_removed(tmp_path: Path) -> None:
 )
 async def test_garbage_at_the_port_leaves_the_daemon_up(tmp_path: Path, rubbish: bytes) -> None:
     async with league(tmp_path, "bank", "bureau") as daemons:
-        stream = await trio.open_tcp_stream("127.0.0.1", daemons[0].listener.port)
+        stream = await trio.open_tcp_stream("127.0.0.1", daemons[0].net.listener.port)
         async with stream:
             await stream.send_all(rubbish)
             with trio.fail_after(5), suppress(trio.BrokenResourceError):  # closed or reset, either way nothing is said
                 assert await stream.receive_some(100) == b""
         await meet(daemons[0], daemons[1])
         await until(lambda: connected(daemons[0], 1))
-        assert daemons[0].listener.refused >= 1
+        assert daemons[0].net.listener.refused >= 1
 
 
 async def test_pinned_by_hand_on_both_sides(tmp_path: Path) -> None:
     async with league(tmp_path, "bank", "bureau") as (bank, bureau):
         for here, there in ((bank, bureau), (bureau, bank)):
             await here.admin.methods["peer.add"](
-                name=there.settings.node.name, key=there.identity.key_text, address=there.addresses[0]
+                name=there.node.settings.node.name, key=there.node.identity.key_text, address=there.net.own.addresses[0]
             )
         await until(lambda: connected(bank, 1) and connected(bureau, 1))
-        await until(lambda: bank.book.all()[0].record.sequence > 0)
+        await until(lambda: bank.net.book.all()[0].record.sequence > 0)
 
 
 async def test_a_wrong_key_is_diagnosed(tmp_path: Path) -> None:
     async with league(tmp_path, "bank", "bureau") as (bank, bureau):
-        wrong = f"{bureau.identity.public.hex()}.{'09' + '00' * 31}"
-        await bank.admin.methods["peer.add"](name="bureau", key=wrong, address=bureau.addresses[0])
+        wrong = f"{bureau.node.identity.public.hex()}.{'09' + '00' * 31}"
+        await bank.admin.methods["peer.add"](name="bureau", key=wrong, address=bureau.net.own.addresses[0])
         legs = (await bank.admin.methods["node.doctor"]())["legs"]
         assert [leg["ok"] for leg in legs] == [False]
         assert "handshake" in legs[0]["detail"]
@@ -157,23 +157,23 @@ async def test_audit_finds_a_rewritten_log(tmp_path: Path) -> None:
         await meet(bank, bureau)
         await until(lambda: connected(bank, 1) and connected(bureau, 1))
         for number in range(3):
-            bank.audit.append("test", {"number": number})
-        head = bank.audit.head()
+            bank.node.audit.append("test", {"number": number})
+        head = bank.node.audit.head()
         assert head is not None
-        await bank.mesh.send(bureau.identity.public, head)
-        await until(lambda: len(bureau.audit.heads_of(bank.identity.public)) == 1)
+        await bank.net.mesh.send(bureau.node.identity.public, head)
+        await until(lambda: len(bureau.node.audit.heads_of(bank.node.identity.public)) == 1)
         verdict = await bank.admin.methods["audit.verify"]()
         assert verdict["ok"]
         assert verdict["heads_checked"] == [{"peer": "bureau", "count": 1, "ok": True}]
 
-        bank.store.write("DELETE FROM audit WHERE seq = ?", head.seq)
+        bank.node.store.write("DELETE FROM audit WHERE seq = ?", head.seq)
         verdict = await bank.admin.methods["audit.verify"]()
         assert not verdict["ok"]
         assert "shorter" in verdict["problem"]
-        bank.audit.append("test", {"number": 99})
+        bank.node.audit.append("test", {"number": 99})
         verdict = await bank.admin.methods["audit.verify"]()
         assert not verdict["ok"]
         assert "rewritten" in verdict["problem"]
-        bank.store.write("UPDATE audit SET body = ? WHERE seq = 2", b"\x80")
+        bank.node.store.write("UPDATE audit SET body = ? WHERE seq = 2", b"\x80")
         verdict = await bank.admin.methods["audit.verify"]()
         assert "altered at entry 2" in verdict["problem"]

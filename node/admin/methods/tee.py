@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from hansa.config.errors import HansaError
@@ -23,10 +24,20 @@ MOST_DAYS = VOTE_MAX_AHEAD_S // 86_400 - 1
 
 
 class TeeMethods:
-    """Answers about trusted hardware at one node and at its peers."""
+    """Answers about trusted hardware at one node and at its peers; ``voters`` are the names in this node's settings."""
 
-    def __init__(self, attestations: Attestations, ballots: VoteBook, mesh: Mesh, book: PeerBook) -> None:
-        self._attestations, self._ballots, self._mesh, self._book = attestations, ballots, mesh, book
+    def __init__(
+        self,
+        attestations: Attestations,
+        votes: VoteBook,
+        mesh: Mesh,
+        book: PeerBook,
+        *,
+        own_name: str,
+        voters: Sequence[str],
+    ) -> None:
+        self._attestations, self._votes, self._mesh, self._book = attestations, votes, mesh, book
+        self._name, self._voters = own_name, voters
 
     def methods(self) -> dict[str, Handler]:
         """Name to handler."""
@@ -36,7 +47,7 @@ class TeeMethods:
         """This node's hardware and code (None: it has none), and its peers' in hardware with the last verdict on each."""
         return {
             "own": await self._own(),
-            "votes": [self._vote(vote) for vote in self._ballots.all()],
+            "votes": [self._vote(vote) for vote in self._votes.all()],
             "peers": [view for peer in self._book.all() if (view := self.of(peer.identity))],
         }
 
@@ -47,8 +58,19 @@ class TeeMethods:
             raise UsageError(f"days must be from 1 to {MOST_DAYS}", remedy="hansa tee vote FROM TO --days 30")
         if codes[0] == codes[1]:
             raise UsageError("FROM and TO are the same code: it has its keys already", remedy="see `hansa tee status`")
-        vote = await self._ballots.cast(codes[0], codes[1], int(time.time()) + days * 86400)
+        vote = await self._votes.cast(codes[0], codes[1], int(time.time()) + days * 86400)
         return self._vote(vote)
+
+    def voter_warnings(self) -> list[Json]:
+        """Voters of the settings who are no peers that an operator pinned."""
+        counted = {self._name, *(peer.name for peer in self._book.all() if not peer.introduced)}
+        return [
+            {
+                "text": f"votes of '{name}' do not count (tee.voters): no peer was pinned here under that name",
+                "remedy": "hansa peer invite, or correct tee.voters in hansa.toml",
+            }
+            for name in sorted(set(self._voters) - counted)
+        ]
 
     def warnings(self) -> list[Json]:
         """What `hansa status` warns of: hardware that is refused, state that stays shut, and what is only simulated."""

@@ -11,7 +11,11 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+import trio
+
+from hansa.config.settings import TeeSettings
 from hansa.node.net.mesh import Mesh
+from hansa.node.net.peers import PeerBook
 from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.sealing import write_whole
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
@@ -116,6 +120,24 @@ class VoteBook:
 
     def _keep(self, *votes: Vote) -> None:
         self._votes = _kept([*self._votes, *votes], self._members)
+
+
+class Endorsements:
+    """The codes that enough of the voters in this node's settings voted for; ``own_name`` is this node's, ``me`` its identity."""
+
+    def __init__(self, votes: VoteBook, book: PeerBook, tee: TeeSettings, *, me: bytes, own_name: str) -> None:
+        self._votes, self._book, self._tee = votes, book, tee
+        self._own = [me] if own_name in tee.voters else []
+
+    def codes(self) -> list[Code]:
+        """As the votes stand now; may be called from a thread."""
+        return self._codes() if trio.lowlevel.in_trio_run() else trio.from_thread.run_sync(self._codes)
+
+    def _codes(self) -> list[Code]:
+        """Voters are named: an introduction, which may bear any free name, makes none."""
+        tee = self._tee
+        pinned = {peer.identity for peer in self._book.all() if peer.name in tee.voters and not peer.introduced}
+        return self._votes.endorsed({*self._own, *pinned}, tee.votes)
 
 
 def _kept(votes: Iterable[Vote], members: Collection[bytes]) -> tuple[Vote, ...]:

@@ -29,7 +29,7 @@ def start(home: Path, name: str) -> Daemon:
 
 async def use(daemon: Daemon, work: Callable[[AdminClient], Any]) -> Any:
     def run() -> Any:
-        with AdminClient(daemon.home) as client:
+        with AdminClient(daemon.node.home) as client:
             return work(client)
 
     return await trio.to_thread.run_sync(run)
@@ -44,7 +44,9 @@ async def test_answers_have_the_fields_their_types_say(tmp_path: Path) -> None:
         assert fits(invited, answers.Invited)
         assert fits(await use(bureau, lambda c: c.join(invited["code"])), answers.PeerView)
         with trio.fail_after(15):
-            while not (bank.mesh.online(bureau.identity.public) and bureau.mesh.online(bank.identity.public)):
+            while not (
+                bank.net.mesh.online(bureau.node.identity.public) and bureau.net.mesh.online(bank.node.identity.public)
+            ):
                 await trio.sleep(0.01)
         status = await use(bank, lambda c: c.status())
         assert fits(status, answers.Status)
@@ -57,9 +59,9 @@ async def test_answers_have_the_fields_their_types_say(tmp_path: Path) -> None:
         entries = await use(bank, lambda c: c.audit())
         assert [entry["kind"] for entry in entries] == ["invitation", "peer-pinned"]
         assert all(fits(entry, answers.AuditEntryView) for entry in entries)
-        await bank.mesh.send(bureau.identity.public, bank.audit.head())  # type: ignore[arg-type]  # there are entries
+        await bank.net.mesh.send(bureau.node.identity.public, bank.node.audit.head())  # type: ignore[arg-type]  # there are entries
         with trio.fail_after(15):
-            while not bureau.audit.heads_of(bank.identity.public):
+            while not bureau.node.audit.heads_of(bank.node.identity.public):
                 await trio.sleep(0.01)
         verdict = await use(bank, lambda c: c.verify_audit())
         assert fits(verdict, answers.AuditVerdict)
@@ -71,7 +73,7 @@ async def test_answers_have_the_fields_their_types_say(tmp_path: Path) -> None:
         with trio.fail_after(5):
             await bureau.stopping.wait()
         with trio.fail_after(15):
-            while bank.mesh.online(bureau.identity.public):
+            while bank.net.mesh.online(bureau.node.identity.public):
                 await trio.sleep(0.01)
         status = await use(bank, lambda c: c.status())
         assert [fits(warning, answers.Notice) for warning in status["warnings"]] == [True]

@@ -53,7 +53,7 @@ class Jobs:
 
 @asynccontextmanager
 async def daemon(home: Path) -> AsyncIterator[Jobs]:
-    jobs, server = Jobs(), AdminServer()
+    jobs, server = Jobs(), AdminServer({})
     server.methods |= {
         "node.status": jobs.status,
         "peer.list": jobs.meet,

@@ -27,7 +27,7 @@ Notify = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(home: Path) -> AsyncIterator[AdminServer]:
-    server = AdminServer()
+    server = AdminServer({})
 
     async def echo(text: str) -> str:
         return text

@@ -20,7 +20,7 @@ def daemon(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     made = Daemon(home, Settings(node=NodeSettings("bank"), limits=LimitSettings(max_rows=10)), create_identity(home))
-    with closing(made.store):
+    with closing(made.node.store):
         yield made
 
 
@@ -51,7 +51,7 @@ async def test_a_dataset_is_described_listed_shown_and_forgotten(daemon, table):
 async def test_a_copy_is_ours_private_to_this_user_and_goes_with_the_dataset(daemon, table):
     added = await call(daemon, "data.add", path=str(table), name="clients", key=["id"], copy=True)
     copy = Path(added["path"])
-    assert copy.parent == daemon.home / "data"
+    assert copy.parent == daemon.node.home / "data"
     assert copy.read_text() == ROWS
     assert copy.stat().st_mode & 0o777 == 0o600
     await call(daemon, "data.remove", name="clients")
@@ -69,7 +69,7 @@ async def test_peers_see_no_path_no_rows_and_no_private_dataset(daemon, table):
             sent.append(message)
 
     shown = catalog.Catalog.__new__(catalog.Catalog)
-    shown._store, shown._mesh = daemon.store, Mesh()
+    shown._store, shown._mesh = daemon.node.store, Mesh()
     await shown._asked(b"p" * 32, catalog.CatalogRequest(7))
     (answer,) = sent
     assert answer.request == 7

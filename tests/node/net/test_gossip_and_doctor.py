@@ -62,7 +62,9 @@ async def meet(inviter: Daemon, newcomer: Daemon) -> None:
 
 
 def all_online(*daemons: Daemon) -> bool:
-    return all(one.mesh.online(other.identity.public) for one in daemons for other in daemons if one is not other)
+    return all(
+        one.net.mesh.online(other.node.identity.public) for one in daemons for other in daemons if one is not other
+    )
 
 
 async def test_who_declines_introductions_knows_only_whom_it_met(tmp_path: Path) -> None:
@@ -71,10 +73,10 @@ async def test_who_declines_introductions_knows_only_whom_it_met(tmp_path: Path)
     async with running(bank, bureau, careful):
         await meet(bank, bureau)
         await meet(bank, careful)
-        await until(lambda: len(bureau.book.all()) == 2)
+        await until(lambda: len(bureau.net.book.all()) == 2)
         await until(lambda: all_online(bank, careful))
-        assert [peer.name for peer in careful.book.all()] == ["bank"]
-        kinds = [(e["kind"], e["body"]["how"]) for e in bureau.audit.shown() if e["kind"] == "peer-pinned"]
+        assert [peer.name for peer in careful.net.book.all()] == ["bank"]
+        kinds = [(e["kind"], e["body"]["how"]) for e in bureau.node.audit.shown() if e["kind"] == "peer-pinned"]
         assert kinds == [("peer-pinned", "joined"), ("peer-pinned", "introduced by bank")]
 
 
@@ -85,12 +87,12 @@ async def test_a_node_that_moved_is_found_again_through_the_others(tmp_path: Pat
             await meet(bank, bureau)
             await until(lambda: all_online(bank, bureau))
         moved = make(tmp_path / "bureau", "bureau")
-        moved.store.set_meta("port", bytes(4))  # as if another program had taken it
+        moved.node.store.set_meta("port", bytes(4))  # as if another program had taken it
         async with running(moved):
             await until(lambda: all_online(bank, moved))
-            peer = bank.book.get(moved.identity.public)
+            peer = bank.net.book.get(moved.node.identity.public)
             assert peer is not None
-            await until(lambda: bank.book.all()[0].record.addresses == moved.addresses)
+            await until(lambda: bank.net.book.all()[0].record.addresses == moved.net.own.addresses)
 
 
 async def test_a_home_back_from_a_backup_speaks_with_a_higher_number(tmp_path: Path) -> None:
@@ -101,13 +103,13 @@ async def test_a_home_back_from_a_backup_speaks_with_a_higher_number(tmp_path: P
             await until(lambda: all_online(bank, bureau))
         shutil.copytree(tmp_path / "bureau", tmp_path / "backup")
         later = make(tmp_path / "bureau", "bureau", listen=ListenSettings(advertise=("127.0.0.1:9",)))
-        later.store.set_meta("record-sequence", (int(time.time()) + 1000).to_bytes(8, "big"))
+        later.node.store.set_meta("record-sequence", (int(time.time()) + 1000).to_bytes(8, "big"))
         async with running(later):
-            await until(lambda: bank.book.all()[0].record.addresses == ("127.0.0.1:9",))
+            await until(lambda: bank.net.book.all()[0].record.addresses == ("127.0.0.1:9",))
         restored = make(tmp_path / "backup", "bureau")
         async with running(restored):
-            await until(lambda: bank.book.all()[0].record.addresses == restored.addresses)
-            assert bank.book.warnings == []
+            await until(lambda: bank.net.book.all()[0].record.addresses == restored.net.own.addresses)
+            assert bank.net.book.warnings == []
 
 
 async def test_forged_records_are_the_passers_fault_and_contradictions_the_signers(tmp_path: Path) -> None:
@@ -115,17 +117,17 @@ async def test_forged_records_are_the_passers_fault_and_contradictions_the_signe
     stranger = create_identity(tmp_path)
     record = stranger.record("stranger", ("127.0.0.1:9",), 4)
     with pytest.raises(SecurityError, match="does not verify"):
-        bank.gossip.learn((replace(record, name="bank2").encode(),), "bureau")
+        bank.net.gossip.learn((replace(record, name="bank2").encode(),), "bureau")
     with pytest.raises(PeerMisbehaved, match="by hand"):
-        bank.gossip.learn((PeerRecord.by_hand(b"\1" * 32, b"\2" * 32, "y", "127.0.0.1:9").encode(),), "bureau")
-    assert bank.book.all() == []
+        bank.net.gossip.learn((PeerRecord.by_hand(b"\1" * 32, b"\2" * 32, "y", "127.0.0.1:9").encode(),), "bureau")
+    assert bank.net.book.all() == []
     async with running(bank, bureau):
         await meet(bank, bureau)
         await until(lambda: all_online(bank, bureau))
         two = stranger.record("stranger", ("127.0.0.1:10",), 4)
-        await bureau.mesh.send(bank.identity.public, Records((record.encode(), two.encode())))
-        await until(lambda: len(bank.book.warnings) == 1)
-        assert "signed two different records" in bank.book.warnings[0]
+        await bureau.net.mesh.send(bank.node.identity.public, Records((record.encode(), two.encode())))
+        await until(lambda: len(bank.net.book.warnings) == 1)
+        assert "signed two different records" in bank.net.book.warnings[0]
         assert all_online(bank, bureau)
         status = await ask(bank, "node.status")
         assert any("two different records" in warning["text"] for warning in status["warnings"])
@@ -139,14 +141,14 @@ async def test_peers_of_the_configuration(tmp_path: Path) -> None:
     async with running(bureau):
         entries = (
             PeerEntry("bank", key, "127.0.0.1:1"),  # one list for all members: one's own entry is passed over
-            PeerEntry("bureau", bureau.identity.key_text, "127.0.0.1:9"),
+            PeerEntry("bureau", bureau.node.identity.key_text, "127.0.0.1:9"),
         )
         wrong = make(bank_home, "bank", peer=entries)
-        assert [(p.name, p.how) for p in wrong.book.all()] == [("bureau", "config")]
-        wrong.store.close()
-        right = make(bank_home, "bank", peer=(entries[0], replace(entries[1], address=bureau.addresses[0])))
+        assert [(p.name, p.how) for p in wrong.net.book.all()] == [("bureau", "config")]
+        wrong.node.store.close()
+        right = make(bank_home, "bank", peer=(entries[0], replace(entries[1], address=bureau.net.own.addresses[0])))
         async with running(right):
-            await ask(bureau, "peer.add", name="bank", key=key, address=right.addresses[0])
+            await ask(bureau, "peer.add", name="bank", key=key, address=right.net.own.addresses[0])
             await until(lambda: all_online(right, bureau))
             removed = await ask(right, "peer.remove", peer="bureau")
             assert "hansa.toml" in removed["note"]
@@ -155,14 +157,14 @@ async def test_peers_of_the_configuration(tmp_path: Path) -> None:
 async def test_a_node_on_every_interface_says_that_it_needs_an_address(tmp_path: Path) -> None:
     bank = make(tmp_path / "bank", "bank", listen=ListenSettings(host="0.0.0.0"))
     async with running(bank):
-        assert bank.addresses == ()
+        assert bank.net.own.addresses == ()
         status = await ask(bank, "node.status")
         assert "tells peers no address" in status["warnings"][0]["text"]
         with pytest.raises(UsageError, match="does not say where newcomers reach it"):
             await ask(bank, "peer.invite")
     told = make(tmp_path / "told", "told", listen=ListenSettings(host="0.0.0.0", advertise=("bank.example:7400",)))
-    assert told.addresses == ("bank.example:7400",)
-    told.store.close()
+    assert told.net.own.addresses == ("bank.example:7400",)
+    told.node.store.close()
 
 
 # --- doctor ------------------------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ async def test_doctor_tells_another_program_at_the_address(tmp_path: Path) -> No
 async def test_doctor_tells_one_sided_pins(tmp_path: Path) -> None:
     bank, bureau = make(tmp_path / "bank", "bank"), make(tmp_path / "bureau", "bureau")
     async with running(bank, bureau):
-        key, address = bureau.identity.key_text, bureau.addresses[0]
+        key, address = bureau.node.identity.key_text, bureau.net.own.addresses[0]
         await ask(bank, "peer.add", name="bureau", key=key, address=address)
         (leg,) = (await ask(bank, "node.doctor"))["legs"]
         assert not leg["ok"]
@@ -239,7 +241,7 @@ async def test_doctor_tells_clocks_apart_and_what_the_others_see(
         assert legs["bank", "bureau"]["ok"]
         assert legs["telecom", "bureau"]["detail"] == "not pinned there"
         assert not legs["bureau", "telecom"]["ok"]
-        link = bank.mesh.link(bureau.identity.public)
+        link = bank.net.mesh.link(bureau.node.identity.public)
         assert link is not None
         link.skew_s = 3600.0
         legs = {(leg["from"], leg["to"]): leg for leg in (await ask(bank, "node.doctor"))["legs"]}
@@ -261,7 +263,7 @@ async def test_doctor_does_not_wait_for_a_peer_that_does_not_answer(
         await meet(bank, bureau)
         await meet(bank, telecom)
         await until(lambda: all_online(bank, bureau, telecom))
-        bureau.mesh.handle(doctor_module.Probe, mute)
+        bureau.net.mesh.handle(doctor_module.Probe, mute)
         legs = {(leg["from"], leg["to"]): leg for leg in (await ask(bank, "node.doctor"))["legs"]}
         assert legs["bureau", "telecom"]["detail"] == "bureau did not say"
         assert legs["telecom", "bureau"]["ok"]

@@ -32,7 +32,7 @@ def methods(*, standing=None, backend="", shut=""):
         job_keys=SimpleNamespace(told=lambda: {"keys": 0, "epoch": 1, "shut": shut or None} if backend else None),
     )
     book = SimpleNamespace(all=lambda: [SimpleNamespace(identity=TEE, name="enclave")], get=lambda identity: None)
-    return TeeMethods(attestations, Cast(), SimpleNamespace(), book)
+    return TeeMethods(attestations, Cast(), SimpleNamespace(), book, own_name="bank", voters=())
 
 
 def test_status_warns_of_what_is_refused_shut_or_only_simulated():

@@ -10,7 +10,6 @@ from nacl.signing import SigningKey
 from support.tee.members import CODE, NOW, OTHER, SIGNING_KEYS, VOTERS, vote
 
 from hansa.config.settings import NodeSettings, Settings, TeeSettings
-from hansa.node.admin.methods.node import NodeMethods
 from hansa.node.daemon import Daemon
 from hansa.node.identity import create_identity
 from hansa.node.tee.peers.votes import NEW_AT_ONCE, NEW_PER_S, UNKNOWN_AT_ONCE, VoteBook
@@ -203,21 +202,22 @@ async def test_who_is_introduced_under_a_voters_name_is_no_voter(tmp_path):
     own, bureau, sybil = (create_identity(folder(tmp_path, name)) for name in ("bank", "bureau", "sybil"))
     tee = TeeSettings(voters=("bank", "bureau", "telecom"), votes=2)
     daemon = Daemon(tmp_path / "bank", replace(Settings(node=NodeSettings("bank")), tee=tee), own)
-    daemon.book.pin(bureau.record("bureau", ("127.0.0.1:1",), 5), "joined")
+    daemon.net.book.pin(bureau.record("bureau", ("127.0.0.1:1",), 5), "joined")
     introduced = sybil.record("telecom", ("127.0.0.1:2",), 5)
-    daemon.gossip.learn((introduced.encode(),), "bureau")
+    daemon.net.gossip.learn((introduced.encode(),), "bureau")
     until = int(time.time()) + 99
     for who in (bureau, sybil):
-        await daemon.ballots._heard(bureau.public, said(Vote.make(who.signing_key, who.public, CODE, OTHER, until)))
-    assert len(daemon.ballots.all()) == 2
-    assert [entry["body"]["voter"] for entry in daemon.audit.shown() if entry["kind"] == "vote"] == ["bureau"]
-    assert daemon.endorsed() == []
-    (warning,) = [each["text"] for each in NodeMethods(daemon)._warnings() if "tee.voters" in each["text"]]
+        await daemon.tee.votes._heard(bureau.public, said(Vote.make(who.signing_key, who.public, CODE, OTHER, until)))
+    assert len(daemon.tee.votes.all()) == 2
+    assert [entry["body"]["voter"] for entry in daemon.node.audit.shown() if entry["kind"] == "vote"] == ["bureau"]
+    assert daemon.tee.endorsements.codes() == []
+    status = await daemon.admin.methods["node.status"]()
+    (warning,) = [each["text"] for each in status["warnings"] if "tee.voters" in each["text"]]
     assert warning == "votes of 'telecom' do not count (tee.voters): no peer was pinned here under that name"
-    daemon.book.pin(introduced, "added")
-    assert daemon.endorsed() == [OTHER]
-    assert await trio.to_thread.run_sync(daemon.endorsed) == [OTHER]  # as the judge asks
-    daemon.store.close()
+    daemon.net.book.pin(introduced, "added")
+    assert daemon.tee.endorsements.codes() == [OTHER]
+    assert await trio.to_thread.run_sync(daemon.tee.endorsements.codes) == [OTHER]  # as the judge asks
+    daemon.node.store.close()
 
 
 def folder(base, name):
