@@ -22,6 +22,7 @@ from hansa.protocols.errors import DesyncError, PeerAborted, PeerMisbehaved, Und
 from hansa.protocols.mpc.fourier import COEFFICIENTS, DOMAIN, HARMONICS
 from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties, run_parties
+from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.wire import canonical
 
 SEED = bytes(range(16))
@@ -271,19 +272,19 @@ async def test_an_alignment_that_no_contract_names_does_not_begin(monkeypatch: p
     assert all(isinstance(outcome, UndeclaredOpening | PeerAborted) for outcome in outcomes)
 
 
-async def test_coefficients_that_are_no_numbers_are_refused() -> None:
+async def test_coefficients_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data, t = tables(*real_data()), terms(params=PARAMS | {"epochs": 1})
     models = [outcome.model for outcome in (await train_all(t, data))[0]]
+    send = Session.send
+
+    async def spoilt(self: Session, to: int, *arrays: Any) -> None:
+        bad = (a * np.inf if self.rank == 1 and a.dtype == np.float64 else a for a in arrays)
+        await send(self, to, *bad)
+
     async with parties(3) as sessions:
 
-        async def let_go(session: Any) -> Any:
-            if session.rank == 1:
-                send = session.send
-
-                async def spoilt(to: int, *arrays: Any) -> None:
-                    await send(to, *(a * np.inf if a.dtype == np.float64 else a for a in arrays))
-
-                session.send = spoilt
+        async def let_go(session: Session) -> Any:
+            monkeypatch.setattr(Session, "send", spoilt)
             engine = await ReplicatedEngine.start(session, 18)
             return await pipeline.release(engine, t, models[session.rank], Quiet())
 

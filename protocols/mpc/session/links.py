@@ -21,6 +21,9 @@ from hansa.protocols.mpc.session.limits import FRAME_COST, MAX_UNCLAIMED, MAX_UN
 _OWN_FIELDS: Final = frozenset({"self", "message", "remedy", "peer", "cause", "culprit", "step"})
 """Names that a peer's error cannot give a field: we say these ourselves."""
 
+LINK_ERRORS: Final = (HansaError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+"""What the send of a link raises that has ended."""
+
 
 class Link(Protocol):
     """An ordered, authenticated message connection to one peer (``hansa.node.net.connection.Connection`` is one)."""

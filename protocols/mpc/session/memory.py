@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
@@ -11,8 +11,9 @@ import trio
 
 from hansa.config.errors import hansa_error_in
 from hansa.protocols.errors import PeerAborted, PeerMisbehaved
+from hansa.protocols.mpc.session.group import OnOpening, Openings
 from hansa.protocols.mpc.session.links import Link
-from hansa.protocols.mpc.session.session import OnOpening, Session, internal_error
+from hansa.protocols.mpc.session.session import Session, internal_error
 
 T = TypeVar("T")
 MAX_STREAM_MESSAGE: Final = 1 << 32
@@ -94,7 +95,7 @@ async def parties(
     n_parties: int,
     *,
     context: bytes = b"in one process",
-    allowed: Collection[tuple[str, tuple[int, ...]]] | None = None,
+    allowed: Openings | None = None,
     on_opening: OnOpening | None = None,
     links: Sequence[Mapping[int, Link]] | None = None,
 ) -> AsyncIterator[list[Session]]:
@@ -105,7 +106,8 @@ async def parties(
     """
     ends = network(n_parties) if links is None else links
     sessions = [
-        Session(rank, ends[rank], context=context, allowed=allowed, on_opening=on_opening) for rank in range(n_parties)
+        Session.of_job(rank, ends[rank], context=context, allowed=allowed, on_opening=on_opening)
+        for rank in range(n_parties)
     ]
     failed: Exception | None = None
     async with trio.open_nursery() as nursery:

@@ -1,17 +1,15 @@
 """The session: the only door between a protocol and the other parties.
 
-    party 0  --send/recv/exchange-->  links.Inbox (one reader per peer)  -->  frames  -->  Link
+    protocol  -->  Session (arrays, rounds, openings)  -->  Channel (numbered messages)  -->  Inbox (one per peer)  -->  Link
 
-Every message carries the session's channel (which fork it belongs to), a sequence number, its dtype and its size,
-and the sender's label and step: a receiver always knows what it expects, and raises ``DesyncError`` naming both sides
-where a message is something else. The first failure anywhere ends the session at every party with one error.
+A fork is another channel over the same links, for a concurrent branch. The first failure anywhere ends the session at
+every party with one error.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
@@ -19,107 +17,111 @@ import trio
 from numpy.typing import NDArray
 
 from hansa.config.errors import HansaError, hansa_error_in
-from hansa.protocols.errors import DesyncError, PeerAborted, PeerMisbehaved, ProtocolError, UndeclaredOpening
+from hansa.protocols.errors import DesyncError, PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc.session import frames
-from hansa.protocols.mpc.session.frames import RAW, Frame, FrameKind
-from hansa.protocols.mpc.session.limits import MAX_LABEL, REASON_SECONDS, SMALL_FRAME
-from hansa.protocols.mpc.session.links import Failure, Inbox, Link, again
+from hansa.protocols.mpc.session.channel import Channel
+from hansa.protocols.mpc.session.frames import RAW, FrameKind
+from hansa.protocols.mpc.session.group import Group, OnOpening, Openings
+from hansa.protocols.mpc.session.limits import SMALL_FRAME
+from hansa.protocols.mpc.session.links import Link
 from hansa.protocols.mpc.session.public import Public, digest
 from hansa.protocols.mpc.session.transcript import OpeningRecord, Phase, Transcript
 
 Array = NDArray[Any]
+DType = np.dtype[Any] | type[np.generic]
 Shape = int | tuple[int, ...]
-OnOpening = Callable[[OpeningRecord], None]
 VERSION: Final = 1
-_UINT64: Final = np.dtype(np.uint64)
 
 
 class Session:
-    """One party's end of a joint computation; made by ``open_session`` or ``hansa.protocols.mpc.session.memory.parties``.
+    """One party's end of a joint computation; made by ``open_session`` or ``hansa.protocols.mpc.session.memory.parties``."""
 
-    ``rank`` is this party's number among ``n_parties``; ``context`` (job id and attempt) enters every derived key;
-    ``transcript`` records costs and openings. ``job_ranks`` are the parties' ranks in the job, which ``subgroup`` may
-    have counted anew; errors, costs and openings name these.
-    """
+    __slots__ = ("_channel", "_group")
 
-    def __init__(
-        self,
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._group = channel.group
+
+    @classmethod
+    def of_job(
+        cls,
         rank: int,
         links: Mapping[int, Link],
         *,
         context: bytes,
-        allowed: Collection[tuple[str, tuple[int, ...]]] | None = None,
+        allowed: Openings | None = None,
         on_opening: OnOpening | None = None,
-    ) -> None:
-        self.rank = rank
-        self.n_parties = len(links) + 1
-        self.job_ranks = tuple(range(self.n_parties))
-        assert sorted([rank, *links]) == list(range(self.n_parties))
-        self.context = context
-        self.label = "job"
-        self.transcript = Transcript()
-        self._allowed = None if allowed is None else frozenset((what, tuple(to)) for what, to in allowed)
-        self._on_opening = on_opening
-        self._failure = Failure()
-        self._inboxes = {peer: Inbox(peer, link, self._failure) for peer, link in links.items()}
-        self._failure.inboxes.extend(self._inboxes.values())
-        self._awaited: int | None = None
-        self._start_channel(b"root", "start", Phase.ONLINE)
+    ) -> Session:
+        """The first session of a job; ``serve`` starts it. See ``open_session`` for the arguments."""
+        group = Group.of_job(rank, links, context, allowed, on_opening)
+        return cls(Channel(group, "job", b"root", "start", Phase.ONLINE))
 
-    def _start_channel(self, path: bytes, step: str, kind: Phase) -> None:
-        self._path = path
-        self._channel = int.from_bytes(blake2b(path, digest_size=8, person=b"hansa-fork").digest(), "little")
-        self._forks = 0
-        self._subsets: dict[tuple[int, ...], int] = {}
-        self._sent = dict.fromkeys(self._inboxes, 0)
-        self._received = dict.fromkeys(self._inboxes, 0)
-        self._sent_since_receive = False
-        self._set_step(step, kind)
+    @property
+    def rank(self) -> int:
+        """This party's number among ``n_parties``."""
+        return self._group.rank
 
-    def _set_step(self, step: str, kind: Phase) -> None:
-        self._step, self._kind = step, kind
-        self._tag = f"{self.label}:{step}".encode()[:MAX_LABEL]
-        self._cost = self.transcript.cost(step, kind)
+    @property
+    def n_parties(self) -> int:
+        """How many parties this session joins."""
+        return len(self._group.job_ranks)
+
+    @property
+    def job_ranks(self) -> tuple[int, ...]:
+        """The parties' ranks in the job, which ``subgroup`` counts anew; errors, costs and openings name these."""
+        return self._group.job_ranks
 
     @property
     def peers(self) -> tuple[int, ...]:
         """The ranks of the other parties, in order."""
-        return tuple(sorted(self._inboxes))
+        return tuple(sorted(self._group.inboxes))
+
+    @property
+    def context(self) -> bytes:
+        """Job id and attempt; it enters every derived key."""
+        return self._group.context
+
+    @property
+    def transcript(self) -> Transcript:
+        """Costs and openings of this session and all its forks."""
+        return self._group.transcript
+
+    @property
+    def label(self) -> str:
+        """The names of the forks that led here."""
+        return self._channel.label
 
     @property
     def current_step(self) -> str:
         """The name of the step under way."""
-        return self._step
+        return self._channel.step
 
     @property
     def awaited(self) -> int | None:
         """The rank in the job of the party whose message is awaited, or was when waiting for it was given up."""
-        return None if self._awaited is None else self.job_ranks[self._awaited]
+        return self._channel.awaited
+
+    # Steps and forks
 
     @contextmanager
     def step(self, name: str, kind: Phase = Phase.ONLINE) -> Iterator[None]:
         """Name what follows: messages carry it, costs are counted under it. Steps may nest; all parties name alike."""
-        before = self._step, self._kind
+        before = self._channel.step, self._channel.phase
         with self.transcript.timed(name, kind):
-            self._set_step(name, kind)
+            self._channel.enter(name, kind)
             yield
-            self._set_step(*before)  # not after an error: what is told of it names this step
+            self._channel.enter(*before)  # not after an error: what is told of it names this step
 
     def adopt_step(self, other: Session) -> None:
         """Name and count what follows as ``other`` does now: for a fork that outlives the step that it was made in."""
-        self._set_step(other._step, other._kind)
+        self._channel.enter(other._channel.step, other._channel.phase)
 
     def fork(self, label: str) -> Session:
         """A session for a concurrent branch, with its own sequence numbers over the same links.
 
         All parties must fork in the same order; a fork of another label in one place is found by its first message.
         """
-        child = object.__new__(Session)
-        child.__dict__.update(self.__dict__)
-        child.label = f"{self.label}/{label}"
-        child._start_channel(self._path + b"/" + str(self._forks).encode(), self._step, self._kind)
-        self._forks += 1
-        return child
+        return Session(self._channel.fork(label))
 
     def subgroup(self, ranks: Sequence[int]) -> Session:
         """A fork over some of the parties, this one among them, with ranks counted anew in the order given.
@@ -127,19 +129,7 @@ class Session:
         The other parties simply do not call it. All of ``ranks`` must, in the same order as any other call of it with
         the same ranks; the transcript is shared.
         """
-        members = tuple(ranks)
-        if self.rank not in members or len(set(members)) != len(members):
-            raise ProtocolError(f"party {self.rank} is not once among {members}", remedy="report this as a bug")
-        child = object.__new__(Session)
-        child.__dict__.update(self.__dict__)
-        child.rank, child.n_parties = members.index(self.rank), len(members)
-        child.job_ranks = tuple(self.job_ranks[rank] for rank in members)
-        child._inboxes = {new: self._inboxes[old] for new, old in enumerate(members) if old != self.rank}
-        child.label = f"{self.label}/among"
-        count = self._subsets[members] = self._subsets.get(members, 0) + 1
-        path = f"{','.join(map(str, members))}#{count}".encode()
-        child._start_channel(self._path + b"/" + path, self._step, self._kind)
-        return child
+        return Session(self._channel.subgroup(tuple(ranks)))
 
     # Messages
 
@@ -147,27 +137,24 @@ class Session:
         """Send one message, the concatenation of arrays of one dtype, to one party."""
         code = frames.dtype_code(arrays[0].dtype)
         assert all(a.dtype == arrays[0].dtype for a in arrays)
-        await self._send(to, code, [np.ascontiguousarray(a).data.cast("B") for a in arrays if a.size])
+        await self._channel.send(to, code, [np.ascontiguousarray(a).data.cast("B") for a in arrays if a.size])
 
-    async def recv(self, frm: int, dtype: np.dtype[Any] | type[np.generic], shape: Shape) -> Array:
+    async def recv(self, frm: int, dtype: DType, shape: Shape) -> Array:
         """The next message of a party as an array; ``DesyncError`` if it is not of this dtype and size."""
-        self._count_receive()
-        wanted = np.dtype(dtype)
-        shape = (shape,) if isinstance(shape, int) else shape
-        frame = await self._claim(frm, frames.dtype_code(wanted), int(np.prod(shape, dtype=np.int64)) * wanted.itemsize)
-        return frames.array_untrusted(frame.payload, wanted).reshape(shape)
+        self._channel.count_receive()
+        return (await self._recv_many(frm, np.dtype(dtype), [shape]))[0]
 
     async def exchange(
         self,
         outgoing: Mapping[int, Sequence[Array]],
         incoming: Mapping[int, Sequence[Shape]],
-        dtype: np.dtype[Any] | type[np.generic] = _UINT64,
+        dtype: DType = np.uint64,
     ) -> dict[int, list[Array]]:
         """One round: send each peer of ``outgoing`` its arrays, return the arrays of each peer of ``incoming``.
 
         All arrays have ``dtype``; ``incoming`` gives their shapes. A peer with nothing to send or get is left out.
         """
-        self._cost.rounds += 1
+        self._channel.cost.rounds += 1
         wanted = np.dtype(dtype)
         if sum(a.nbytes for arrays in outgoing.values() for a in arrays) <= SMALL_FRAME:
             for to, arrays in outgoing.items():
@@ -183,85 +170,30 @@ class Session:
 
     async def send_bytes(self, to: int, data: bytes | bytearray | memoryview) -> None:
         """Send raw bytes as one message."""
-        await self._send(to, RAW, [memoryview(data).cast("B")] if len(data) else [])
+        await self._channel.send(to, RAW, [memoryview(data).cast("B")] if len(data) else [])
 
     async def recv_bytes(self, frm: int, max_bytes: int) -> memoryview:
         """The next message of a party as raw bytes, at most ``max_bytes`` of them (``PeerMisbehaved`` if more)."""
-        self._count_receive()
-        frame = await self._claim(frm, RAW, None)
-        if len(frame.payload) > max_bytes:
+        self._channel.count_receive()
+        payload = (await self._channel.claim(frm, RAW, None)).payload
+        if len(payload) > max_bytes:
             raise PeerMisbehaved(
-                f"party {self.job_ranks[frm]} sent {len(frame.payload)} bytes where at most {max_bytes} are allowed, "
-                f"step {self._step}",
+                f"party {self.job_ranks[frm]} sent {len(payload)} bytes where at most {max_bytes} are allowed, "
+                f"step {self.current_step}",
                 remedy="check that all parties run the same version of hansa (`hansa --version`)",
                 peer=self.job_ranks[frm],
-                step=self._step,
+                step=self.current_step,
             )
-        return frame.payload
+        return payload
 
     async def _recv_many(self, frm: int, dtype: np.dtype[Any], shapes: Sequence[Shape]) -> list[Array]:
         sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
-        frame = await self._claim(frm, frames.dtype_code(dtype), sum(sizes) * dtype.itemsize)
+        frame = await self._channel.claim(frm, frames.dtype_code(dtype), sum(sizes) * dtype.itemsize)
         flat = frames.array_untrusted(frame.payload, dtype)
         if len(shapes) == 1:
             return [flat.reshape(shapes[0])]
         ends = np.cumsum(sizes)
         return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
-
-    async def _send(self, to: int, dtype: int, parts: list[memoryview]) -> None:
-        size = sum(len(part) for part in parts)
-        sequence = self._sent[to]
-        assert sequence < frames.MAX_SEQUENCE
-        self._sent[to] = sequence + 1
-        self._sent_since_receive = True
-        cost = self._cost
-        cost.frames += 1
-        peer = self.job_ranks[to]
-        cost.bytes_sent[peer] = cost.bytes_sent.get(peer, 0) + size
-        header = frames.pack_header(FrameKind.DATA, dtype, len(self._tag), sequence, self._channel, size)
-        inbox = self._inboxes[to]
-        try:
-            self._failure.check()
-            with self._failure.interrupting():
-                await inbox.link.send(header, *parts, self._tag)
-        except (HansaError, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise self._here(await inbox.why_it_ended()) from error
-
-    def _count_receive(self) -> None:
-        """A bare receive ends a round if something was sent since the last one (or nothing was yet received)."""
-        if self._sent_since_receive or not any(self._received.values()):
-            self._cost.rounds += 1
-            self._sent_since_receive = False
-
-    async def _claim(self, frm: int, dtype: int, size: int | None) -> Frame:
-        sequence = self._received[frm]
-        self._received[frm] = sequence + 1
-        self._awaited = frm
-        try:
-            frame = await self._inboxes[frm].claim(self._channel, sequence)
-        except HansaError as error:
-            raise self._here(error) from None
-        self._awaited = None
-        if frame.label != self._tag or frame.dtype != dtype or (size is not None and len(frame.payload) != size):
-            raise self._desync(frm, frame, dtype, size)
-        return frame
-
-    def _here(self, error: HansaError) -> HansaError:
-        return error if "step" in error.fields else again(error, step=self._step)
-
-    def _desync(self, frm: int, frame: Frame, dtype: int, size: int | None) -> DesyncError:
-        any_size = "any number of" if size is None else str(size)
-        here = f"{self._tag.decode(errors='replace')} ({any_size} bytes of {frames.type_name(dtype)})"
-        there_label = frame.label.decode(errors="replace")
-        there = f"{there_label} ({len(frame.payload)} bytes of {frames.type_name(frame.dtype)})"
-        return DesyncError(
-            f"party {self.job_ranks[frm]} is at {there} where this party is at {here}",
-            remedy="check that all parties run the same version of hansa and signed the same contract",
-            peer=self.job_ranks[frm],
-            here=here,
-            there=there,
-            step=self._step,
-        )
 
     # Agreement on public values and openings
 
@@ -283,78 +215,33 @@ class Session:
                     peer=self.job_ranks[peer],
                     here=f"{label} {mine.tobytes().hex()[:16]}",
                     there=f"{label} {theirs.tobytes().hex()[:16]}",
-                    step=self._step,
+                    step=self.current_step,
                 )
 
-    def check_opening(self, what: str, to: tuple[int, ...]) -> tuple[int, ...]:
-        """Refuse an opening that the contract does not name; the receivers' ranks in the job."""
-        to = tuple(self.job_ranks[rank] for rank in to)
-        if self._allowed is not None and (what, to) not in self._allowed:
-            raise UndeclaredOpening(
-                f"the contract does not name an opening of {what!r} to {_ranks(to)}",
-                remedy="this is a bug of the algorithm, not of your data: report it; nothing was opened",
-                what=what,
-                step=self._step,
-            )
-        return to
+    def check_opening(self, what: str, to: tuple[int, ...]) -> None:
+        """Refuse an opening that the contract does not name."""
+        self._group.check_opening(what, to, self.current_step)
 
     def declare_opening(self, what: str, to: tuple[int, ...], elements: int) -> None:
         """Called by an engine before it opens anything: refuses what the contract does not name, records the rest."""
-        to = self.check_opening(what, to)
-        record = OpeningRecord(what, to, elements, self._step)
-        self.transcript.openings.append(record)
-        if self._on_opening is not None:
-            self._on_opening(record)
+        receivers = self._group.check_opening(what, to, self.current_step)
+        self._group.record_opening(OpeningRecord(what, receivers, elements, self.current_step))
 
     # Beginning and end
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Start reading the links, and see that all parties mean the same session."""
-        for inbox in self._inboxes.values():
+        for inbox in self._group.inboxes.values():
             nursery.start_soon(inbox.read)
         await self.check_public("session", VERSION, self.n_parties, self.context)
 
     async def abort(self, error: HansaError) -> None:
-        """End the session here and, as far as links still work, at every party, which will raise ``PeerAborted``.
-
-        An error that itself came from a peer's abort is not told again.
-        """
-        self._failure.fail(error)
-        if isinstance(error, PeerAborted):
-            return
-        told = error.as_dict() | {"culprit": culprit(error, self.rank), "step": error.fields.get("step", self._step)}
-        await self._tell_all(FrameKind.ABORT, frames.pack_abort(told))
+        """End the session here and, as far as links still work, at every party, which will raise ``PeerAborted``."""
+        await self._group.abort(error, self.current_step)
 
     async def finish(self) -> None:
         """Say that this party needs nothing more; peers' readers then take the end of the link as an orderly one."""
-        await self._tell_all(FrameKind.GOODBYE, b"")
-
-    async def _tell_all(self, kind: FrameKind, payload: bytes) -> None:
-        header = frames.pack_header(kind, RAW, 0, 0, 0, len(payload))
-
-        async def tell(inbox: Inbox) -> None:
-            try:
-                await inbox.link.send(header, payload)
-            except (HansaError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-                return  # that peer is gone and will find out by itself
-
-        with trio.move_on_after(REASON_SECONDS, shield=True):
-            async with trio.open_nursery() as nursery:
-                for inbox in self._inboxes.values():
-                    nursery.start_soon(tell, inbox)
-
-
-def culprit(error: HansaError, rank: int) -> int:
-    """The rank of the party an error is about: the peer it names, else the party that raised it."""
-    for key in ("culprit", "peer"):
-        value = error.fields.get(key)
-        if isinstance(value, int):
-            return value
-    return rank
-
-
-def _ranks(to: tuple[int, ...]) -> str:
-    return "party " + ", ".join(map(str, to)) if to else "nobody"
+        await self._group.tell_all(FrameKind.GOODBYE, b"")
 
 
 @asynccontextmanager
@@ -363,17 +250,17 @@ async def open_session(
     links: Mapping[int, Link],
     *,
     context: bytes,
-    allowed: Collection[tuple[str, tuple[int, ...]]] | None = None,
+    allowed: Openings | None = None,
     on_opening: OnOpening | None = None,
 ) -> AsyncIterator[Session]:
     """Open a session over one link to each other party, which it alone uses from then on; the caller closes them.
 
-    ``context`` (job id and attempt) must be the same at all parties. ``allowed`` are the openings, as (what, ranks),
-    that the contract names (``None``: any, for notebooks and tests). An error that leaves the block is told to all parties.
+    ``context`` (job id and attempt) must be the same at all parties. ``allowed`` are the openings that the contract names
+    (``None``: any, for notebooks and tests). An error that leaves the block is told to all parties.
 
     Rounds: 1. Bytes sent per party: 32·(n_parties - 1). Raises ``DesyncError``, ``PeerLost``, ``PeerAborted``.
     """
-    session = Session(rank, links, context=context, allowed=allowed, on_opening=on_opening)
+    session = Session.of_job(rank, links, context=context, allowed=allowed, on_opening=on_opening)
     failed: Exception | None = None
     async with trio.open_nursery() as nursery:
         try:

@@ -28,6 +28,11 @@ class StepCost:
     seconds: float = 0.0
     bytes_sent: dict[int, int] = field(default_factory=dict)
 
+    def count_sent(self, peer: int, size: int) -> None:
+        """A message with a payload of ``size`` bytes goes to ``peer``."""
+        self.frames += 1
+        self.bytes_sent[peer] = self.bytes_sent.get(peer, 0) + size
+
     @property
     def total_bytes(self) -> int:
         """Payload bytes sent to all peers."""

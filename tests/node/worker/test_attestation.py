@@ -15,8 +15,8 @@ from hansa.node.tee.tee_settings import worker_settings
 from hansa.node.worker import attestation as worker_hardware
 from hansa.node.worker.attestation import attest
 from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
+from hansa.protocols.mpc.session.group import culprit
 from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
-from hansa.protocols.mpc.session.session import culprit
 from hansa.protocols.wire.attestation.statements.binding import NONCE_BYTES
 from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S
