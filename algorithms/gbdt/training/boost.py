@@ -1,4 +1,7 @@
-"""Boosting, round by round: margins stay shared from the first tree to the last."""
+"""Boosting, round by round. Margins stay shared from the first tree to the last.
+
+A round grows one tree for each group: one in all, or one for each class of ``multi:softprob``.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ from hansa.protocols.mpc.operators.normalise import MAGNITUDE
 from hansa.protocols.mpc.shares import Share, concatenate
 
 LEAST_BITS = 6
-"""Of gradients with their sign: below it, trees would be grown on noise."""
+"""Of gradients, with the sign. With fewer bits, trees would be grown on rounding noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """Gradients and hessians are below 2^``bits`` once ``drop`` of their fraction bits are gone; ``width`` bits hold a node's
-    hessians."""
+    """How gradients and hessians fit sums over all rows. Without their last ``drop`` fraction bits they are below
+    2^``bits``. ``width`` bits hold a node's sum of hessians."""
 
     bits: int
     drop: int
@@ -40,7 +43,10 @@ class Quantised:
 def quantised(
     frac_bits: int, rows: int, senders: int, objective: Objective, params: TreeParams, heaviest: float
 ) -> Quantised:
-    """For rows of weights up to ``heaviest``. Raises ``DataError`` where sums would overflow or gradients be too coarse."""
+    """For ``rows`` rows of weights up to ``heaviest``; ``senders``: parties that send masked vectors to one.
+
+    Raises ``DataError`` where sums would overflow, or gradients have too few bits left.
+    """
     weight = max(1.0, heaviest)
     bound = frac_bits + objective.bound + (int(np.ceil(weight)) - 1).bit_length()
     bits = min(bound, most_bits(rows, senders))
@@ -57,8 +63,11 @@ def quantised(
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What trees are grown for: ``label`` (groups, rows), ``weights`` (rows,) up to ``heaviest`` or None, ``base`` (groups,), the
-    margins before all trees; ``alpha`` (None for 0) and ``gamma``, (1,), in the label's unit; ``seed`` is public."""
+    """What trees are grown for.
+
+    ``label`` (groups, rows). ``base`` (groups,): the margins before all trees. ``alpha`` (None for 0) and ``gamma``, (1,):
+    the penalties in the label's unit. ``weights`` (rows,): up to ``heaviest``, None where all are 1. ``seed`` is public.
+    """
 
     table: TreeTable
     objective: Objective
@@ -73,7 +82,7 @@ class Problem:
 
 @dataclass(slots=True)
 class BoostState:
-    """After so many rounds: all trees, the margins (groups, rows), and what the rows held out say, if any are."""
+    """What training has after a round: all trees, the margins (groups, rows), and the watch over the rows held out, if any."""
 
     trees: list[Tree]
     margins: Share
@@ -85,7 +94,7 @@ class BoostState:
         return len(self.trees) // groups
 
     def kept(self, groups: int) -> list[Tree]:
-        """All trees, or those up to the least loss where it stopped early."""
+        """The trees of the model: all, or where training stopped early those up to the round of the least loss."""
         beyond = self.watch.patience * groups if self.stopped and self.watch is not None else 0
         return self.trees[: len(self.trees) - beyond]
 
@@ -94,7 +103,7 @@ AfterRound = Callable[[BoostState], Awaitable[None]]
 
 
 def gains_shift(table: TreeTable) -> int:
-    """The unit of ``Problem.gamma`` and of gains, as a power of two."""
+    """Gains and ``Problem.gamma`` are in units of 2 to this power."""
     return scale_shift(table.rows)
 
 
@@ -106,9 +115,9 @@ def begin(e: Engine, problem: Problem, watch: Watch | None = None) -> BoostState
 async def train(
     e: Engine, problem: Problem, params: TreeParams, state: BoostState, after_round: AfterRound
 ) -> BoostState:
-    """All rounds from a state on, to which they are added; stops early where its ``watch`` says so.
+    """Run all rounds that ``state`` lacks, and add them to it; stop early where its ``watch`` says so.
 
-    Per round: gradients and hessians; per level histograms, gains and the best of them, and the rows' way down; leaves.
+    Per round: gradients and hessians of the margins; a tree for each group (``tree.grow``); the trees' part of the margins.
     """
     table, objective = problem.table, problem.objective
     q = quantised(e.frac_bits, table.rows, e.session.n_parties - 1, objective, params, problem.heaviest)
@@ -123,8 +132,8 @@ async def train(
         growth = Growth(
             table.layout.among(chosen), penalty, q.bits, q.drop, params.max_depth, params.learning_rate, objective.step
         )
-        trees, members = await grow(e, table, gradients, growth)
-        state.margins += await values(e, trees, members, objective.groups)
+        trees, indicators = await grow(e, table, gradients, growth)
+        state.margins += await values(e, trees, indicators, objective.groups)
         state.trees += trees
         if state.watch is not None:
             watch = state.watch
@@ -135,9 +144,9 @@ async def train(
 
 
 async def predict(e: Engine, trees: Sequence[Tree], own: Bins, base: Share) -> Share:
-    """The margins of rows, of which every party gives its own bins (rows, columns): (groups, rows), shared.
+    """The margins of new rows, (groups, rows), shared. ``own``: every party's own bins of them, (rows, columns).
 
-    Rounds: those of ``descend`` and a product, for as many trees at once as memory has room for.
+    Rounds: those of ``descend`` and a product, once for as many trees as ``ENTRIES`` leaf indicators allow.
     """
     groups, rows = base.size, len(own)
     margins = started(e, base, rows)
@@ -155,17 +164,24 @@ def started(e: Engine, base: Share, rows: int) -> Share:
     return base.reshape(-1, 1).broadcast((base.size, rows))
 
 
-async def values(e: Engine, trees: Sequence[Tree], members: Share, groups: int) -> Share:
-    """What trees of whole rounds add to each row's margins, (groups, rows), from leaf indicators (trees·leaves, rows)."""
+async def values(e: Engine, trees: Sequence[Tree], indicators: Share, groups: int) -> Share:
+    """What trees of whole rounds add to the margins, (groups, rows), from their leaf indicators (trees·leaves, rows).
+
+    One matrix product: the leaves of a tree stand in the column of its group, with zeros in all others.
+    """
     leaves = concatenate([tree.leaves.reshape(1, -1) for tree in trees])
-    own = np.arange(len(trees))[:, None] % groups == np.arange(groups)
-    placed = leaves.reshape(len(trees), -1, 1).broadcast((*leaves.shape, groups)).times(own[:, None].astype(np.uint64))
-    found = await e.reshare(await e.matmul(members.moveaxis(0, 1), placed.reshape(-1, groups)))
-    return found.moveaxis(1, 0)
+    in_group = np.arange(len(trees))[:, None] % groups == np.arange(groups)
+    columns = leaves.reshape(len(trees), -1, 1).broadcast((*leaves.shape, groups))
+    columns = columns.times(in_group[:, None].astype(np.uint64)).reshape(-1, groups)
+    added = await e.reshare(await e.matmul(indicators.moveaxis(0, 1), columns))
+    return added.moveaxis(1, 0)
 
 
 async def _gradients(e: Engine, problem: Problem, margins: Share, rows: NDArray[np.uint64] | None, drop: int) -> Share:
-    """(groups, 2, rows), without ``drop`` of their fraction bits. The truncation rounds stochastically."""
+    """Gradients and hessians, (groups, 2, rows), without their last ``drop`` fraction bits; 0 for rows that a tree skips.
+
+    The truncation rounds up or down at random.
+    """
     pair = await problem.objective.derivatives(e, margins, problem.label)
     groups, count = margins.shape
     both = concatenate([each.reshape(groups, 1, count).moveaxis(1, 0) for each in pair]).moveaxis(0, 1)

@@ -12,7 +12,7 @@ from hansa.protocols.mpc.prf import Keystream
 
 
 def rows(seed: bytes, number: int, count: int, fraction: float) -> NDArray[np.uint64] | None:
-    """1 for each row that a tree sees, 0 for the others, each by itself with the probability ``fraction``; None for all."""
+    """1 for each row that round ``number`` trains on, else 0; each by itself with probability ``fraction``. None: all rows."""
     if fraction >= 1:
         return None
     words = Keystream(seed, f"hansa-public-rows-{number}".encode()).words(count)
@@ -20,7 +20,7 @@ def rows(seed: bytes, number: int, count: int, fraction: float) -> NDArray[np.ui
 
 
 def columns(seed: bytes, number: int, counts: Sequence[int], fraction: float) -> list[NDArray[np.int64]] | None:
-    """Of each party's columns those that a tree sees: ``fraction`` of all, one at least; None for all."""
+    """Of each party's columns those that round ``number`` may split on: ``fraction`` of all, at least one. None: all columns."""
     if fraction >= 1:
         return None
     total = sum(counts)

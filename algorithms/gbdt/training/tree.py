@@ -1,7 +1,17 @@
-"""The trees of a round, grown side by side, level by level: every node is split, and what must not split passes its value on.
+"""Grows the trees of one round, level by level; of several classes, their trees side by side.
 
-Opened: for each node whose party's candidate won, to all; which of its own candidates, to that party alone. Node
-sizes, gradients, sums, leaf weights, and whether a node should have split, stay shared.
+Trees are complete: every node above the leaves splits, even where its best gain is not above ``gamma``. So no tree's
+shape depends on the data. A node that must not split is *stopped*. All leaves below it get the node's own weight, so that
+its splits move no margin.
+
+Opened of each node, at the end of its level:
+
+    whose candidate won             to all parties
+    which candidate of theirs won   to that party alone
+
+Node sizes, gradients, sums, gains, leaf weights, and which nodes are stopped, stay shared.
+
+The nodes of a level stand tree by tree, each tree's from left to right: node i has the children 2i and 2i + 1.
 """
 
 from __future__ import annotations
@@ -25,7 +35,7 @@ from hansa.protocols.mpc.shares import BitShare, Share, concatenate
 
 @dataclass(frozen=True, slots=True)
 class TreeTable:
-    """All parties' bins: as the engine holds them, by rank, and this party's own in plain; ``layout`` is public."""
+    """All parties' bins. ``held``: by rank, as the engine holds them; ``own``: this party's own (rows, columns), in plain."""
 
     held: Mapping[int, Any] = field(repr=False)
     own: Bins = field(repr=False)
@@ -39,9 +49,10 @@ class TreeTable:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """``owners`` of all inner nodes, level by level; ``splits``: of this party's own nodes; ``leaves`` shared, (2^depth,).
+    """A grown tree. ``owners``: the rank that owns each inner node, level by level; ``splits``: of this party's own nodes.
 
-    ``facts``, while training: of inner nodes whether they split, their gain and their hessians if so, (3, nodes), shared.
+    ``leaves`` (2^depth,) are shared. ``facts`` (3, inner nodes), shared and there while training only: whether the node
+    splits (1) or is stopped (0), and if it splits its gain and its sum of hessians, else 0.
     """
 
     owners: tuple[int, ...]
@@ -55,20 +66,14 @@ class Tree:
         return (len(self.owners) + 1).bit_length() - 1
 
 
-@dataclass(slots=True)
-class _Level:
-    """A level of all trees: sums of its nodes (nodes, 2), and what they were split by."""
-
-    total: Share
-    best: Best
-    owners: list[int]
-    splits: dict[int, Split]
-
-
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How trees grow: which splits there are, what holds them back, how gradients are quantised (below 2^``bits`` once
-    ``drop`` of their fraction bits are gone), levels, the learning rate, and what leaves are cut off at (0: nowhere)."""
+    """How trees grow.
+
+    ``candidates``: the splits to choose from. ``penalty``: what a split has to gain. Gradients and hessians lack their
+    last ``drop`` fraction bits, and are below 2^``bits`` without them. ``depth``: levels of inner nodes. Leaf weights are
+    clipped to ``step`` either side of 0 (not where it is 0), then multiplied by ``learning_rate``.
+    """
 
     candidates: Candidates
     penalty: Penalty
@@ -77,6 +82,17 @@ class Growth:
     depth: int
     learning_rate: float
     step: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The nodes of one level. ``total`` (nodes, 2): each node's sums of gradients and hessians; ``best``: its best split;
+    ``owners``: whose it is; ``splits``: those of this party's own nodes."""
+
+    total: Share
+    best: Best
+    owners: list[int]
+    splits: dict[int, Split]
 
 
 async def table_of(e: Engine, own: Bins, layout: Layout) -> TreeTable:
@@ -91,37 +107,37 @@ async def table_of(e: Engine, own: Bins, layout: Layout) -> TreeTable:
 
 
 async def grow(e: Engine, table: TreeTable, gradients: Share, growth: Growth) -> tuple[list[Tree], Share]:
-    """A tree for each group's gradients and hessians (groups, 2, rows), quantised, and how they sort the rows: leaf indicators
-    (groups·leaves, rows). Leaves are times the learning rate.
+    """A tree for each group, and the leaf indicators of all trees, (groups·leaves, rows): 1 where a row is in a leaf.
+
+    ``gradients`` (groups, 2, rows): each group's gradients and hessians, quantised as ``growth`` says.
     """
     groups, _, rows = gradients.shape
     levels: list[_Level] = []
-    members = e.public(np.ones((groups, rows), dtype=np.uint64))
-    vectors = gradients
+    indicators = e.public(np.ones((groups, rows), dtype=np.uint64))  # (nodes, rows): 1 where a row is in a node
+    vectors = gradients  # (nodes, 2, rows): gradients and hessians of the rows in a node, 0 for all others
     histograms = await _histograms(e, table, vectors, growth)
     for depth in range(growth.depth):
         level = await _split(e, growth, histograms)
         levels.append(level)
-        nodes = len(level.owners)
-        sides = _sides(table.own, level.splits, nodes)
+        goes_left = _goes_left(table.own, level.splits, len(level.owners))
         if depth == growth.depth - 1:
-            members = (await _children(e, sides, members[:, None], level.owners))[:, 0]
+            indicators = (await _children(e, goes_left, indicators[:, None], level.owners))[:, 0]
         else:
-            both = await _children(e, sides, _beside(members[:, None], vectors), level.owners)
-            members, vectors = both[:, 0], both[:, 1:]
-            lefts = await _histograms(e, table, vectors[0::2], growth)
-            histograms = {rank: interleaved(left, histograms[rank] - left) for rank, left in lefts.items()}
-    leaves, facts = await _values(e, levels, growth)
-    return _apart(levels, groups, leaves, facts), members
+            both = await _children(e, goes_left, _side_by_side(indicators[:, None], vectors), level.owners)
+            indicators, vectors = both[:, 0], both[:, 1:]
+            # Only left children are summed: a right child's histogram is its parent's less the left child's.
+            left = await _histograms(e, table, vectors[0::2], growth)
+            histograms = {rank: _interleaved(sums, histograms[rank] - sums) for rank, sums in left.items()}
+    leaves, facts = await _leaf_weights(e, levels, growth)
+    return _trees(levels, groups, leaves, facts), indicators
 
 
 async def descend(e: Engine, trees: Sequence[Tree], own: Bins) -> Share:
-    """How trees of one depth sort rows, of which every party gives its own bins (rows, columns): leaf indicators
-    (trees·leaves, rows).
+    """The leaf indicators (trees·leaves, rows) of new rows. ``own``: every party's own bins of them; trees of one depth.
 
-    Rounds and bytes: ``private_mask`` of each level's nodes, a vector each.
+    Rounds and bytes: at each level one ``private_mask`` of a vector for each node.
     """
-    members = e.public(np.ones((len(trees), len(own)), dtype=np.uint64))
+    indicators = e.public(np.ones((len(trees), len(own)), dtype=np.uint64))
     for level in range(trees[0].depth):
         first, nodes = (1 << level) - 1, 1 << level
         owners = [owner for tree in trees for owner in tree.owners[first : first + nodes]]
@@ -131,12 +147,13 @@ async def descend(e: Engine, trees: Sequence[Tree], own: Bins) -> Share:
             for node in range(nodes)
             if first + node in tree.splits
         }
-        members = (await _children(e, _sides(own, splits, len(owners)), members[:, None], owners))[:, 0]
-    return members
+        goes_left = _goes_left(own, splits, len(owners))
+        indicators = (await _children(e, goes_left, indicators[:, None], owners))[:, 0]
+    return indicators
 
 
 async def _histograms(e: Engine, table: TreeTable, vectors: Share, growth: Growth) -> dict[int, Share]:
-    """Sums of vectors (nodes, 2, rows) over every party's bins: (nodes, 2, columns, cells) each."""
+    """For every party, the sums of vectors (nodes, 2, rows) over each bin of its columns: (nodes, 2, columns, cells)."""
     nodes, two, rows = vectors.shape
     sums = await e.select_sum(list(table.held.values()), vectors.reshape(nodes * two, rows), growth.bits)
     return {
@@ -146,77 +163,89 @@ async def _histograms(e: Engine, table: TreeTable, vectors: Share, growth: Growt
 
 
 async def _split(e: Engine, growth: Growth, histograms: Mapping[int, Share]) -> _Level:
-    """Every node's best split, opened as far as the module says."""
-    c, total = growth.candidates, totals(histograms)
-    left, sets = await left_sums(e, c, histograms, growth.penalty)
+    """Each node's best split. Opens its owner to all, and to its owner which candidate it is.
+
+    The candidates of all parties stand in one line, party by party: the winner's place in that line says whose it is.
+    """
+    candidates, total = growth.candidates, totals(histograms)
+    left, sets = await left_sums(e, candidates, histograms, growth.penalty)
     best = await best_splits(e, left, sets, total, growth.penalty)
-    ends = np.cumsum(c.widths)
+    ends = np.cumsum(candidates.widths)
     nodes = best.place.size
+    # The owner is the last rank, less one for each earlier party before whose end the place lies.
     owner = e.public(np.full(nodes, len(ends) - 1, dtype=np.uint64))
-    for end in ends[:-1]:  # a place before a party's end is not of those after it
+    for end in ends[:-1]:
         owner -= await e.b2a(await e.msb(e.add_public(best.place, -int(end))))
     (opened,) = await e.open(owner, what=leakage.SPLIT_OWNERS)
     owners: list[int] = opened.astype(np.int64).tolist()
     splits: dict[int, Split] = {}
     for rank in sorted(set(owners)):
         mine = np.flatnonzero(opened == rank)
-        told = [e.add_public(best.place[mine], c.widths[rank] - int(ends[rank]))]
+        start = int(ends[rank]) - candidates.widths[rank]
+        told = [e.add_public(best.place[mine], -start)]
         told += [] if best.chosen is None else [best.chosen[mine]]
         found = await e.open_to(rank, *told, what=leakage.splits_of(rank))
         if found is not None:
             places = (each.tolist() for each in found)
-            splits = {node: c.split(rank, *which) for node, *which in zip(mine.tolist(), *places, strict=True)}
+            splits = {node: candidates.split(rank, *which) for node, *which in zip(mine.tolist(), *places, strict=True)}
     return _Level(total, best, owners, splits)
 
 
-def _sides(own: Bins, splits: Mapping[int, Split], nodes: int) -> Bins:
-    """Which rows go left at each node of a level, at the node's owner: (nodes, rows); zeros at the others."""
-    sides = np.zeros((nodes, len(own)), dtype=np.uint8)
+def _goes_left(own: Bins, splits: Mapping[int, Split], nodes: int) -> Bins:
+    """1 where a row goes left, (nodes, rows). Only the nodes of this party are filled in; the engine reads no others."""
+    goes_left = np.zeros((nodes, len(own)), dtype=np.uint8)
     for node, split in splits.items():
-        sides[node] = split.sides(own)
-    return sides
+        goes_left[node] = split.sides(own)
+    return goes_left
 
 
-async def _children(e: Engine, sides: Bins, vectors: Share, owners: Sequence[int]) -> Share:
-    """Vectors (nodes, v, rows) of left and right children in turn: (2·nodes, v, rows)."""
-    left = await e.private_mask(owners, sides, vectors)
-    return interleaved(left, vectors - left)
+async def _children(e: Engine, goes_left: Bins, vectors: Share, owners: Sequence[int]) -> Share:
+    """Vectors (nodes, v, rows), cut to the rows of each child: (2·nodes, v, rows)."""
+    left = await e.private_mask(owners, goes_left, vectors)
+    return _interleaved(left, vectors - left)
 
 
-def _beside(one: Share, other: Share) -> Share:
-    """Two arrays of vectors (nodes, v, rows) as one."""
+def _side_by_side(one: Share, other: Share) -> Share:
+    """Vectors (nodes, a, rows) and (nodes, b, rows) as (nodes, a + b, rows)."""
     return concatenate((one.moveaxis(1, 0), other.moveaxis(1, 0))).moveaxis(0, 1)
 
 
-def interleaved(left: Share, right: Share) -> Share:
-    """Left and right children in turn."""
+def _interleaved(left: Share, right: Share) -> Share:
+    """Left and right children in turn, along the first axis."""
     parts = [np.stack((a, b), axis=1).reshape(-1, *a.shape[1:]) for a, b in zip(left.parts, right.parts, strict=True)]
     return Share(tuple(parts))
 
 
-async def _values(e: Engine, levels: Sequence[_Level], growth: Growth) -> tuple[Share, list[Share]]:
-    """Leaf weights of all trees, and of each level's nodes whether they split, their gains and hessians: (3, nodes).
+async def _leaf_weights(e: Engine, levels: Sequence[_Level], growth: Growth) -> tuple[Share, list[Share]]:
+    """The weights of all leaves, and the facts of each level's nodes, (3, nodes); see ``Tree``.
 
-    A stopped node's children have its own weight, whatever theirs would be.
+    1. Every node at every level gets its weight -T(G)/(H + lambda), clipped.
+    2. From the root down, a node splits unless it or a node above it is stopped. Children of a node that splits have
+       their own weights; all others have their parent's value.
+    3. The values of the last level, times the learning rate.
     """
     last = levels[-1]
-    ends = interleaved(last.best.left, last.total - last.best.left)
-    sums = concatenate([level.total for level in levels] + [ends])
+    leaf_sums = _interleaved(last.best.left, last.total - last.best.left)
+    sums = concatenate([level.total for level in levels] + [leaf_sums])
     weights = -await ratios(e, await _numerators(e, sums[:, 0], growth.penalty), sums[:, 1], growth.penalty)
     if growth.step:
         weights = await between(e, weights, -growth.step, growth.step)
-    groups, at = len(levels[0].owners), 0
-    value, going = weights[:groups], e.public(np.ones(groups, dtype=np.uint64))
-    facts = []
-    for level, stopped in zip(levels, await _arithmetic(e, [level.best.stopped for level in levels]), strict=True):
+    groups = len(levels[0].owners)
+    value, splits = weights[:groups], e.public(np.ones(groups, dtype=np.uint64))
+    facts, first = [], 0  # ``first`` is the place of the children's weights
+    for level, stopped in zip(levels, await _as_numbers(e, [level.best.stopped for level in levels]), strict=True):
         nodes = len(level.owners)
-        at += nodes
-        going -= await integer_product(e, going, stopped)
-        below, value = interleaved(going, going), interleaved(value, value)
-        moves = concatenate((level.best.gain, level.total[:, 1], weights[at : at + 2 * nodes] - value))
-        made = await integer_product(e, moves, concatenate((going, going, below)))
-        facts.append(concatenate((going, made[: 2 * nodes])).reshape(3, nodes))
-        value, going = value + made[2 * nodes :], below
+        first += nodes
+        splits -= await integer_product(e, splits, stopped)
+        parent_splits, parent_value = _interleaved(splits, splits), _interleaved(value, value)
+        change = weights[first : first + 2 * nodes] - parent_value
+        masked = await integer_product(
+            e,
+            concatenate((level.best.gain, level.total[:, 1], change)),
+            concatenate((splits, splits, parent_splits)),
+        )
+        facts.append(concatenate((splits, masked[: 2 * nodes])).reshape(3, nodes))
+        value, splits = parent_value + masked[2 * nodes :], parent_splits
     factor = round(growth.learning_rate * (1 << e.frac_bits))
     return await e.truncate(value.times(factor), e.frac_bits), facts
 
@@ -225,27 +254,27 @@ async def _numerators(e: Engine, gradients: Share, penalty: Penalty) -> Share:
     return gradients if penalty.alpha is None else await thresholded(e, gradients, penalty.alpha)
 
 
-async def _arithmetic(e: Engine, items: Sequence[BitShare]) -> list[Share]:
-    """Bits as ring elements, all at once. Rounds and bytes: those of one ``b2a``."""
+async def _as_numbers(e: Engine, items: Sequence[BitShare]) -> list[Share]:
+    """Vectors of bits as ring elements, 0 or 1, all at once. Rounds and bytes: those of one ``b2a``."""
     joined = tuple(np.concatenate(parts, axis=1) for parts in zip(*(item.parts for item in items), strict=True))
     ring = await e.b2a(BitShare(joined, 64 * joined[0].shape[1]))
-    starts = np.cumsum([0, *(64 * item.parts[0].shape[1] for item in items)])
+    starts = np.cumsum([0, *(64 * item.parts[0].shape[1] for item in items)])  # each vector fills whole words
     return [ring[start : start + item.length] for start, item in zip(starts.tolist(), items, strict=False)]
 
 
-def _apart(levels: Sequence[_Level], groups: int, leaves: Share, facts: Sequence[Share]) -> list[Tree]:
-    """The trees of a round, each by itself."""
-    apart = leaves.reshape(groups, -1)
-    by_tree = [fact.reshape(3, groups, -1) for fact in facts]
+def _trees(levels: Sequence[_Level], groups: int, leaves: Share, facts: Sequence[Share]) -> list[Tree]:
+    """Levels of all trees as one ``Tree`` for each group."""
+    leaves_by_tree = leaves.reshape(groups, -1)
+    facts_by_tree = [fact.reshape(3, groups, -1) for fact in facts]
     trees = []
     for number in range(groups):
         owners: list[int] = []
         splits: dict[int, Split] = {}
         for depth, level in enumerate(levels):
             start = number << depth
-            inside = range(start, start + (1 << depth))
-            splits |= {len(owners) + node - start: level.splits[node] for node in inside if node in level.splits}
+            own_nodes = range(start, start + (1 << depth))
+            splits |= {len(owners) + node - start: level.splits[node] for node in own_nodes if node in level.splits}
             owners += level.owners[start : start + (1 << depth)]
-        inner = concatenate([fact[:, number].moveaxis(1, 0) for fact in by_tree]).moveaxis(1, 0)
-        trees.append(Tree(tuple(owners), splits, apart[number], inner))
+        own_facts = concatenate([fact[:, number].moveaxis(1, 0) for fact in facts_by_tree]).moveaxis(1, 0)
+        trees.append(Tree(tuple(owners), splits, leaves_by_tree[number], own_facts))
     return trees
