@@ -1,4 +1,4 @@
-"""What must hold of the rows that all parties have, and how exactly others learn metrics of them: on every road alike."""
+"""Checks of the rows that all parties have, and the rounding of metrics: alike under MPC and in an enclave."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hansa.algorithms.errors import DataError
 from hansa.algorithms.terms import Terms
 
 METRIC_DIGITS = 4
-"""That others are told: behind the point of what is below 1, and in all of what is not."""
+"""Digits that others learn of a metric: after the point if it is below 1, else in all."""
 
 
 def check_label(task: str, terms: Terms, label: NDArray[np.float64] | None, train_rows: int) -> None:
-    """That there is something to learn and, for curves, to tell apart; else ``DataError``. No label: nothing to check."""
+    """Raises ``DataError`` where the label leaves nothing to learn, or a class no curve. Without the label nothing is checked."""
     if label is None:
         return
     parts = ((label[:train_rows], "training"), (label[train_rows:], "test"))
@@ -43,7 +43,7 @@ def none_in_common() -> DataError:
 
 
 def too_few(count: int) -> DataError:
-    """So few rows are common to all that none can be held out or trained on."""
+    """Too few rows are common to all to hold some out and train on the rest."""
     return DataError(
         f"only {count} rows are common to all parties: too few to train and test on",
         remedy="compare the key columns, their spelling and align.normalise in the job file",
@@ -52,7 +52,7 @@ def too_few(count: int) -> DataError:
 
 
 def rounded(metrics: dict[str, float]) -> dict[str, float]:
-    """Metrics as others are told: with the scores, all digits of a log-loss would tell the labels of dozens of rows."""
+    """Metrics as others learn them. All digits of a log-loss, with the scores, would tell the labels of dozens of rows."""
     return {
         name: round(value, METRIC_DIGITS) if abs(value) < 1 else float(f"{value:.{METRIC_DIGITS}g}")
         for name, value in metrics.items()

@@ -1,6 +1,7 @@
-"""What a job opens, to whom, in words: derived alike by every party from the contract, and enforced at run time.
+"""The leakage statement: what a job opens, to whom, in words.
 
-Light: the daemon imports it. Each entry is (what, ranks, text); ``what`` is the name under which the protocols open.
+Every party derives it from the contract, and all get the same. The session refuses at run time any opening that the
+statement does not name. The texts are part of contracts: they never change. Light: the daemon imports this module.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from hansa.config.params import ALGORITHMS, Param, label_kind
 from hansa.config.vocabulary import PREPROCESSING
 
 Entry = tuple[str, tuple[int, ...], str]
+"""The name under which a protocol opens something, the ranks that learn it, and the text."""
 
 ALIGNMENT = "alignment"
 METRICS = "metrics"
@@ -29,7 +31,6 @@ TRAINING_METRIC = "training metric"
 LABEL_UNIT = "label unit"
 BASE = "base margin"
 
-
 _UNIT: Final = (
     "the unit of {}'s label: where its zero lies (its mean on the rows trained on, unless base_score says it), and the least "
     "power of two above twice its largest distance from there"
@@ -43,7 +44,7 @@ _MEASURED: Final = {
 
 
 class StatedOutputs(Protocol):
-    """Who receives what (protocols.wire.contract.Outputs)."""
+    """Who receives what; see ``protocols.wire.consent.contract_parts.Outputs``."""
 
     @property
     def scores(self) -> str:
@@ -108,55 +109,78 @@ def openings(
         raise DataError(
             f"no leakage statement for '{algorithm}'", remedy=f"use {' or '.join(ALGORITHMS)}", field="algorithm"
         )
-    everyone = tuple(range(len(names)))
-    owner = names[label_rank]
-    scored = receivers(outputs.scores, len(names), label_rank)
     task = label_kind(algorithm, params)
-    unit: Entry = (LABEL_UNIT, everyone, f"all learn {_UNIT.format(owner)}")
-    if kind == "release" and algorithm == "gbdt":
-        return _of_released_trees(task, params, names, unit)
     if kind == "release":
         return (
-            *(
-                (weights_of(rank), (rank,), f"{name} learns the weights of its own columns")
-                for rank, name in enumerate(names)
-            ),
-            (COEFFICIENTS, everyone, _of_coefficients(outputs)),
-            (INTERCEPT, everyone, _of_intercept(outputs, owner, len(names))),
+            _of_released_trees(task, params, names, label_rank)
+            if algorithm == "gbdt"
+            else _of_released_regression(outputs, names, label_rank)
         )
-    aligned: Entry = (
-        ALIGNMENT,
-        everyone,
-        "each party learns which of its own rows all have in common, every set's size, and how many rows any group of "
-        "parties has in common",
-    )
     if kind == "predict":
-        if not scored:
-            raise DataError(
-                'this model\'s contract opens scores to nobody (outputs.scores = "none")',
-                remedy="train with outputs.scores opened, or release the model",
-                field="outputs.scores",
-            )
-        also = (unit,) if task == "real" and outputs.scores == "all" else ()
-        return aligned, (SCORES, scored, f"{_who(scored, names)} the score of every common row"), *also
-    entries: list[Entry] = [aligned]
+        return _of_scoring(task, outputs, names, label_rank)
+    entries: list[Entry] = [_of_alignment(names)]
     if algorithm == "gbdt":
         entries += _of_trees(outputs, names, label_rank, params)
         if task == "real" and "all" in {outputs.scores, outputs.training_metric}:
-            entries.append(unit)
-    elif outputs.weights == "all":
-        entries.append((WEIGHTS, everyone, "all learn the weights of all columns (standardised) and the intercept"))
+            entries.append(_of_unit(names, label_rank))
     else:
-        for rank, name in enumerate(names):
-            extra = ", and the intercept" if rank == label_rank else ""
-            entries.append((weights_of(rank), (rank,), f"{name} learns the weights of its own columns{extra}"))
-    if scored:
-        entries.append(
-            (TEST_SCORES, scored, f"{_who(scored, names)} the scores of the common rows held out for the test")
+        entries += _of_weights(outputs, names, label_rank)
+    return *entries, *_of_test(task, outputs, names, label_rank)
+
+
+def _everyone(names: Sequence[str]) -> tuple[int, ...]:
+    return tuple(range(len(names)))
+
+
+def _of_alignment(names: Sequence[str]) -> Entry:
+    return (
+        ALIGNMENT,
+        _everyone(names),
+        "each party learns which of its own rows all have in common, every set's size, and how many rows any group of "
+        "parties has in common",
+    )
+
+
+def _of_unit(names: Sequence[str], label_rank: int) -> Entry:
+    return LABEL_UNIT, _everyone(names), f"all learn {_UNIT.format(names[label_rank])}"
+
+
+def _of_scoring(task: str, outputs: StatedOutputs, names: Sequence[str], label_rank: int) -> tuple[Entry, ...]:
+    scored = receivers(outputs.scores, len(names), label_rank)
+    if not scored:
+        raise DataError(
+            'this model\'s contract opens scores to nobody (outputs.scores = "none")',
+            remedy="train with outputs.scores opened, or release the model",
+            field="outputs.scores",
         )
-        told = everyone if outputs.metrics == "all" else (label_rank,)
-        entries.append((METRICS, told, f"{_who(told, names)} {_MEASURED[task]} of the test, from {owner}"))
-    return tuple(entries)
+    unit = (_of_unit(names, label_rank),) if task == "real" and outputs.scores == "all" else ()
+    return _of_alignment(names), (SCORES, scored, f"{_who(scored, names)} the score of every common row"), *unit
+
+
+def _of_test(task: str, outputs: StatedOutputs, names: Sequence[str], label_rank: int) -> tuple[Entry, ...]:
+    """Scores and metrics of the rows held out; without scores there are no metrics."""
+    scored = receivers(outputs.scores, len(names), label_rank)
+    if not scored:
+        return ()
+    told = _everyone(names) if outputs.metrics == "all" else (label_rank,)
+    return (
+        (TEST_SCORES, scored, f"{_who(scored, names)} the scores of the common rows held out for the test"),
+        (METRICS, told, f"{_who(told, names)} {_MEASURED[task]} of the test, from {names[label_rank]}"),
+    )
+
+
+def _of_weights(outputs: StatedOutputs, names: Sequence[str], label_rank: int) -> list[Entry]:
+    if outputs.weights == "all":
+        text = "all learn the weights of all columns (standardised) and the intercept"
+        return [(WEIGHTS, _everyone(names), text)]
+    return [
+        (
+            weights_of(rank),
+            (rank,),
+            f"{name} learns the weights of its own columns{', and the intercept' if rank == label_rank else ''}",
+        )
+        for rank, name in enumerate(names)
+    ]
 
 
 def _of_trees(
@@ -168,7 +192,7 @@ def _of_trees(
             remedy="leave it out, and release the model once it is trained",
             field="outputs.weights",
         )
-    everyone = tuple(range(len(names)))
+    everyone = _everyone(names)
     owners: Entry = (
         SPLIT_OWNERS,
         everyone,
@@ -195,8 +219,10 @@ def _of_trees(
     return entries
 
 
-def _of_released_trees(task: str, params: Mapping[str, Param], names: Sequence[str], unit: Entry) -> tuple[Entry, ...]:
-    everyone = tuple(range(len(names)))
+def _of_released_trees(
+    task: str, params: Mapping[str, Param], names: Sequence[str], label_rank: int
+) -> tuple[Entry, ...]:
+    everyone = _everyone(names)
     entries: list[Entry] = [
         (LEAVES, everyone, "all learn the weight of every leaf"),
         (
@@ -207,10 +233,21 @@ def _of_released_trees(task: str, params: Mapping[str, Param], names: Sequence[s
         ),
     ]
     if task == "real":
-        entries.append(unit)
+        entries.append(_of_unit(names, label_rank))
     if task == "count" and params.get("base_score") is None:
         entries.append((BASE, everyone, "all learn the margin before all trees, the logarithm of the label's mean"))
     return tuple(entries)
+
+
+def _of_released_regression(outputs: StatedOutputs, names: Sequence[str], label_rank: int) -> tuple[Entry, ...]:
+    return (
+        *(
+            (weights_of(rank), (rank,), f"{name} learns the weights of its own columns")
+            for rank, name in enumerate(names)
+        ),
+        (COEFFICIENTS, _everyone(names), _of_coefficients(outputs)),
+        (INTERCEPT, _everyone(names), _of_intercept(outputs, names[label_rank], len(names))),
+    )
 
 
 def _of_coefficients(outputs: StatedOutputs) -> str:
@@ -221,7 +258,8 @@ def _of_coefficients(outputs: StatedOutputs) -> str:
 
 
 def _of_intercept(outputs: StatedOutputs, owner: str, n_parties: int) -> str:
-    """The label's owner, and with ``weights = "all"`` all, can take the standardised intercept off the released one."""
+    """Whoever knows the standardised intercept can take it off the released one: the label's owner, or with
+    ``weights = "all"`` all parties."""
     who = "all" if outputs.weights == "all" else owner
     others = "the other party" if n_parties == 2 else "all other parties together"
     return (
@@ -231,7 +269,7 @@ def _of_intercept(outputs: StatedOutputs, owner: str, n_parties: int) -> str:
 
 
 def trust(engine: str, names: Sequence[str], computing: Sequence[int], dealer: str | None) -> tuple[str, ...]:
-    """Who would have to work together to read what a job does not open. ``computing`` are ranks, empty for all."""
+    """Who would have to collude to read what a job does not open. ``computing``: ranks of those who compute, empty for all."""
     assumed = "all are taken to follow the protocol and to be no more than curious (semi-honest)"
     if engine == "replicated":
         three = [names[rank] for rank in computing or range(len(names))]
@@ -256,7 +294,7 @@ def trust(engine: str, names: Sequence[str], computing: Sequence[int], dealer: s
 
 
 def of_attested_dealer(dealer: str, *, simulated: bool) -> tuple[str, ...]:
-    """What a dealer's proof of its code adds to that."""
+    """What a dealer's proof of its code adds to ``trust``."""
     if simulated:
         return (f"INSECURE: {dealer} only pretends to be in trusted hardware, which adds nothing",)
     return (

@@ -1,4 +1,4 @@
-"""What the pipeline asks of an algorithm: prepare, train with checkpoints, score, and leave a model."""
+"""What the pipeline asks of an algorithm: prepare, train with checkpoints, score, and give a model."""
 
 from __future__ import annotations
 
@@ -20,45 +20,45 @@ Save = Callable[[int, bytes], None]
 
 
 class ProgressReport(Protocol):
-    """Who is told how far the job is."""
+    """Is told how far the job has come."""
 
     def step(self, name: str, total: int = 0) -> None:
         """A step of ``total`` units begins (0: not known)."""
         ...
 
     def advance(self, done: int, note: str = "") -> None:
-        """``done`` units of it are done; a few words on how it goes."""
+        """``done`` units of the step are done; ``note`` says how it goes."""
         ...
 
 
 class Step:
-    """Begins steps: ``with step("train", total):`` names what follows to the session and to the progress."""
+    """Names the steps of a job, to the session and to the progress: ``with step("train", total): ...``."""
 
     def __init__(self, e: Engine, progress: ProgressReport) -> None:
         self._e, self._progress = e, progress
 
     @contextmanager
     def __call__(self, name: str, total: int = 0) -> Iterator[None]:
-        """What is inside is this step, of ``total`` units."""
+        """The body is the step ``name``, of ``total`` units."""
         self._progress.step(name, total)
         with self._e.session.step(name):
             yield
 
     def advance(self, done: int, note: str = "") -> None:
-        """``done`` units of it are done; a few words on how it goes."""
+        """``done`` units of the step are done; ``note`` says how it goes."""
         self._progress.advance(done, note)
 
 
 @dataclass(frozen=True, slots=True)
 class SharedScores:
-    """Scores as they are opened, (rows,) or (rows, classes), and what whoever learns them makes of the numbers."""
+    """Scores before they are opened, (rows,) or (rows, classes). ``finish`` turns the opened numbers into scores, locally."""
 
     values: Share
     finish: Callable[[Vector], Vector]
 
 
 class Learner(Protocol):
-    """One training of one algorithm, over one engine and one contract's terms."""
+    """One training of one algorithm, on one engine, by one contract's terms."""
 
     @property
     def task(self) -> str:
@@ -66,11 +66,11 @@ class Learner(Protocol):
         ...
 
     async def prepare(self, table: PartyTable, train_rows: int) -> int:
-        """From this party's rows, the training ones first, with the label at its owner; how many units training has."""
+        """Take in this party's rows, of which the first ``train_rows`` are trained on. Returns how many units training has."""
         ...
 
     async def train(self, start: tuple[int, bytes] | None, save: Save, step: Step) -> None:
-        """Train, from the state after so many epochs or trees on if there is one."""
+        """Train. ``start``: epochs or trees that are done, and the state after them, to resume from."""
         ...
 
     async def test_scores(self) -> SharedScores:
@@ -78,12 +78,12 @@ class Learner(Protocol):
         ...
 
     async def outputs(self, columns: tuple[str, ...]) -> Any:
-        """Open what the contract says, and make this party's part of the model."""
+        """Open what the contract says, and return this party's part of the model."""
         ...
 
     @property
     def weights(self) -> NDArray[np.float64] | None:
-        """What ``outputs`` opened to this party as numbers, if anything."""
+        """The weights that ``outputs`` opened to this party, if any."""
         ...
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 class PartyTable:
     """One party's rows. Prints nothing of what it holds.
 
-    ``keys``: one distinct byte string a row; ``features``: (rows, columns) float64, NaN where empty; ``label`` and ``weights``:
-    (rows,), at one party only. ``levels``: of columns of categories the names that features give by their places.
+    ``keys``: one byte string a row, all distinct. ``features`` (rows, columns) float64, NaN where empty. ``label`` and
+    ``weights`` (rows,): at one party only. ``levels``: by column, the names of its categories; the cells of such a column are
+    places in that list.
     """
 
     keys: list[bytes] = field(repr=False)

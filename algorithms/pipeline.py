@@ -1,10 +1,10 @@
-"""A job from aligned rows to outputs, run by every party in lock-step: train, predict, release.
+"""The steps of a job under MPC, which every party runs in lock-step.
 
-    align -> prepare -> train -> evaluate -> outputs        (train)
-    align -> prepare -> score                               (predict)
-    open -> release                                         (release)
+    train:    align -> prepare -> train -> evaluate -> outputs
+    predict:  align -> score
+    release:  open -> release
 
-No socket, no file: tables, progress and checkpoints come in as objects.
+It knows no socket and no file: tables, progress and checkpoints come in as objects.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ _MAX_METRICS = 4096
 
 
 class Checkpoints(Protocol):
-    """Sealed states, by epoch (0: aligned, nothing trained)."""
+    """Where a party keeps its state after each epoch or tree. The state after 0 is the alignment alone."""
 
     def save(self, epoch: int, blob: bytes) -> None:
-        """Keep the state after an epoch."""
+        """Keep the state after so many epochs or trees."""
         ...
 
     def load(self) -> tuple[int, bytes] | None:
-        """The state all parties agreed to resume from, or None."""
+        """The state that all parties agreed to resume from, or None."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores opened to this party: ``rows`` of its table, in the common order, and of each a probability, those of all classes,
-    or a number like the label."""
+    """Scores opened to this party. ``rows``: of its own table, in the common order. ``values``: of each row a probability,
+    the probabilities of all classes, or a number like the label."""
 
     rows: NDArray[np.int64] = field(repr=False)
     values: NDArray[np.float64] = field(repr=False)
@@ -77,7 +77,7 @@ class TrainedModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainOutcome:
-    """What one party has at the end: row counts, its part of the model, and what was opened to it."""
+    """What one party has at the end of a training: how many rows, its part of the model, and what was opened to it."""
 
     rows: int
     test_rows: int
@@ -90,8 +90,10 @@ class TrainOutcome:
 async def train(
     e: Engine, terms: Terms, table: PartyTable, progress: ProgressReport, checkpoints: Checkpoints
 ) -> TrainOutcome:
-    """Align, train and evaluate. Raises ``DataError`` where the aligned rows cannot be trained on, or are others than
-    those of the checkpoint to resume from."""
+    """Align, train and evaluate.
+
+    Raises ``DataError`` where the aligned rows cannot be trained on, or are not those of the checkpoint to resume from.
+    """
     saved, step = checkpoints.load(), Step(e, progress)
     await agree(e.session, "train", terms, -1 if saved is None else saved[0])
     if saved is None:
@@ -134,7 +136,7 @@ async def train(
 async def predict(
     e: Engine, terms: Terms, model: AnyModel, table: PartyTable, progress: ProgressReport
 ) -> tuple[int, Scores | None]:
-    """Score the rows common to all parties: how many, and the scores at those they are opened to, None at the others."""
+    """Score the rows that all parties have: how many they are, and the scores, None where they are not opened to this party."""
     step = Step(e, progress)
     await agree(e.session, "predict", terms)
     rows = await _align(e, terms, table, step)
@@ -148,7 +150,7 @@ async def predict(
 
 
 async def release(e: Engine, terms: Terms, model: AnyModel, progress: ProgressReport) -> ReleasedModel | ReleasedTrees:
-    """Open the model to all; see ``lr.release`` and ``gbdt.release``."""
+    """Open the model to all parties."""
     await agree(e.session, "release", terms)
     step = Step(e, progress)
     if isinstance(model, TreeModel):
@@ -177,9 +179,9 @@ async def _open_scores(e: Engine, terms: Terms, shared: SharedScores, what: str)
 async def _tell_metrics(
     e: Engine, terms: Terms, names: Sequence[str], own: dict[str, float] | None
 ) -> dict[str, float] | None:
-    """The label's owner computes the metrics in plain; the others are told if the contract says so.
+    """The label's owner computes the metrics in plain, and tells them to the others if the contract says so.
 
-    What is told is rounded; see ``common_rows.rounded``.
+    Metrics that others learn are rounded, and at the owner too, so that all have the same; see ``common_rows.rounded``.
     """
     s = e.session
     to = leakage.receivers(terms.metrics, terms.n_parties, terms.label_rank)
@@ -205,7 +207,7 @@ async def _tell_metrics(
 
 
 def _fingerprint(table: PartyTable, rows: NDArray[np.int64]) -> bytes:
-    """Of the aligned rows: a file that changed between two attempts must not go unnoticed."""
+    """A hash of the aligned rows' keys and values, by which a table that changed between two attempts is noticed."""
     state = blake2b(digest_size=32, person=b"hansa-rows")
     for row in rows.tolist():
         state.update(len(table.keys[row]).to_bytes(4, "big") + table.keys[row])

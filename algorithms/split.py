@@ -1,6 +1,6 @@
-"""Which rows train and which test, and in which batches: from the contract's public seed alone.
+"""Which rows are trained on, which are held out, and in which batches: all from the contract's public seed.
 
-The generator is AES in counter mode, so every party, every numpy and the plaintext reference choose alike.
+The generator is AES in counter mode: every party, with any version of numpy, and the plaintext reference choose alike.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from hansa.protocols.mpc.session.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Ranks are the places in ``names``; ``column_names`` are each party's features, ``seed`` is public (16 bytes).
+    """A rank is a place in ``names``. ``column_names``: each party's features. ``seed``: 16 public bytes.
 
-    ``scores``: "label-owner", "all" or "none"; ``weights``: "owner" or "all"; ``metrics``: "all" or "label-owner";
-    ``importance``: "owner", "all" or "none"; ``training_metric``: "none", "label-owner" or "all". ``categorical``: of each
-    party's columns those that hold categories; ``weighted``: whether the label's owner has sample weights.
+    Who learns what: ``scores`` "label-owner", "all" or "none"; ``weights`` "owner" or "all"; ``metrics`` "all" or
+    "label-owner"; ``importance`` "owner", "all" or "none"; ``training_metric`` "none", "label-owner" or "all".
+    ``categorical``: of each party's columns those that hold categories. ``weighted``: the label's owner has sample weights.
     """
 
     names: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""Training and scoring inside an enclave: owners send their rows to attested code, which computes with them in plain."""
+"""Jobs inside an enclave: owners send their rows, encrypted, to attested code, which trains and scores in plain."""

@@ -1,4 +1,4 @@
-"""What an enclave tells one party at the end: exactly what the contract opens to it, as bytes, and back."""
+"""The enclave's answer to one party: exactly what the contract opens to that party, as bytes and back."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from hansa.protocols.wire import canonical
 from hansa.protocols.wire.fields import Fields
 
 _REST: Final = 1 << 24
-"""Bytes of all but rows, scores and model."""
+"""Bytes of everything but rows, scores and model."""
 _MOST_ROUNDS: Final = 1000
 _MOST_NUMBER: Final = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, slots=True)
 class EnclaveAnswer:
-    """``rows``: of this party's table those in common, those trained on first; ``test_rows`` of them were held out.
+    """``rows``: those of this party's table that all have, the ones trained on first. The last ``test_rows`` were held out.
 
-    ``scores``: of the last (training) or all (predicting) of ``rows``, (rows,) or (rows, classes), where they are opened to this
-    party; ``metrics``, ``opened``, ``importance`` and ``history`` likewise. ``closed`` is the model.
+    Where they are opened to this party: ``scores`` of the rows held out (after training) or of all rows (after predicting),
+    (rows,) or (rows, classes); ``metrics``; ``opened`` weights; ``importance``; ``history``, the training metric by round.
+    ``closed``: the encrypted model.
     """
 
     rows: NDArray[np.int64] = field(repr=False)
@@ -63,7 +64,7 @@ class EnclaveAnswer:
 
     @classmethod
     def decode_untrusted(cls, data: bytes | memoryview, terms: Terms, own_rows: int) -> EnclaveAnswer:
-        """The answer to a party whose table has ``own_rows`` rows. Raises ``PeerMisbehaved`` for anything else."""
+        """The answer to a party whose table has ``own_rows`` rows. Raises ``PeerMisbehaved`` for bytes that are none."""
         fields = Fields(canonical.decode_untrusted(data, most_bytes(terms, own_rows)), "an enclave's answer")
         rows = _array(fields.blob("rows", 8 * own_rows), "<i8")
         test_rows = fields.number("test_rows", 0, len(rows))
@@ -91,12 +92,12 @@ class EnclaveAnswer:
 
 
 def most_bytes(terms: Terms, own_rows: int) -> int:
-    """What an answer may take."""
+    """The most bytes that an answer may have."""
     return 8 * own_rows * (1 + max(1, _classes(terms))) + MOST_MODEL + _REST
 
 
 def told(terms: Terms, rank: int, choice: str) -> bool:
-    """Whether what goes to ``choice`` goes to this party."""
+    """Whether this party learns what the contract opens to ``choice``."""
     return rank in leakage.receivers(choice, terms.n_parties, terms.label_rank)
 
 

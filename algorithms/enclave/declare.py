@@ -1,4 +1,4 @@
-"""What a job in an enclave has opened, put on record at every member by the names of its statement."""
+"""Puts on record, at every member, what a job in an enclave opened, under the names of its leakage statement."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def declare(
     model_bytes: int,
     released: dict[str, Any] | None = None,
 ) -> None:
-    """All of it, of so many common and held out rows; ``UndeclaredOpening`` where the contract does not name something.
+    """Declare all that a job opened, with the number of elements. Raises ``UndeclaredOpening`` for what the contract lacks.
 
-    ``released`` is the model in plain, whose splits and leaves are counted. Of a training metric the record has the most rounds
-    that there can be: how many there were only some learn.
+    ``rows``: common rows; ``test_rows``: those held out; ``released``: the model in plain, whose splits and leaves are counted.
+    Of a training metric the most rounds that there can be are declared, since not all parties learn how many there were.
     """
     leaves, splits = _nodes(released) if released is not None and terms.algorithm == "gbdt" else (0, 0)
     classes = int(terms.params.get("num_class") or 1)
@@ -51,7 +51,7 @@ def declare(
 
 
 def _nodes(plain: dict[str, Any]) -> tuple[int, int]:
-    """How many leaves released trees have, and how many splits. Raises ``PeerMisbehaved`` where they are none."""
+    """How many leaves and how many splits released trees have. Raises ``PeerMisbehaved`` where there are no trees."""
     try:
         trees = plain["xgboost"]["learner"]["gradient_booster"]["model"]["trees"]
         below = [left for tree in trees for left in tree["left_children"]]

@@ -1,7 +1,7 @@
-"""The enclave's side of a job: it opens what owners sealed for it, computes in plain, and tells each what the contract says.
+"""The enclave's side of a job: it decrypts the owners' rows, trains or scores in plain, and answers each party.
 
-Nothing leaves but the answers (``answer.Answer``), the closed model, and how far it is. No party holds the enclave up: whatever
-one of them is to send or to take has its time.
+Only the answers (``answer.EnclaveAnswer``), the encrypted model, and the progress leave the enclave. Whatever a party is to
+send or to take has a deadline, so that none can hold up the others.
 """
 
 from __future__ import annotations
@@ -35,37 +35,37 @@ from hansa.protocols.mpc.session.session import Session
 
 _MODELS: Final[dict[str, type[Model]]] = {"lr": LinearModel, "gbdt": XgboostModel}
 PARCEL_EXTRA = 1 << 20
-"""Bytes by which a sealed parcel may be longer than what it holds: policy, key, tags."""
+"""Bytes that sealing may add to a table: policy, key, tags."""
 PATIENCE_S = 120.0
-"""How long a party may take to begin with what the enclave waits for: to pack and seal its rows, first of all."""
+"""How long a party may take before the first byte that the enclave waits for. It packs and seals its rows meanwhile."""
 SLOWEST_BYTES_PER_S = 1 << 17
-"""How fast it must then be, counted over the most bytes that it may send: a megabit a second."""
+"""How fast a party must send or take: a megabit a second, counted over the most bytes that there may be."""
 
 
 class InsideOpen(Protocol):
-    """Opens parcels that owners sealed for this code, each by its owner's release policy."""
+    """Decrypts what owners sealed for this code, each under its owner's release policy."""
 
     def open_untrusted(self, rank: int, parcel: bytes | memoryview) -> bytes:
-        """What is in it. Raises ``SecurityError`` with the reason where the policy does not release it here."""
+        """The bytes inside. Raises ``SecurityError`` with the reason where the policy does not release them here."""
 
 
 class ModelBox(Protocol):
-    """Closes a job's model with a key that only enclaves of the accepted code have."""
+    """Encrypts a job's model with a key that only enclaves of the accepted code have."""
 
     def close(self, model: bytes) -> bytes:
-        """Closed."""
+        """The model, encrypted."""
 
     def open(self, closed: bytes) -> bytes:
-        """Open again. Raises ``SecurityError`` for what was not closed with this job's key."""
+        """The model again. Raises ``SecurityError`` for bytes that were not encrypted with this job's key."""
 
 
 async def serve(
     s: Session, kind: str, terms: Terms, inside: InsideOpen, box: ModelBox, progress: ProgressReport
 ) -> None:
-    """One job, to its end: ``train``, ``predict`` or ``release``.
+    """Run one job to its end. ``kind``: train, predict or release.
 
-    Raises ``DataError`` where the common rows cannot be trained on, ``PeerMisbehaved`` for a table that is none, ``PeerTimeout``
-    naming the party that holds up the others.
+    Raises ``DataError`` where the common rows cannot be trained on, ``PeerMisbehaved`` for malformed tables, and
+    ``PeerTimeout`` with the party that holds up the others.
     """
     with _in_time(s, terms, 0):
         await agree(s, kind, terms)
@@ -122,7 +122,7 @@ def _trained(
     metrics: dict[str, float] | None,
     closed: bytes,
 ) -> EnclaveAnswer:
-    """What one party learns of a training."""
+    """The answer to one party after a training."""
     importance: dict[str, dict[str, Importance]] = {}
     for (owner, column), found in model.importance.items():
         if terms.importance == "all" or (terms.importance == "owner" and owner == rank):
@@ -173,7 +173,7 @@ async def _hear_model(s: Session, terms: Terms, box: ModelBox) -> Model:
 async def _receive(
     s: Session, terms: Terms, inside: InsideOpen, progress: ProgressReport, *, scored: bool
 ) -> tuple[list[PartyTable], list[NDArray[np.int64]]]:
-    """Every party's table, and of each its rows that all have, in the common order."""
+    """Every party's table, and the rows of each that all parties have, in the common order."""
     progress.step("receive", terms.n_parties)
     tables, places = [], []
     with s.step("send"):
@@ -206,7 +206,10 @@ async def _give(s: Session, terms: Terms, rank: int, answer: bytes) -> None:
 
 @contextmanager
 def _in_time(s: Session, terms: Terms, most: int, to: int | None = None) -> Iterator[None]:
-    """Up to ``most`` bytes from whom the session waits for, or to the party ``to``. Raises ``PeerTimeout`` naming the party."""
+    """Bounds the time for ``most`` bytes: to the party ``to``, or from whom the session waits for.
+
+    Raises ``PeerTimeout`` with that party.
+    """
     seconds = PATIENCE_S + most / SLOWEST_BYTES_PER_S
     with trio.move_on_after(seconds) as patience:
         yield

@@ -26,7 +26,7 @@ _MOST_ITERATIONS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LinearModel:
-    """Logistic regression: a coefficient for every standardised column, all parties' in rank order, then the intercept."""
+    """Logistic regression. ``weights``: of every standardised column, party by party, then the intercept."""
 
     terms: Terms
     standardisation: Standardisation = field(repr=False)
@@ -36,16 +36,16 @@ class LinearModel:
 
     @classmethod
     def train(cls, pool: Pool, rows: int, advance: Advance) -> LinearModel:
-        """To convergence: of a job's parameters only ``l2`` counts. The loss is the mean log-loss and l2/2 times the squares."""
+        """To convergence; of the job's parameters only ``l2`` counts. The loss: the mean log-loss, and l2/2 times the squares."""
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  # an extra
 
         standardisation = Standardisation.fit(pool.features[:rows])
         l2 = float(pool.terms.params["l2"] or 0.0)
-        # one over a mean's weight against the sum's; where nothing is decayed, so little that no digit shows it
+        # scikit-learn's C weighs the sum of the losses, not their mean, against the squares
         strength = 1 / (l2 * rows) if l2 else np.inf
         solver = LogisticRegression(C=strength, tol=1e-8, max_iter=_MOST_ITERATIONS)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what did not converge, which is told below
+            warnings.simplefilter("ignore")  # a solver that does not converge is an error below
             solver.fit(standardisation.apply(pool.features[:rows]), pool.label[:rows])
         if solver.n_iter_[0] >= _MOST_ITERATIONS:
             raise DataError(
@@ -79,7 +79,7 @@ class LinearModel:
         return cls(terms, Standardisation(mean, std), weights)
 
     def released(self) -> dict[str, Any]:
-        """As ``model.ReleasedModel`` has it: coefficients in their columns' own units."""
+        """In the form of ``ReleasedModel``, with coefficients in their columns' own units."""
         parties = tuple(zip(self.terms.names, self.terms.column_names, strict=True))
         coefficients = self.weights[:-1] / self.standardisation.std
         intercept = float(self.weights[-1] - coefficients @ self.standardisation.mean)

@@ -1,4 +1,4 @@
-"""What a party keeps of a model that an enclave trained: the model itself, closed, and what was opened to this party."""
+"""What a party keeps of a model that an enclave trained: the encrypted model, and what was opened to this party."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _MAX_STATE = 1 << 29
 
 @dataclass(frozen=True, slots=True)
 class EnclaveModel:
-    """``closed`` opens with the job's key, which only enclaves of the accepted code have; all parties have the same bytes.
+    """``closed``: the model, the same bytes at all parties. Only enclaves of the accepted code have the key to it.
 
-    ``opened``, ``importance`` and ``history`` are as in ``model.PartyModel`` and ``gbdt.model.TreeModel``.
+    ``opened`` is as in ``lr.model.PartyModel``, ``importance`` and ``history`` as in ``gbdt.model.tree_model.TreeModel``.
     """
 
     closed: bytes = field(repr=False)
@@ -26,7 +26,7 @@ class EnclaveModel:
     history: tuple[float, ...] = field(default=(), repr=False)
 
     def to_state(self) -> bytes:
-        """Bytes to be sealed; what was opened stands in the job's result."""
+        """Bytes to be sealed. What was opened is not among them: it stands in the job's result."""
         return canonical.encode({"version": _VERSION, "engine": "enclave", "closed": self.closed})
 
     @classmethod

@@ -1,8 +1,8 @@
-"""A party's side of a job in an enclave: its rows go out encrypted, and what the contract opens to it comes back.
+"""A party's side of a job in an enclave: it sends its rows, encrypted, and takes what the contract opens to it.
 
-owner r  --rows, sealed for the attested code-->  enclave      (train, predict; a release has none)
-owner r  --closed model-->  enclave                            (predict, release: from the label's owner)
-owner r  <--answer--  enclave
+owner r  --rows, sealed for the attested code-->  enclave      (train, predict)
+owner r  --encrypted model-->                     enclave      (predict, release; the label's owner only)
+owner r  <--answer--                              enclave
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ MOST_RELEASED = 1 << 29
 
 
 class OwnerSeal(Protocol):
-    """Encrypts for the code that the enclave proved, under this owner's release policy."""
+    """Encrypts for the code that the enclave proved to run, under this owner's release policy."""
 
     def seal(self, data: bytes) -> bytes:
-        """Bytes that only that code opens."""
+        """Bytes that only that code can decrypt."""
 
 
 class ReleasedInside:
-    """A model that an enclave opened to all, as plain data."""
+    """A model in plain, which an enclave sent to all parties."""
 
     def __init__(self, plain: dict[str, Any]) -> None:
         self._plain = plain
 
     def to_json(self) -> dict[str, Any]:
-        """As the releases of the MPC engines have it."""
+        """Plain data, in the form of ``ReleasedModel`` or ``ReleasedTrees``."""
         return self._plain
 
 
 async def train(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, progress: ProgressReport) -> TrainOutcome:
-    """Have a model trained. Rounds: 3. Bytes sent: the table, encrypted, and 32 to each member."""
+    """Have the enclave train a model. Rounds: 3. Bytes sent: the encrypted table, and 32 to each member."""
     await agree(s, "train", terms)
     answer = await _ask(s, terms, table, seal, progress)
     with s.step("outputs"):
@@ -60,7 +60,7 @@ async def train(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, pr
 async def predict(
     s: Session, terms: Terms, model: EnclaveModel, table: PartyTable, seal: OwnerSeal, progress: ProgressReport
 ) -> tuple[int, Scores | None]:
-    """Have the common rows scored: how many, and the scores where they are opened to this party."""
+    """Have the enclave score the common rows: how many they are, and the scores, None where not opened to this party."""
     await agree(s, "predict", terms)
     await _hand_in(s, terms, model)
     answer = await _ask(s, terms, table, seal, progress)
@@ -70,7 +70,7 @@ async def predict(
 
 
 async def release(s: Session, terms: Terms, model: EnclaveModel, progress: ProgressReport) -> ReleasedInside:
-    """Have the model opened to all."""
+    """Have the enclave open the model to all parties."""
     await agree(s, "release", terms)
     await _hand_in(s, terms, model)
     progress.step("release")
@@ -91,7 +91,7 @@ def _plain(told: memoryview) -> dict[str, Any]:
 
 
 async def _hand_in(s: Session, terms: Terms, model: EnclaveModel) -> None:
-    """All have the same closed model: one is enough, and it opens for nobody but the enclave."""
+    """The label's owner sends the encrypted model to the enclave. All parties have the same bytes, so one is enough."""
     with s.step("open"):
         if s.rank == terms.label_rank:
             await s.send_bytes(s.n_parties - 1, model.closed)

@@ -1,9 +1,10 @@
-"""A party's table as bytes for an enclave, and back: of keys only their places in the job's common order.
+"""A party's table as bytes for an enclave and back, and the rows that all tables have in common.
 
-    4 bytes length | header, canonical | places: rows x 16 | features: rows x columns | label: rows | weights: rows
+    length, 4 bytes | header, canonical | places: rows x 16 | features: rows x columns | label: rows | weights: rows
 
-Numbers are little-endian: features float32 for trees, which read no more of them, else float64; label and weights float64.
-A place is the keyed hash by which ``psi.ddh`` orders rows, so that both roads train on the same rows in the same order.
+Numbers are little-endian. Features are float32 for trees, which use no more digits, else float64. Label and weights are
+float64. A key stays at its owner; in its stead goes its *place*, the keyed hash by which ``psi.ddh`` orders rows. So MPC and
+enclave train on the same rows in the same order.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from hansa.protocols.wire import canonical
 from hansa.protocols.wire.fields import Fields
 
 Places = NDArray[np.void]
-"""Sixteen bytes a row, which compare as bytes do."""
+"""The places of rows, (rows,): 16 bytes each, compared as bytes."""
 _PLACE: Final = f"V{PLACE_BYTES}"
 _HEADER: Final = 1 << 26
 _MOST_LEVELS: Final = 1 << 20
@@ -33,7 +34,7 @@ _LONGEST_LEVEL: Final = 1 << 12
 
 
 def most_bytes(terms: Terms, rank: int) -> int:
-    """What a party's table may take."""
+    """The most bytes that a party's table may have."""
     numbers = 8 * (terms.columns[rank] + 2)
     return 4 + _HEADER + terms.max_rows * (PLACE_BYTES + numbers)
 
@@ -62,9 +63,9 @@ def pack(terms: Terms, table: PartyTable) -> bytes:
 
 
 def unpack_untrusted(terms: Terms, rank: int, data: bytes | memoryview, *, scored: bool) -> tuple[Places, PartyTable]:
-    """Places (rows,), and the table, without keys; where rows are ``scored`` it has neither label nor weights.
+    """The places (rows,), and the table without keys. ``scored``: the rows are to be scored, without label and weights.
 
-    Raises ``PeerMisbehaved`` for what is no table of this party's columns, and ``DataError`` for cells that no training takes.
+    Raises ``PeerMisbehaved`` for what is no table of this party's columns, ``DataError`` for cells that no training takes.
     """
     name = terms.names[rank]
     size = int.from_bytes(data[:4], "big")
@@ -108,7 +109,11 @@ def unpack_untrusted(terms: Terms, rank: int, data: bytes | memoryview, *, score
 
 
 def common(places: list[Places], names: tuple[str, ...]) -> list[NDArray[np.int64]]:
-    """Of each party the rows that all have, in the common order. Raises ``PeerMisbehaved`` for a place that stands twice."""
+    """The rows of each party that all parties have, in the common order. Raises ``PeerMisbehaved`` for a place that occurs twice.
+
+    Places are compared by their first 8 bytes, then by the others. Where a party has two places with the same first 8
+    bytes, ``_by_all_bytes`` does it.
+    """
     halves = [np.frombuffer(each.tobytes(), dtype=">u8").astype(np.uint64).reshape(-1, 2) for each in places]
     orders = [np.argsort(each[:, 0], kind="stable") for each in halves]
     firsts = [each[order, 0] for each, order in zip(halves, orders, strict=True)]
@@ -122,7 +127,7 @@ def common(places: list[Places], names: tuple[str, ...]) -> list[NDArray[np.int6
 
 
 def _by_all_bytes(places: list[Places], names: tuple[str, ...]) -> list[NDArray[np.int64]]:
-    """The same where a party has two places that are alike in their first eight bytes: by all sixteen, five times slower."""
+    """The same by all 16 bytes at once; five times slower."""
     orders = [np.argsort(each) for each in places]
     ordered = [each[order] for each, order in zip(places, orders, strict=True)]
     for rank, each in enumerate(ordered):
@@ -133,7 +138,7 @@ def _by_all_bytes(places: list[Places], names: tuple[str, ...]) -> list[NDArray[
 
 
 def _among(some: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which of the sorted ``some`` are in the sorted ``others``."""
+    """Which of the sorted ``some`` are among the sorted ``others``."""
     if not len(others):
         return np.zeros(len(some), dtype=np.bool_)
     found = np.searchsorted(others, some).clip(max=len(others) - 1)
@@ -142,7 +147,7 @@ def _among(some: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _check_cells(terms: Terms, rank: int, table: PartyTable) -> None:
-    """The owner has checked its cells; what computes with them here does not take its word."""
+    """Check the cells as their owner should have; the enclave does not take its word."""
     name = terms.names[rank]
     may_be_empty = terms.algorithm == "gbdt" and bool(terms.params.get("missing", False))
     for place, column in enumerate(table.columns):
@@ -167,7 +172,7 @@ def _check_cells(terms: Terms, rank: int, table: PartyTable) -> None:
 
 
 def _fits(terms: Terms, label: NDArray[np.float64]) -> bool:
-    """Whether every label is one that the objective takes; false for NaN."""
+    """Whether the objective takes every label; NaN is none."""
     task = label_kind(terms.algorithm, terms.params)
     if task == "real":
         return bool(np.all(np.isfinite(label)))

@@ -26,10 +26,10 @@ _LEAST_STEP: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Rows that all parties have, in one order, the training ones first.
+    """The rows that all parties have, those to train on first.
 
-    ``features``: all parties' columns side by side, (rows, columns); ``levels``: the names of each column's categories, None for
-    numbers. ``label`` is empty where rows are scored; ``weights`` None where all weigh the same.
+    ``features`` (rows, columns): all parties' columns side by side. ``levels``: the names of each column's categories, None
+    for numbers. ``label`` is empty where rows are scored. ``weights`` is None where all weigh the same.
     """
 
     terms: Terms
@@ -40,7 +40,7 @@ class Pool:
 
     @classmethod
     def of(cls, terms: Terms, tables: Sequence[PartyTable], rows: Sequence[NDArray[np.int64]]) -> Pool:
-        """Of each party's table its ``rows``."""
+        """The given ``rows`` of each party's table."""
         own, places = tables[terms.label_rank], rows[terms.label_rank]
         features = np.empty((len(places), sum(terms.columns)), dtype=own.features.dtype)
         at = 0
@@ -74,17 +74,17 @@ class Model(Protocol):
 
     @property
     def importance(self) -> Mapping[tuple[int, str], Importance]:
-        """Of columns, by party's rank and name."""
+        """The importance of columns, by rank and column name."""
 
     @property
     def history(self) -> Sequence[float]:
         """The training metric after each round."""
 
     def weights_of(self, rank: int) -> dict[str, float]:
-        """The standardised weights of a party's columns, and the intercept at the label's owner; empty for trees."""
+        """The standardised weights of a party's columns, and the intercept if it owns the label; trees have none."""
 
     def scores(self, pool: Pool) -> Matrix:
-        """Of every row a probability, those of all classes, or a number like the label."""
+        """Of each row a probability, the probabilities of all classes, or a number like the label."""
 
     def to_state(self) -> bytes:
         """Bytes to be sealed."""

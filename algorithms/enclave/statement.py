@@ -1,6 +1,7 @@
-"""What a job in an enclave opens, to whom, in words, and whom it takes trust in: as ``leakage`` has it for MPC.
+"""The leakage statement of a job in an enclave, and whom it takes trust in; ``algorithms.leakage`` has those of MPC.
 
-Light: the daemon imports it. The enclave tells each party what is opened to it; both ends declare it, by the same names.
+The enclave tells each party what is opened to it, and both ends declare it under the statement's names. The texts are part
+of contracts: they never change. Light: the daemon imports this module.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hansa.config.params import Param, label_kind
 
 MODEL_SIZE: Final = "model size"
 _NOT_TOLD: Final = {leakage.SPLIT_OWNERS, leakage.STOP, leakage.LABEL_UNIT}
-"""Of what MPC opens on the way: an enclave needs none of it."""
+"""What MPC opens while it computes; an enclave opens none of it."""
 
 
 def openings(
@@ -25,7 +26,7 @@ def openings(
     label_rank: int,
     params: Mapping[str, Param],
 ) -> tuple[Entry, ...]:
-    """All that a job of this kind opens in an enclave: what MPC does, less what only its way of computing makes it open."""
+    """All that a job of this kind opens in an enclave: what it would under MPC, less what only MPC has to open."""
     everyone = tuple(range(len(names)))
     not_told = _NOT_TOLD | {leakage.splits_of(rank) for rank in everyone}
     entries = [
@@ -49,7 +50,7 @@ def openings(
 
 
 def trust(enclave: str, names: Sequence[str], votes: int, *, simulated: bool) -> tuple[str, ...]:
-    """Who would have to break what to read what a job does not open; ``votes`` of the parties move the model's key."""
+    """Who could read what a job does not open. ``votes``: how many parties have to vote to move the model's key."""
     everyone = f"{', '.join(names[:-1])} and {names[-1]}"
     moved = (
         f"the model's key goes to an enclave that runs other code once all {votes} parties vote for that code"

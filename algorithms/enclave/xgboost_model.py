@@ -25,7 +25,7 @@ from hansa.protocols.arrays import Matrix
 
 @dataclass(frozen=True, slots=True)
 class XgboostModel:
-    """XGBoost's booster; ``categories``: of columns of categories, by place, those with codes of their own."""
+    """``booster``: XGBoost's. ``categories``: by a column's place, the names of its categories that have codes."""
 
     terms: Terms
     booster: Any = field(repr=False)
@@ -34,7 +34,7 @@ class XgboostModel:
 
     @classmethod
     def train(cls, pool: Pool, rows: int, advance: Advance) -> XgboostModel:
-        """XGBoost with the job's parameters on the first ``rows`` rows; the last of them held out where training stops early."""
+        """XGBoost with the job's parameters, on the first ``rows`` rows. Early stopping holds out the last of these."""
         params = params_of(pool.terms)
         held_out = held_out_rows(params, rows)
         grown = rows - held_out
@@ -58,7 +58,7 @@ class XgboostModel:
 
     @property
     def importance(self) -> dict[tuple[int, str], Importance]:
-        """Of columns, by party's rank and name; those without a split have none of anything."""
+        """The importance of columns, by rank and column name; zeros for a column without a split."""
         found = {kind: self.booster.get_score(importance_type=kind) for kind in ("weight", "total_gain", "total_cover")}
         out = {}
         for rank, (name, columns) in enumerate(_columns(self.terms)):
@@ -88,8 +88,8 @@ class XgboostModel:
         return cls(terms, xgboost_adapter.loaded(raw), {place: tuple(kept) for place, kept in names})
 
     def released(self) -> dict[str, Any]:
-        """As ``gbdt.released.ReleasedTrees`` has it, without what is in no statement: the sums behind a split, and what stopping
-        early wrote down (a held out score in full tells labels)."""
+        """In the form of ``ReleasedTrees``, without what no leakage statement names: the sums behind a split, and the attributes
+        that early stopping leaves (all digits of a loss on rows held out would tell labels)."""
         found = json.loads(bytes(self.booster.save_raw("json")))
         found["learner"]["attributes"] = {}
         for tree in found["learner"]["gradient_booster"]["model"]["trees"]:
@@ -118,7 +118,7 @@ def _names(terms: Terms) -> list[str]:
 
 
 def _categories(pool: Pool, rows: int, n_bins: int) -> dict[int, tuple[str, ...]]:
-    """The same categories as under MPC have codes of their own: the most frequent among the rows that trees are grown on."""
+    """The categories that have codes, the same as under MPC: the most frequent among the rows that trees are grown on."""
     levels, features = pool.levels, pool.features
     places = [place for place, names in enumerate(levels) if names is not None]
     cuts = Cuts.fit(features[:rows, places].astype(np.float64), n_bins, [levels[place] for place in places])
@@ -126,7 +126,7 @@ def _categories(pool: Pool, rows: int, n_bins: int) -> dict[int, tuple[str, ...]
 
 
 def _codes(pool: Pool, categories: Mapping[int, tuple[str, ...]]) -> NDArray[Any]:
-    """Features as XGBoost takes them: of categories their codes, the one after these for all others and empty cells."""
+    """Features as XGBoost takes them: codes for categories, and the code after the last for all others and empty cells."""
     if not categories:
         return pool.features
     features, levels = pool.features.copy(), pool.levels

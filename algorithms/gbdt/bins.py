@@ -1,7 +1,7 @@
-"""Bins, made by each owner alone: quantiles of numbers, the most frequent categories, and where values lie in them.
+"""Bins, which each owner makes alone: of numbers by quantiles, of categories by frequency.
 
-A number's column has ``n_bins`` bins and, where cells may be empty, one more for these. A column of categories has a bin for each
-of the most frequent ones; the last takes all others, those never seen before, and empty cells.
+A column of numbers has ``n_bins`` bins and, where cells may be empty, one more for these. A column of categories has a bin for
+each of the most frequent ones; its last bin takes all others, those never seen before, and empty cells.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Bins = NDArray[np.uint8]
 Numbers = NDArray[np.float32]
 MAX_BINS: Final = 255
 MAX_CATEGORIES: Final = 64
-"""Bins of categories: a set of them is one ring element."""
+"""A set of bins of categories is the bits of one ring element."""
 
 
 def category_bins(n_bins: int) -> int:
@@ -29,8 +29,8 @@ def category_bins(n_bins: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """For each column its cuts, rising, float32 (bin b holds the values from cut b - 1 up to, not including, cut b), or the
-    categories that have bins of their own, in their order."""
+    """How each column is cut. Of numbers: rising float32 cuts; bin b holds cut b - 1 <= value < cut b. Of categories: the names
+    that have bins of their own, in the order of the bins."""
 
     columns: tuple[Numbers | tuple[str, ...], ...] = field(repr=False)
     n_bins: int
@@ -62,7 +62,7 @@ class Cuts:
         return out
 
     def threshold(self, column: int, cut: int) -> float:
-        """What values up to this bin are below; the greatest float32 where no value is above."""
+        """The cut that the values of this bin and of those before it are below; of the last bin the greatest float32."""
         cuts = self.columns[column]
         assert not isinstance(cuts, tuple)
         return float(cuts[cut]) if cut < cuts.size else float(np.finfo(np.float32).max)

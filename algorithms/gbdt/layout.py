@@ -1,8 +1,11 @@
-"""Which splits a tree may choose from: public, alike at all parties; only their owner knows what values they part.
+"""The candidate splits of a tree. How many there are, and of which column, is public; what values they separate only the
+column's owner knows.
 
-A column of numbers has a candidate for each cut; where cells may be empty, two (the empty ones right, or left), and one that
-parts the empty from the rest. A column of categories has one for each of them ("one-hot"), or for each prefix of them in the
-order of their gradients over hessians, which is secret, so that its set is carried along ("partition").
+* A column of numbers has a candidate for each cut. Where cells may be empty it has two for each cut (empty cells go right,
+  or left), and one that separates the empty cells from the others.
+* A column of categories has, if "one-hot", a candidate for each category against all others.
+* If "partition", it has a candidate for each prefix of the categories in the order of their G/(H + lambda). That order is
+  secret, so each candidate carries the set of bins that it sends left.
 """
 
 from __future__ import annotations
@@ -19,24 +22,24 @@ from hansa.algorithms.gbdt.params import TreeParams
 
 Places = NDArray[np.int64]
 CELLS: Final = 256
-"""Bins a byte can name."""
+"""How many bins a byte can name."""
 
 
 class Split(NamedTuple):
-    """A column of its owner's, and the bins that go left as the bits of a number."""
+    """A column of the owner's, and the bins that go left: bit b of ``left`` is set if bin b does."""
 
     column: int
     left: int
 
     def sides(self, bins: Bins) -> Bins:
-        """1 for the rows that go left."""
+        """1 for each row that goes left, (rows,)."""
         table = np.array([self.left >> cell & 1 for cell in range(CELLS)], dtype=np.uint8)
         return table[bins[:, self.column]]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``categorical``: for each party, of each of its columns, whether it holds categories."""
+    """The columns of all parties. ``categorical``: of each column of each party, whether it holds categories."""
 
     categorical: tuple[tuple[bool, ...], ...]
     n_bins: int
@@ -45,12 +48,13 @@ class Layout:
 
     @classmethod
     def of(cls, params: TreeParams, categorical: tuple[tuple[bool, ...], ...]) -> Layout:
-        """What parameters mean. How many categories a column has is its owner's: so all of a job's are one-hot, or none."""
+        """By the job's parameters. How many categories a column has stays with its owner, so either all columns are one-hot or
+        none."""
         return cls(categorical, params.max_bin, params.missing, params.max_bin <= params.max_cat_to_onehot)
 
     @property
     def cells(self) -> int:
-        """Bins of a column, with the one for empty cells."""
+        """Bins of a column, the one for empty cells included."""
         return self.n_bins + self.missing
 
     @property
@@ -75,11 +79,11 @@ class Layout:
 
     @property
     def carries_sets(self) -> bool:
-        """Whether a candidate's place does not say what goes left."""
+        """Whether candidates carry sets, as their place in the line does not say what goes left."""
         return not self.one_hot and any(map(any, self.categorical))
 
     def among(self, chosen: Sequence[Places] | None = None) -> Candidates:
-        """The candidates of a tree, of all columns or of some of each party's."""
+        """The candidates of a tree: of all columns, or of the ``chosen`` ones of each party."""
         ranks = chosen or [np.arange(count) for count in self.columns]
         kinds = [np.array(kind, dtype=bool)[places] for kind, places in zip(self.categorical, ranks, strict=True)]
         pairs = list(zip(ranks, kinds, strict=True))
@@ -90,7 +94,8 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """All candidates in one line, party by party; of each first its ``numbers``, then its ``classes``: columns of either kind."""
+    """All candidates in one line, party by party; of each party first those of ``numbers``, then those of ``classes``: its
+    columns of either kind."""
 
     layout: Layout
     numbers: tuple[Places, ...]
@@ -103,7 +108,7 @@ class Candidates:
         return tuple(of_numbers * len(a) + of_classes * len(b) for a, b in zip(self.numbers, self.classes, strict=True))
 
     def split(self, rank: int, place: int, chosen: int = 0) -> Split:
-        """The split at a place of a party's own; ``chosen``: the set that a candidate of a partition carried."""
+        """The split that a candidate of a party is. ``place``: counted from the party's first; ``chosen``: the set it carried."""
         layout = self.layout
         ordered = layout.cuts * len(self.numbers[rank])
         if place < ordered:

@@ -1,4 +1,4 @@
-"""Boosted trees as a job's learner: bins, training from a checkpoint, scores, and importance."""
+"""Boosted trees as the learner of a job: bins, training from a checkpoint, scores, and importance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from hansa.protocols.wire import canonical
 _MAX_STATE = 1 << 31
 _MOST = 2.0**24
 _FAR = 1 << 40
-"""A loss above any, before the first round."""
+"""More than any loss: the least so far, before the first round."""
 
 
 class TreeLearner:
@@ -55,9 +55,9 @@ class TreeLearner:
         return label_kind(self._terms.algorithm, self._terms.params)
 
     async def prepare(self, table: PartyTable, train_rows: int) -> int:
-        """Cut columns into bins by the rows trained on, prepare these, and share the label.
+        """Cut the columns into bins by the rows to train on, hand the bins to the engine, and share the label.
 
-        Raises ``DataError`` for an empty column, a held-out part that says nothing, and sums that would overflow.
+        Raises ``DataError`` for an empty column, for labels that are all alike, and for sums that would overflow.
         """
         e, terms, params = self._e, self._terms, self._params
         held_out = held_out_rows(params, train_rows)
@@ -105,7 +105,7 @@ class TreeLearner:
         return params.n_estimators
 
     async def train(self, start: tuple[int, bytes] | None, save: Save, step: Step) -> None:
-        """All rounds; the state after each is the trees so far, the margins, and what early stopping remembers."""
+        """All rounds. The state after each: the trees so far, the margins, and what early stopping remembers."""
         groups, told = self._objective.groups, self._terms.training_metric != "none"
         if start is not None:
             self._load(start[1])
@@ -128,7 +128,7 @@ class TreeLearner:
         return await _scores(self._e, self._terms, self._objective, margins, self._unit)
 
     async def outputs(self, columns: tuple[str, ...]) -> TreeModel:
-        """This party's part of the model, and the importance of columns as the contract opens it."""
+        """Open the importance of columns as the contract says, and return this party's part of the model."""
         e, kept = self._e, self._state.kept(self._objective.groups)
         trees = tuple(saved(e, tree, with_facts=False) for tree in kept)
         opened = {} if self._terms.importance == "none" else await self._importance(kept)
@@ -154,7 +154,7 @@ class TreeLearner:
         return await e.input(self._terms.label_rank, own, (groups,))
 
     async def _in_unit(self, value: float, power: int, shift: int) -> Share:
-        """A parameter over a power of the label's scale, in units of 2^shift, (1,); shared where that is a secret."""
+        """A parameter over a power of the label's scale, in units of 2^shift, (1,). Public, unless the scale is secret."""
         e = self._e
         if not value or not isinstance(self._objective, SquaredError):
             return e.public(encode(np.array([value / 2.0**shift]), e.frac_bits))
@@ -175,7 +175,7 @@ class TreeLearner:
         return await e.input(self._terms.label_rank, own, (rows,))
 
     def _check(self, table: PartyTable, rows: int, train_rows: int) -> None:
-        """What only this party's own rows can show to be without use."""
+        """Raises ``DataError`` where this party's own rows leave nothing to learn."""
         name = self._terms.names[self._e.session.rank]
         empty = np.isnan(table.features[:rows]).all(axis=0)
         if empty.any():
@@ -217,7 +217,7 @@ class TreeLearner:
         return self._e.session.rank in leakage.receivers(terms.training_metric, terms.n_parties, terms.label_rank)
 
     async def _training_metric(self) -> float:
-        """Of the margins so far, as it is opened; of squared errors the root, in the label's unit."""
+        """The training metric of the margins so far, of squared errors the root; 0 where it is not opened to this party."""
         e, terms = self._e, self._terms
         shared = await mean_loss(e, self._objective, self._metric, self._state.margins, self._problem.label)
         to = leakage.receivers(terms.training_metric, terms.n_parties, terms.label_rank)
@@ -230,14 +230,14 @@ class TreeLearner:
         return math.sqrt(max(value, 0.0)) * self._scale if self._metric == "rmse" else value
 
     async def _scale_of_metric(self) -> float:
-        """The label's scale, where the metric is opened in it: all that learn the metric learn it."""
+        """The label's scale, which turns the metric into the label's own unit. All who learn the metric learn the scale."""
         unit = self._unit
         if self._terms.training_metric == "all":
             unit = await label_unit(self._e, self._terms, self._objective, unit)
         return 1.0 if unit is None else unit.scale
 
     async def _importance(self, trees: Sequence[Tree]) -> dict[str, dict[str, Importance]]:
-        """By party and column, what was opened to this party."""
+        """The importance that is opened to this party, by party and column."""
         e, terms = self._e, self._terms
         gain_bits = e.frac_bits - boost.gains_shift(self._problem.table)
         out = {}
@@ -256,7 +256,7 @@ class TreeLearner:
         return out
 
     def _dump(self) -> bytes:
-        """The state as it is kept."""
+        """The state as a checkpoint keeps it."""
         e, state = self._e, self._state
         watch = state.watch
         return canonical.encode(
@@ -272,7 +272,7 @@ class TreeLearner:
         )
 
     def _load(self, plain: bytes) -> None:
-        """The state again."""
+        """Take up a checkpoint's state."""
         e, state = self._e, self._state
         margins, trees, state.stopped, self._history, kept = canonical.decode_untrusted(plain, _MAX_STATE)
         state.margins = e.share_from_state(margins).reshape(*state.margins.shape)
@@ -304,7 +304,7 @@ async def scores(e: Engine, terms: Terms, model: TreeModel, table: PartyTable) -
 
 
 async def _scores(e: Engine, terms: Terms, objective: Objective, margins: Share, unit: Unit | None) -> SharedScores:
-    """Probabilities, means, or numbers in the label's unit, which those who learn scores are told."""
+    """Scores from margins: probabilities, means, or numbers in the label's unit. All who learn such numbers learn the unit."""
     shared = await objective.predictions(e, margins)
     if not isinstance(objective, SquaredError):
         most = np.inf if label_kind(terms.algorithm, terms.params) == "count" else 1.0

@@ -1,4 +1,4 @@
-"""How far off margins are, on shares: what early stopping and the training metric look at. The less, the better.
+"""Losses of shared margins against shared labels, for early stopping and the training metric. Less is better.
 
 Sample weights do not count.
 """
@@ -20,11 +20,11 @@ from hansa.protocols.mpc.shares import Share
 _LOSS_BITS: Final = 5
 """A mean log-loss is below 2^5."""
 _LEAST: Final = 8
-"""Units of fixed point that a probability is raised by, so that its rounding cannot make it 0."""
+"""Units of fixed point that are added to a probability, so that rounding cannot make it 0."""
 
 
 def metric_of(objective: Objective, wanted: str) -> str:
-    """``eval_metric``, or what it means for an objective."""
+    """The metric that ``eval_metric`` names; "auto" is the objective's own."""
     return objective.metric if wanted == "auto" else wanted
 
 
@@ -58,7 +58,7 @@ async def _of_classes(e: Engine, margins: Share, label: Share) -> Share:
 
 
 async def _squares(e: Engine, objective: Objective, margins: Share, label: Share) -> Share:
-    """The mean of squares, of as many fraction bits as their sum has room for."""
+    """The mean square of residuals, which keep as many fraction bits as the sum of squares has room for."""
     rows = margins.shape[1]
     residuals = (await objective.predictions(e, margins)) - label.reshape(rows)
     top = 2 * objective.residual
@@ -69,6 +69,6 @@ async def _squares(e: Engine, objective: Objective, margins: Share, label: Share
 
 
 async def _mean(e: Engine, total: Share, rows: int, top: int) -> Share:
-    """A sum over the rows over their number, for means below 2^top."""
+    """A sum over rows divided by their number, for means below 2^top."""
     more = 61 - e.frac_bits - top
     return await e.truncate(total.times(round((1 << more) / rows)), more)

@@ -1,8 +1,10 @@
-"""Losses: what a tree's gradients and hessians are, how large they can be, and what margins mean (XGBoost's names and formulas).
+"""Objectives: the gradients and hessians of each loss, their bounds, and what margins mean. Names and formulas are XGBoost's.
 
-Margins and labels are (groups, rows): a group for each tree of a round, one but for ``multi:softprob``; labels of classes are
-integers, 0 and 1. Everything is public but
-these, and the label's ``Unit``, which its owner keeps.
+Margins and labels are shared, (groups, rows), a group for each tree of a round: one, or one for each class of
+``multi:softprob``. Labels of classes are integers, 0 or 1. The label's ``Unit`` stays with its owner. All else is public.
+
+To add an objective: write a class here that satisfies ``Objective``, and name it in ``objective_of``, in ``config.params``
+(what its label and metric are) and in ``model.xgboost_format``.
 """
 
 from __future__ import annotations
@@ -24,15 +26,15 @@ from hansa.protocols.mpc.operators.exponential import exp, softmax
 from hansa.protocols.mpc.shares import Share
 
 MOST_COUNT: Final = 254.0
-"""Means of counts are cut off here: then neither gradients nor hessians exceed 2^9."""
+"""Means of counts are clipped to it: then neither gradients nor hessians exceed 2^9."""
 MAX_STEP: Final = 0.7
-"""XGBoost's max_delta_step of Poisson regression: a leaf moves a margin by no more, and hessians are exp(0.7) larger."""
+"""XGBoost's max_delta_step of Poisson regression: leaf weights are clipped to it, and hessians are exp(0.7) times as large."""
 _ROOM: Final = 2.0 - 2.0**-6
-"""Where gradients of the squared error are cut off, in the label's unit; labels are within 1/2."""
+"""Gradients of the squared error are clipped to it, in the label's unit; labels are within 1/2."""
 
 
 class Unit(NamedTuple):
-    """A label's zero and scale: what its owner takes off it and divides it by; ``base`` is the margin before all trees."""
+    """The label is shared as (label - ``center``) / ``scale``; ``base`` is the margin before all trees."""
 
     center: float
     scale: float
@@ -40,7 +42,7 @@ class Unit(NamedTuple):
 
 
 class Objective(Protocol):
-    """One loss. ``bound``: log2 of what gradients and hessians stay below; ``hessian``: what hessians do not exceed."""
+    """One loss. Gradients and hessians stay below 2^``bound``; hessians do not exceed ``hessian``."""
 
     @property
     def groups(self) -> int:
@@ -53,12 +55,12 @@ class Objective(Protocol):
     def hessian(self) -> float: ...
     @property
     def step(self) -> float:
-        """What leaves are cut off at; 0: nowhere."""
+        """Leaf weights are clipped to it either side of 0; 0: they are not."""
         ...
 
     @property
     def residual(self) -> int:
-        """log2 of what a prediction and a label are apart at most."""
+        """A prediction and a label differ by at most 2 to this power."""
         ...
 
     @property
@@ -72,7 +74,7 @@ class Objective(Protocol):
         ...
 
     def unit(self, label: Vector, base_score: float | None) -> Unit:
-        """The label's, at its owner, from the rows trained on."""
+        """The label's unit, which its owner finds from the rows trained on."""
         ...
 
     def public_base(self, base_score: float | None) -> float | None:
@@ -80,7 +82,7 @@ class Objective(Protocol):
         ...
 
     def targets(self, label: Vector, unit: Unit) -> Vector:
-        """Labels as they are shared, (groups, rows)."""
+        """Labels as numbers to share, (groups, rows)."""
         ...
 
     async def derivatives(self, e: Engine, margins: Share, label: Share) -> tuple[Share, Share]:
@@ -88,7 +90,7 @@ class Objective(Protocol):
         ...
 
     async def predictions(self, e: Engine, margins: Share) -> Share:
-        """What is opened as a score, (rows,) or (rows, classes), where ``unit`` is not needed for it."""
+        """What is opened as scores, (rows,) or (rows, classes); before the unit is applied."""
         ...
 
     def plain_derivatives(self, margins: Vector, label: Vector) -> tuple[Vector, Vector]:
@@ -140,10 +142,10 @@ class Logistic:
 
 @dataclass(frozen=True, slots=True)
 class SquaredError:
-    """reg:squarederror: g = margin - y, h = 1, in the label's unit: a power of two, at least twice its largest distance from its
-    center.
+    """reg:squarederror: g = margin - y, h = 1, in the label's unit.
 
-    Gradients beyond four times that distance are cut off; none occurs but where trees diverge.
+    The unit is a power of two, at least twice the label's largest distance from its center. Gradients beyond about four
+    times that distance are clipped; only trees that diverge have such.
     """
 
     groups: int = 1
@@ -220,7 +222,7 @@ class Softmax:
 
 @dataclass(frozen=True, slots=True)
 class Poisson:
-    """count:poisson: g = exp(margin) - y, h = exp(margin + 0.7); means are cut off at ``MOST_COUNT``, leaves at 0.7."""
+    """count:poisson: g = exp(margin) - y, h = exp(margin + 0.7). Means are clipped to ``MOST_COUNT``, leaf weights to 0.7."""
 
     groups: int = 1
     bound: int = 9
@@ -263,7 +265,7 @@ _SMALLEST: Final = 30.0
 
 
 def objective_of(name: str, num_class: int) -> Objective:
-    """By XGBoost's name."""
+    """The objective of this name."""
     found: dict[str, Objective] = {
         "binary:logistic": Logistic(),
         "reg:squarederror": SquaredError(),
@@ -274,7 +276,7 @@ def objective_of(name: str, num_class: int) -> Objective:
 
 
 def base_score(objective: Objective, params: TreeParams, unit: Unit) -> float:
-    """XGBoost's: what all its margins begin with, as a probability, a mean, or in the label's own unit."""
+    """XGBoost's ``base_score``: where all margins begin, as a probability, a mean, or a number in the label's own unit."""
     if isinstance(objective, SquaredError):
         return unit.center
     if isinstance(objective, Poisson):
@@ -283,14 +285,14 @@ def base_score(objective: Objective, params: TreeParams, unit: Unit) -> float:
 
 
 def sample_weights(label: Vector, weights: Vector | None, scale_pos_weight: float) -> Vector | None:
-    """Sample weights with that of the positive class; None where all are 1."""
+    """Sample weights times the weight of the positive class; None where all are 1."""
     if scale_pos_weight == 1:
         return weights
     return np.where(label == 1, scale_pos_weight, 1.0) * (1.0 if weights is None else weights)
 
 
 async def between(e: Engine, x: Share, low: float, high: float) -> Share:
-    """x, but ``low`` where it is less and ``high`` where it is more; shape kept. Rounds: those of two ``less`` and ``mux``."""
+    """x clipped to [low, high], in its shape. Rounds: those of two ``less`` and ``mux``."""
     flat = x.reshape(-1)
     for bound, above in ((high, True), (low, False)):
         edge = e.public(np.full(flat.shape, int(encode(bound, e.frac_bits)), dtype=np.uint64))

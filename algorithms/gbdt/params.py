@@ -15,10 +15,10 @@ MOST_WEIGHT: Final = 128.0
 
 @dataclass(frozen=True, slots=True)
 class TreeParams:
-    """A split needs a gain above ``gamma`` and hessians of ``min_child_weight`` on both sides.
+    """A split needs a gain above ``gamma``, and a sum of hessians of at least ``min_child_weight`` on both sides.
 
-    ``base_score`` is a probability, or in the label's own units; None: 1/2, or the label's mean. ``missing``: whether cells may
-    be empty. ``early_stopping_rounds`` 0: none.
+    ``base_score``: a probability, or a number in the label's own unit; None means 1/2, or the label's mean. ``missing``:
+    whether cells may be empty. ``early_stopping_rounds``: 0 for no early stopping.
     """
 
     objective: str = "binary:logistic"

@@ -17,8 +17,7 @@ from hansa.protocols.arrays import Vector
 
 @dataclass(frozen=True, slots=True)
 class PlainTree:
-    """``splits`` of inner nodes, level by level; ``leaves`` (2^depth,); ``facts``: whether nodes split, their gains and
-    hessians if so, (3, nodes)."""
+    """``splits`` of inner nodes, level by level; ``leaves`` (2^depth,); ``facts`` (3, nodes) as in ``training.tree.Tree``."""
 
     splits: tuple[Split, ...]
     leaves: Vector = field(repr=False)
@@ -36,7 +35,7 @@ class PlainTree:
 
 @dataclass(frozen=True, slots=True)
 class PlainModel:
-    """Trees, those of a round one after another; ``base`` is each margin before them, in the label's ``unit``."""
+    """``trees``: of each round one after another. The unit's ``base`` is the margin before all trees."""
 
     objective: Objective
     unit: Unit
@@ -64,7 +63,7 @@ def train(
     weights: Vector | None = None,
     seed: bytes = bytes(16),
 ) -> tuple[PlainModel, Vector]:
-    """The model, and the margins (groups, rows); ``bins`` of all columns, (rows, columns), as a single party would have them."""
+    """The model, and the margins (groups, rows). ``bins``: of all parties' columns, (rows, columns), as if one party had them."""
     rows, columns = bins.shape
     objective = objective_of(params.objective, params.num_class)
     unit = objective.unit(label, params.base_score)
@@ -89,7 +88,7 @@ def train(
 def grow(
     bins: Bins, gradient: Vector, hessian: Vector, c: Candidates, params: TreeParams, unit: Unit, step: float
 ) -> PlainTree:
-    """One complete tree; a node that must not split passes its value on."""
+    """One complete tree. All leaves below a stopped node have the node's own weight."""
     rows = len(bins)
     alpha, gamma = params.reg_alpha / unit.scale, params.gamma / unit.scale**2
     at, splits = np.zeros(rows, dtype=np.int64), list[Split]()
@@ -115,7 +114,7 @@ def grow(
 def best_splits(
     bins: Bins, at: NDArray[np.int64], vectors: Vector, total: Vector, c: Candidates, params: TreeParams, alpha: float
 ) -> tuple[list[Split], Vector]:
-    """Each node's best split, the first of equal ones, and its gain over the node's own score."""
+    """Each node's best split, the first of equally good ones, and its gain."""
     nodes, cells = total.shape[1], c.layout.cells
     sums = np.empty((2, nodes, bins.shape[1], cells))
     for j in range(bins.shape[1]):
@@ -135,7 +134,7 @@ def best_splits(
 
 
 def left_sums(sums: Vector, c: Candidates, smoothing: float) -> tuple[Vector, NDArray[np.uint64]]:
-    """Of (2, nodes, columns, cells): (2, nodes, candidates), and the sets they carry."""
+    """From histograms (2, nodes, columns, cells) the left sums (2, nodes, candidates), and the sets that candidates carry."""
     layout = c.layout
     nodes = sums.shape[1]
     prefixes = sums[:, :, c.numbers[0], : layout.n_bins].cumsum(3)
@@ -154,7 +153,7 @@ def left_sums(sums: Vector, c: Candidates, smoothing: float) -> tuple[Vector, ND
 
 
 def _below(splits: tuple[Split, ...] | list[Split], bins: Bins, at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The next level's node of every row."""
+    """The node of the next level that each row goes to."""
     right = np.stack([1 - split.sides(bins) for split in splits])
     return 2 * at + right[at, np.arange(len(bins))]
 

@@ -1,4 +1,4 @@
-"""The same boosting by XGBoost itself, on plaintext: what the secret trees are measured against.
+"""Boosting in plain by XGBoost itself, with a job's parameters: in an enclave, and to measure secret trees against.
 
 XGBoost is an extra; ``ImportError`` where it is not installed.
 """
@@ -19,7 +19,7 @@ THREADS: Final = 2
 
 
 def version() -> str:
-    """XGBoost's."""
+    """The version of XGBoost."""
     import xgboost  # noqa: PLC0415  # an extra
 
     return str(xgboost.__version__)
@@ -30,10 +30,8 @@ _WITH: Final = {"num_class": "multi:softprob", "scale_pos_weight": "binary:logis
 
 
 def settings(params: TreeParams, label: Vector, threads: int = THREADS) -> dict[str, Any]:
-    """What ``xgboost.train`` takes for the same trees, all but their number: names and meanings are the same.
-
-    Where no ``base_score`` is given, it is what the label's owner makes of the ``label``.
-    """
+    """The parameters of ``xgboost.train`` for the same trees; their number is apart. Without ``base_score`` it comes from the
+    ``label``, as under MPC."""
     same = {name: value for name, value in asdict(params).items() if name not in _OURS}
     told = {name: value for name, value in same.items() if _WITH.get(name, params.objective) == params.objective}
     objective = objective_of(params.objective, params.num_class)
@@ -50,7 +48,7 @@ def train(
     categorical: Sequence[bool] = (),
     threads: int = THREADS,
 ) -> Any:
-    """The booster for rows (rows, columns), NaN where empty; columns that are ``categorical`` hold codes."""
+    """A trained booster. ``features`` (rows, columns): NaN where empty; ``categorical`` columns hold codes."""
     import xgboost  # noqa: PLC0415  # an extra
 
     rows = _matrix(features, categorical, label=label, weight=weights, nthread=threads)
@@ -71,9 +69,9 @@ def train_watched(
     advance: Callable[[int], None],
     threads: int = THREADS,
 ) -> tuple[Any, list[float]]:
-    """As ``train``, with early stopping by the rows ``held_out`` and, if ``tell``, the training metric after each round.
+    """As ``train``, with early stopping by the rows ``held_out``; and, if ``tell``, the training metric after each round.
 
-    ``advance`` hears of every round; ``seed`` decides what is sampled.
+    ``advance`` is told the number of each round; ``seed`` decides what is sampled.
     """
     import xgboost  # noqa: PLC0415  # an extra
 
@@ -107,7 +105,7 @@ def train_watched(
 
 
 def metric_of(params: TreeParams) -> str:
-    """XGBoost's name for what ``eval_metric`` means."""
+    """XGBoost's name of the metric that ``eval_metric`` names."""
     wanted = params.eval_metric
     found = objective_of(params.objective, params.num_class).metric if wanted == "auto" else wanted
     return "mlogloss" if params.num_class and found == "logloss" else found
@@ -123,12 +121,12 @@ def loaded(raw: bytes) -> Any:
 
 
 def predictions(booster: Any, features: Matrix, categorical: Sequence[bool], names: Sequence[str]) -> Vector:
-    """Of rows, what the objective makes of margins: probabilities, (rows,) or (rows, classes), or means."""
+    """Scores of rows: probabilities, (rows,) or (rows, classes), means, or numbers like the label."""
     return np.asarray(booster.predict(_matrix(features, categorical, feature_names=list(names))), dtype=np.float64)
 
 
 def margins(booster: Any, features: Matrix, categorical: Sequence[bool] = ()) -> Vector:
-    """Of rows, before the sigmoid or softmax: (rows,) or (rows, classes)."""
+    """Margins of rows, (rows,) or (rows, classes)."""
     return np.asarray(booster.predict(_matrix(features, categorical), output_margin=True), dtype=np.float64)
 
 

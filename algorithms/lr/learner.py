@@ -1,4 +1,4 @@
-"""Logistic regression as a job's learner: prepared matrices, training, scores, weights and the released model."""
+"""Logistic regression as the learner of a job: prepared matrices, training, scores, weights and the released model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LrLearner:
     task = "binary"
 
     async def prepare(self, table: PartyTable, train_rows: int) -> int:
-        """Standardise by the training rows, hand the matrix to the engine and share the label."""
+        """Standardise by the rows to train on, hand the matrix to the engine, and share the label."""
         features, label = table.features, table.label
         self._train_rows, self._rows = train_rows, len(features)
         self._standardisation = Standardisation.fit(features[:train_rows])
@@ -84,9 +84,10 @@ def _probabilities(shared: Share) -> SharedScores:
 
 
 async def release(e: Engine, terms: Terms, model: PartyModel, step: Step) -> ReleasedModel:
-    """Open the model to all: each owner turns the weights of its own columns into their own units and publishes them.
+    """Open the model to all. Each owner learns the weights of its columns, and sends all the coefficients in their own units.
 
-    What the means add to the intercept is shared, and only the sum opened; leakage.py says what can be told from it.
+    What each owner's means add to the intercept is shared, and only the sum is opened. The leakage statement says what can
+    be told from it.
     """
     s = e.session
     where = sgd.places(terms)

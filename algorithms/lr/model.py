@@ -1,6 +1,6 @@
-"""A party's part of a trained model, and a model released to all.
+"""A party's part of a trained regression and its bytes, and a regression released to all.
 
-State is canonical msgpack (no code can hide in it); arrays are their little-endian bytes.
+The bytes are canonical msgpack, in which no code can hide; arrays are their little-endian bytes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _MAX_STATE = 1 << 26
 
 @dataclass(frozen=True, slots=True)
 class PartyModel:
-    """``weights``: this party's share of all weights (an engine's state); ``standardisation`` of its own columns;
-    ``opened``: weights opened to it, by column name ("intercept" among them), standardised."""
+    """``weights``: the engine's state of this party's share of all weights. ``standardisation``: of its own columns. ``opened``:
+    the standardised weights opened to this party, by column; one may be "intercept"."""
 
     engine: str
     columns: tuple[str, ...]
@@ -63,7 +63,7 @@ class PartyModel:
 
 @dataclass(frozen=True, slots=True)
 class ReleasedModel:
-    """A model in plain: one coefficient a column in the column's own unit, and the intercept."""
+    """A regression in plain: a coefficient for each column, in the column's own unit, and the intercept."""
 
     parties: tuple[tuple[str, tuple[str, ...]], ...]
     coefficients: Vector

@@ -1,6 +1,6 @@
-"""The same training on pooled plaintext: the reference that the secret model is measured against.
+"""The same regression on pooled plaintext: the reference that the secret model is measured against.
 
-Same rows, split, batches, clip and learning rate as in fixed point; a true sigmoid and floating point.
+Rows, split, batches, clipping and learning rate are those of fixed point. The sigmoid is the true one, in floating point.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Vertical logistic regression by mini-batch SGD, on any engine.
 
-Features stay in plain with their owners; the label is shared once; weights exist only as shares. The intercept is the
-weight of a column of ones that the label's owner adds, free of L2.
+Features stay in plain with their owners. The label is shared once. Weights exist only as shares. The intercept is the weight
+of a column of ones that the label's owner adds; L2 does not shrink it.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def places(terms: Terms) -> tuple[slice, ...]:
 
 
 async def prepare_blocks(e: Engine, terms: Terms, standardised: NDArray[np.float64], rows: int) -> Blocks:
-    """Hand every party's standardised rows (all of them, training rows first) to the engine, once a job.
+    """Hand every party's standardised rows to the engine, once a job; the rows to train on first.
 
-    A party without columns takes part with a matrix of no columns.
+    A party without columns gives a matrix of no columns.
     """
     where = places(terms)
     matrices = []
@@ -81,13 +81,13 @@ async def train(
     after_epoch: AfterEpoch,
     after_batch: Callable[[int], None],
 ) -> Share:
-    """The weights after all epochs, shared. ``start``: a finished epoch and its weights, to resume from.
+    """The shared weights after all epochs. ``start``: epochs that are done, and the weights after them, to resume from.
 
-    Per batch: the margins (local), a sigmoid, the gradient (local) and one truncation, which also divides by the batch.
+    Per batch: the margins (local), a sigmoid, the gradient (local), and one truncation that also divides by the batch.
     Rounds per batch: 14 on the replicated engine, 9 on the additive one with a dealer.
 
-    Right while weights stay below ``step_size.MOST_WEIGHT`` = 2^9 and margins below 2^26, which standardised columns and
-    the bounds of the learning rate see to (docs/protocols.md); a model beyond is refused when its owners see its weights.
+    Right while weights stay below ``step_size.MOST_WEIGHT`` = 2^9 and margins below 2^26. Standardised columns and the
+    bounds of the learning rate see to that (docs/protocols.md). A model beyond is refused once its weights are opened.
     """
     epochs, size, train_rows = int(terms.params["epochs"]), int(terms.params["batch_size"]), label.size
     first = 0 if start is None else start[0]

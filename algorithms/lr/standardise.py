@@ -1,6 +1,6 @@
 """Standardisation, by each owner alone: (x - mean) / std over the training rows, clipped.
 
-The clip bounds what enters fixed point; it is part of the model (the plaintext reference and prediction do the same).
+Clipping bounds what enters fixed point. It is part of the model: prediction and the plaintext reference clip alike.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from hansa.protocols.arrays import Matrix
 
 CLIP = 32.0
-"""Standard deviations; beyond it a standardised value is cut off."""
+"""Standard deviations that a standardised value is clipped to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class StepSize:
 
 
 def step_size(learning_rate: float, l2: float, batch: int, train: int) -> StepSize:
-    """For batches of ``batch`` of ``train`` rows; ``DataError`` where no such step can be represented."""
+    """The step for batches of ``batch`` of ``train`` rows. Raises ``DataError`` where fixed point cannot represent it."""
     bound = min(batch * CLIP, math.sqrt(batch) * math.sqrt(max(train, 1))) * 1.01
     bits = min(_MOST_BITS, math.floor(_ROOM - PRODUCT_BITS - math.log2(max(bound, 1.0))))
     rate = learning_rate / batch
@@ -71,9 +71,9 @@ def step_size(learning_rate: float, l2: float, batch: int, train: int) -> StepSi
 
 
 def refuse_diverged(weights: Mapping[str, float]) -> None:
-    """``DataError`` where weights (by column, in standardised units) are beyond what the arithmetic is right for.
+    """Raises ``DataError`` where a standardised weight is beyond what the arithmetic is right for.
 
-    All parties are told, so it names neither column nor weight: these are opened to their owner only.
+    The error goes to all parties. So it names neither column nor weight, which are opened to their owner only.
     """
     if any(abs(weight) >= MOST_WEIGHT for weight in weights.values()):
         raise DataError(

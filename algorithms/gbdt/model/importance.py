@@ -1,7 +1,7 @@
-"""Which columns the splits are on, by gain, cover and count: sums over a party's own nodes, opened as the contract says.
+"""The importance of columns: how many splits are on each, and the sums of their gains and hessians.
 
-Which node is on which column only its owner knows, and which nodes split at all, and how much they gain, nobody: the owner's bits
-choose from shared numbers, as they choose rows.
+Only a node's owner knows its column. Nobody knows which nodes are stopped, nor what others gain. So the owner's bits choose
+from shared facts by ``private_mask``, as they choose rows while trees grow.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _ENTRIES = 1 << 20
 
 
 async def importance(e: Engine, trees: Sequence[Tree], columns: Sequence[int]) -> list[Share]:
-    """For each party (3, columns) of sums over the nodes on its columns: splits (an integer), gains, and hessians ("cover").
+    """For each party, sums over the nodes on each of its columns, (3, columns): splits (an integer), gains, hessians ("cover").
 
-    Rounds and bytes: ``private_mask`` of 3 numbers for each node and column of its owner's, some trees at a time.
+    Rounds and bytes: a ``private_mask`` of 3 numbers for each node and column of its owner's, for some trees at a time.
     """
     sums = [e.public(np.zeros((3, count), dtype=np.uint64)) for count in columns]
     at_once = max(1, _ENTRIES // (3 * len(trees[0].owners) * max(columns))) if trees else 1

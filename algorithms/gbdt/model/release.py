@@ -1,4 +1,4 @@
-"""Releasing trees by consent: every owner tells its splits, the leaves are opened, and the label's owner tells its unit."""
+"""Releases trees to all parties: each owner sends its splits, leaves are opened, the label's owner sends the label's unit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LONGEST = 1024
 async def release(e: Engine, terms: Terms, params: TreeParams, model: TreeModel, step: Step) -> ReleasedTrees:
     """Open the model to all.
 
-    Raises ``PeerMisbehaved`` for nodes that are not a party's, cuts that are no numbers, and categories that are none.
+    Raises ``PeerMisbehaved`` where a party sends other than one split on its own columns for each of its nodes.
     """
     objective = objective_of(params.objective, params.num_class)
     owners = np.array([tree.owners for tree in model.trees], dtype=np.int64)
@@ -63,7 +63,7 @@ async def release(e: Engine, terms: Terms, params: TreeParams, model: TreeModel,
 
 
 async def label_unit(e: Engine, terms: Terms, objective: Objective, own: Unit | None) -> Unit:
-    """The label's unit at all parties: told by its owner, where it is a secret at all."""
+    """The label's unit, at all parties. Only that of the squared error is secret; its owner sends it to the others."""
     if not isinstance(objective, SquaredError):
         return Unit(0.0, 1.0, 0.0)
     s = e.session
@@ -79,7 +79,7 @@ async def label_unit(e: Engine, terms: Terms, objective: Objective, own: Unit | 
 
 
 async def _base(e: Engine, objective: Objective, params: TreeParams, model: TreeModel) -> float:
-    """The margin before all trees: public, or opened."""
+    """The margin before all trees, opened where it is not public."""
     public = objective.public_base(params.base_score)
     if public is not None:
         return public
@@ -90,7 +90,7 @@ async def _base(e: Engine, objective: Objective, params: TreeParams, model: Tree
 async def _splits(
     e: Engine, terms: Terms, model: TreeModel, owners: NDArray[np.int64]
 ) -> list[tuple[list[PlainSplit], dict[int, tuple[str, ...]]]]:
-    """Of each party: its nodes' splits, features counted among its own, and the categories of its columns that have any."""
+    """Of each party: the splits of its nodes, whose features count its own columns, and the categories of its columns."""
     s = e.session
     s.declare_opening(leakage.RELEASED_SPLITS, tuple(range(s.n_parties)), int(owners.size))
     own = [plain_split(model.cuts, split) for tree in model.trees for _, split in sorted(tree.splits.items())]
@@ -115,7 +115,7 @@ async def _splits(
 
 
 def plain_split(cuts: Cuts, split: Split) -> PlainSplit:
-    """A split in the units of its column; "all others" is the code after a column's categories."""
+    """A split in its column's own unit. Of categories, the code after the last is for all others."""
     kept = cuts.columns[split.column]
     if isinstance(kept, tuple):
         bins = (*range(len(kept)), category_bins(cuts.n_bins) - 1)
@@ -127,7 +127,7 @@ def plain_split(cuts: Cuts, split: Split) -> PlainSplit:
 
 
 def _read(terms: Terms, rank: int, told: Any, nodes: int) -> tuple[list[PlainSplit], dict[int, tuple[str, ...]]]:
-    """What a party told; ``PeerMisbehaved`` where it is not splits of its own columns."""
+    """What a party sent. Raises ``PeerMisbehaved`` where it is not splits on its own columns."""
     match told:
         case [list(splits), list(names)] if len(splits) == nodes:
             categories = {}

@@ -1,6 +1,6 @@
-"""A party's part of boosted trees.
+"""A party's part of a model of boosted trees, and its bytes.
 
-State is canonical msgpack (no code can hide in it); arrays are their little-endian bytes.
+They are canonical msgpack, in which no code can hide; arrays are their little-endian bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _MAX_STATE = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class SavedTree:
-    """A tree as it lies on disk: all nodes' owners, own splits by node, an engine's state of the leaves' and facts' shares."""
+    """A tree as it is stored. ``owners``: of all inner nodes; ``splits``: of this party's own; ``leaves`` and ``facts``: the
+    engine's state of the shares."""
 
     owners: tuple[int, ...]
     splits: dict[int, Split] = field(repr=False)
@@ -47,7 +48,7 @@ class SavedTree:
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """A column's splits: how many, what they gain in all, and the hessians they part in all ("cover")."""
+    """Of a column: how many splits are on it, the sum of their gains, and the sum of their hessians ("cover")."""
 
     splits: int
     gain: float
@@ -56,10 +57,10 @@ class Importance:
 
 @dataclass(frozen=True, slots=True)
 class TreeModel:
-    """``cuts`` of this party's own columns; ``trees`` with its own splits and its shares of the leaves; ``base``, its share of
-    the margins before them. ``unit``: the label's, at its owner only.
+    """``cuts``: of this party's own columns. ``trees``: with its own splits and its shares of the leaves. ``base``: its share of
+    the margins before all trees. ``unit``: the label's, at its owner only.
 
-    ``importance``, by party and column, is what was opened to this party; ``history`` the training metric by round, if it was.
+    Opened to this party, if anything was: ``importance`` by party and column, ``history`` the training metric by round.
     """
 
     engine: str

@@ -1,4 +1,4 @@
-"""Trees released to all, and what they are in XGBoost's JSON format (schema of versions 1.7 to 3)."""
+"""Released trees, and the same in XGBoost's JSON format (schema of versions 1.7 to 3)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _OBJECTIVES: dict[str, dict[str, Any]] = {
 
 
 class PlainSplit(NamedTuple):
-    """A node's feature (counted over all parties); for numbers the float32 cut that values of the left side are below, and
-    whether empty cells go left; for categories the codes that go right."""
+    """A node's split in plain. ``feature``: counted over all parties. Values below the float32 ``cut`` go left, and empty cells
+    if ``empty_left``. ``right``: the codes of categories that go right, None for numbers."""
 
     feature: int
     cut: float
@@ -30,9 +30,9 @@ class PlainSplit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReleasedTrees:
-    """Trees in plain: ``splits`` of every inner node, level by level; leaves (2^depth,) with the learning rate in them, in the
-    label's own unit. ``base_score`` is XGBoost's. ``categories``: of features that hold any, those with codes 0, 1, ...; all
-    others, new ones and empty cells have the code after them.
+    """Trees in plain. ``splits``: of every inner node, level by level. ``leaves`` (2^depth,): times the learning rate, in the
+    label's own unit. ``base_score``: XGBoost's. ``categories``: by feature, those with the codes 0, 1, ...; all others, new
+    ones, and empty cells have the code after the last.
     """
 
     parties: tuple[tuple[str, tuple[str, ...]], ...]
@@ -92,7 +92,7 @@ class ReleasedTrees:
 
 
 def _tree(number: int, splits: Sequence[PlainSplit], leaves: NDArray[np.float64], features: int) -> dict[str, Any]:
-    """A complete tree, its nodes level by level; a leaf's value stands where an inner node has its cut."""
+    """A complete tree, its nodes level by level. A leaf's weight stands where an inner node has its cut."""
     inner, nodes = len(splits), len(splits) + len(leaves)
     nothing = [0.0] * nodes
     of_classes = [(node, split.right) for node, split in enumerate(splits) if split.right is not None]
