@@ -5,7 +5,7 @@ Clipping bounds what enters fixed point. It is part of the model: prediction and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,8 +19,8 @@ CLIP = 32.0
 class Standardisation:
     """Mean and standard deviation of each column, (columns,) each; a constant column has std 1."""
 
-    mean: Matrix
-    std: Matrix
+    mean: Matrix = field(repr=False)
+    std: Matrix = field(repr=False)
 
     @classmethod
     def fit(cls, features: Matrix) -> Standardisation:

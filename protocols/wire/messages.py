@@ -20,8 +20,8 @@ from hansa.protocols.wire.fields import Fields
 Reader = Callable[[Fields, str], Any]
 
 
-def _read(reader: Reader) -> Any:
-    return field(metadata={"read": reader})
+def _read(reader: Reader, *, secret: bool = False) -> Any:
+    return field(metadata={"read": reader}, repr=not secret)
 
 
 def _octets(length: int) -> Any:
@@ -293,7 +293,7 @@ class KeysReply:
     """Job keys from one enclave to another, encoded (node.tee.vault_keys); inside the attested channel only. ``more`` are there
     for whoever asks again."""
 
-    keys: bytes = _read(lambda f, n: f.blob(n, limits.CONTROL_MAX_BYTES))
+    keys: bytes = _read(lambda f, n: f.blob(n, limits.CONTROL_MAX_BYTES), secret=True)
     more: bool = _read(lambda f, n: bool(f.number(n, 0, 1)))
 
 

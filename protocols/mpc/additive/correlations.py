@@ -8,7 +8,7 @@ random as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hansa.protocols.arrays import Ring
@@ -47,9 +47,9 @@ class TrigMasks:
     ``comparison_masks``, of the highest bits of r.
     """
 
-    r: Ring
-    trig: Ring
-    planes: Ring
+    r: Ring = field(repr=False)
+    trig: Ring = field(repr=False)
+    planes: Ring = field(repr=False)
 
 
 HARMONIC_COUNT = len(HARMONICS)

@@ -42,8 +42,8 @@ class Returned:
     ``c0``: (kept, results); ``c1``: (kept, degree); ``mask``: U + 2^(mask_bits - 1) in limbs, which stays at its maker.
     """
 
-    c0: Words
-    c1: Words
+    c0: Words = field(repr=False)
+    c1: Words = field(repr=False)
     mask: Words = field(repr=False)
 
 
