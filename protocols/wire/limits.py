@@ -112,9 +112,9 @@ EPOCHS_MAX_ENCLAVES = 10_000
 """Enclaves whose epochs a member remembers."""
 RELEASE_POLICY_MAX_BYTES = 1 << 20
 """Bytes of an owner's signed release policy: as many columns as a contract names."""
-EPOCH_MARK_BYTES = 72
-"""Bytes by which an enclave shows the epoch of its sealed state."""
-EPOCH_LINES_MAX = 64
-"""Lines of epochs that a member remembers of one enclave: one for each code and sealing key that it ever had."""
+EPOCH_TOKEN_BYTES = 72
+"""Bytes of an epoch token, by which an enclave shows the epoch of its sealed state."""
+EPOCH_LINEAGES_MAX = 64
+"""Lineages of epochs that a member remembers of one enclave: one for each code and sealing key that it ever had."""
 HANDED_AT_ONCE = 1 << 20
 """Bytes of job keys in one message, unless a single one takes more; the next goes when this one has been taken in."""

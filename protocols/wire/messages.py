@@ -257,8 +257,8 @@ class AttestRequest:
     request: int = _number(_COUNTER)
     nonce: bytes = _octets(NONCE_BYTES)
     role: str = _read(lambda f, n: f.choice(n, *Role))
-    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_MARK_BYTES * limits.EPOCH_LINES_MAX))
-    """The latest mark of each line of epochs that the asked node has shown this one; empty before the first."""
+    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_TOKEN_BYTES * limits.EPOCH_LINEAGES_MAX))
+    """The latest epoch token of each lineage that the asked node has shown this one; empty before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,15 +268,15 @@ class AttestReply:
     request: int = _number(_COUNTER)
     proof: bytes = _read(lambda f, n: f.blob(n, limits.ATTESTATION_MAX_SENT))
     problem: str = _text()
-    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_MARK_BYTES))
-    """The epoch of its sealed state now; empty where it seals nothing."""
+    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_TOKEN_BYTES))
+    """The epoch token of its sealed state now; empty where it seals nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An enclave has new sealed state, of the epoch of this mark: to be remembered."""
+    """An enclave has new sealed state; ``mark`` is its epoch token, to be remembered."""
 
-    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_MARK_BYTES))
+    mark: bytes = _read(lambda f, n: f.blob(n, limits.EPOCH_TOKEN_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def test_an_enclaves_vault_opens(home, golden, keys):
 
 def test_epochs_that_enclaves_have_shown_are_remembered(home, golden, keys):
     seen = SeenEpochs(home / "tee" / "epochs.json")
-    assert seen.seen(keys.identities[4]).hex() == golden("statements")["epoch token"]
+    assert seen.tokens_of(keys.identities[4]).hex() == golden("statements")["epoch token"]
 
 
 class Alone:

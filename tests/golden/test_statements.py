@@ -6,7 +6,7 @@ import pytest
 
 from hansa.algorithms.gbdt.model.tree_model import TreeModel
 from hansa.algorithms.lr.model import PartyModel
-from hansa.node.tee.keys.epoch_tokens import EpochToken, line_of
+from hansa.node.tee.keys.epoch_tokens import EpochToken, lineage_of
 from hansa.node.worker.links import LinkTerms, PeerTerms
 from hansa.protocols.wire import chain
 from hansa.protocols.wire.attestation.statements import parcel
@@ -89,9 +89,9 @@ def test_a_proof_and_what_evidence_is_bound_to(said, keys):
 
 def test_an_epoch_token(said, keys):
     key = b"k" * 32
-    token = EpochToken.make(key, line_of(key, keys.identities[4], CODES[0]), 5, b"s" * 16)
+    token = EpochToken.make(key, lineage_of(key, keys.identities[4], CODES[0]), 5, b"s" * 16)
     assert token.encode() == said["epoch token"]
-    assert EpochToken.each_untrusted(said["epoch token"]) == [token]
+    assert EpochToken.decode_all_untrusted(said["epoch token"]) == [token]
 
 
 def test_an_audit_chain(said, golden, keys):

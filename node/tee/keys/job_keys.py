@@ -1,4 +1,4 @@
-"""The keys of the models that this enclave's node trains: made with a job, kept in its vault."""
+"""The keys of the models that this enclave trains: made with a job, kept in the vault, which is opened when first needed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class JobKeys:
-    """``prover`` is None where the node ``me`` has no hardware. The vault is opened at its first use, which asks the hardware:
-    ``open`` it in a thread before."""
+    """``me`` is this node's identity, ``prover`` None where it has no hardware.
+
+    The first use opens the vault, which asks the hardware for milliseconds: call ``open`` in a thread before. ``on_made`` is
+    called with the id of a job whose key is new; ``on_shut`` with the reason when the vault is found to be rolled back.
+    """
 
     def __init__(self, home: Path, prover: Prover | None, me: bytes) -> None:
         self._home, self._prover, self._me = home, prover, me
@@ -32,7 +35,7 @@ class JobKeys:
 
     @property
     def vault(self) -> Vault:
-        """This enclave's. Raises ``EvidenceError`` where its hardware can seal nothing, ``SecurityError`` without hardware."""
+        """The vault. Raises ``EvidenceError`` where the hardware can seal nothing, ``SecurityError`` where there is none."""
         if self._prover is None:
             raise SecurityError("this node runs in no trusted hardware", remedy="see [tee] in hansa.toml")
         with self._opening:
@@ -47,8 +50,8 @@ class JobKeys:
         return self._vault
 
     def open(self) -> None:
-        """Open the vault and have its sealing key at hand; blocking. Raises as ``vault``."""
-        self.vault.mark()
+        """Open the vault and fetch its sealing key; blocking. Raises as ``vault``."""
+        self.vault.epoch_token()
 
     def of(self, contract: Contract) -> bytes:
         """The key of the model that a contract makes or uses.
@@ -61,30 +64,30 @@ class JobKeys:
         self.on_made(contract.job_id)
         return key
 
-    def mark(self) -> bytes:
-        """The epoch of this enclave's sealed state, to be shown, shut or not; empty where its hardware seals nothing."""
+    def epoch_token(self) -> bytes:
+        """The token of the vault's epoch, also of a vault that is shut; empty where the hardware seals nothing."""
         try:
-            return self.vault.mark()
+            return self.vault.epoch_token()
         except HansaError:
             return b""
 
-    def seen(self, marks: bytes) -> None:
-        """A member shows what it has seen of our state: if that is later than what is here, or other, it stays shut."""
-        if not marks:
+    def compare(self, seen: bytes) -> None:
+        """Compare the vault with the tokens that a member has seen of it (``Vault.compare``); bytes that are none are ignored."""
+        if not seen:
             return
         try:
             before = self.vault.why_shut
-            self.vault.seen(marks)
+            self.vault.compare(seen)
         except HansaError:
             return
         if self.vault.why_shut and not before:
             self.on_shut(self.vault.why_shut)
 
-    def told(self) -> dict[str, Any] | None:
-        """For people: how many keys, the epoch, why they are shut, why a file was not read; None where nothing can be sealed."""
+    def describe(self) -> dict[str, Any] | None:
+        """For people: how many keys, the epoch, why the vault is shut, why its file was not read; None if nothing is sealed."""
         try:
             vault = self.vault
-            vault.mark()
+            vault.epoch_token()
         except HansaError:
             return None
         shut, unread = vault.why_shut or None, vault.why_unread or None
@@ -93,7 +96,7 @@ class JobKeys:
     def reason_to_refuse(self, contract: Contract) -> str | None:
         """Why this enclave has no key for the contract, in words that peers may read; None where it has, or can make one."""
         try:
-            self.open()  # that there is a key to seal with
+            self.open()  # raises where the hardware gives no key to seal with
             if contract.model is not None:
                 self.vault.key(contract)
             else:

@@ -1,11 +1,13 @@
-"""An enclave's job keys, sealed to its measurement: what closes and opens the models that it trained (docs/tee.md, sealing).
+"""The vault: an enclave's job keys in one file, sealed to its measurement (docs/tee.md, sealing).
 
     4 bytes magic | 4 bytes length | header, canonical: code, epoch, node, state | keys, sealed with the header as associated data
 
-Every change raises the epoch. A host can put an older file back: so members remember the latest ``EpochToken``
-that this enclave has shown them over its attested channel, and show it when they ask it to prove itself.
-State older than what any of them saw, or another one of the same epoch, was rolled back, and stays shut. Members refuse an
-enclave that shows either (``epochs``).
+A job key closes and opens the model that a job trained.
+
+Rollback: every write raises the epoch. A host can put an older file back. Members remember the latest epoch token that this
+enclave has shown them over its attested channel, and show it when they ask the enclave to prove itself. A vault older than a
+token of its own, or of another state of the same epoch, was rolled back. It is *shut* then: it gives out no key, except to
+enclaves of its own code. Members refuse an enclave that shows an older token (``peers.epochs``).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 from hansa.config.errors import HansaError
 from hansa.node.contracts.model_terms import incompatibility
 from hansa.node.sealing import seal, unseal, write_whole
-from hansa.node.tee.keys.epoch_tokens import NO_STATE, STATE_BYTES, EpochToken, line_of
+from hansa.node.tee.keys.epoch_tokens import NO_STATE, STATE_BYTES, EpochToken, lineage_of
 from hansa.node.tee.keys.vault_keys import KEY_BYTES, JobKey, Room, decode_keys_untrusted, encode_keys, voted
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
@@ -36,8 +38,10 @@ _MAX_HEADER = 1024
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What became of keys that were handed over: how many are ``new``; the ids of jobs that have another key here (``conflicts``)
-    and of those for which there is no room (``surplus``)."""
+    """What became of keys that were handed over: how many are ``new``, and which jobs' keys were not taken.
+
+    ``conflicts`` are jobs that have another key here, ``surplus`` jobs for whose keys there is no room.
+    """
 
     new: int
     conflicts: tuple[bytes, ...]
@@ -45,9 +49,9 @@ class Merged:
 
 
 class Vault:
-    """``code`` is what runs here, ``identity`` whose node it is; ``sealing_key`` gives what only this code has on this machine.
+    """The job keys of ``code`` at the node ``identity``; ``sealing_key`` gives the key that only this code has on this machine.
 
-    Blocking: opening takes a millisecond a key, writing a few for each megabyte.
+    Blocking: opening takes a millisecond a key, writing a few milliseconds a megabyte.
     """
 
     def __init__(self, path: Path, code: Code, identity: bytes, sealing_key: Callable[[], bytes]) -> None:
@@ -55,27 +59,27 @@ class Vault:
         self._sealing_key = functools.cache(sealing_key)
         self._keys = dict[bytes, JobKey]()
         self.epoch, self._state = 0, NO_STATE
-        self._why_shut = ""  # told to peers: no path of this machine in it
+        self._why_shut = ""  # peers read it: it holds no path of this machine
         self.why_unread = ""
-        """Why the file that was found is not read; it stays there until something is written, which puts it aside."""
-        self._latest = 0
+        """Why the file that was found is not read. It stays in its place until the first write puts it aside."""
+        self._latest_seen = 0
         if path.exists():
             self._open(path.read_bytes())
 
     def __len__(self) -> int:
-        """How many keys."""
+        """How many keys there are."""
         return len(self._keys)
 
     @property
     def digests(self) -> list[bytes]:
-        """Of the keys that need not be handed over again: none where the state is shut, which any of them mends."""
+        """The digests of keys that need not be handed over again: none while the vault is shut, since any of them mends it."""
         return [] if self._why_shut else [key.digest for key in self._keys.values()]
 
     def key(self, contract: Contract) -> bytes:
         """The key of the model that a contract uses.
 
-        Raises ``SecurityError`` where this enclave has none, where its state is shut, and where the contract is of other parties
-        or other terms than the one under which the model was trained: nobody else's signatures open it.
+        Raises ``SecurityError`` where this enclave has none, where the vault is shut, and where the contract has other parties or
+        terms than the one that trained the model: nobody else's signatures open it.
         """
         self._refuse_if_shut()
         model = contract.model or b""
@@ -96,7 +100,7 @@ class Vault:
         return found.key
 
     def make(self, contract: Contract) -> bytes:
-        """The key of a training job in this enclave, made now, or at an earlier attempt. Raises as ``check_makes``."""
+        """The key of a training job in this enclave, made now or at an earlier attempt. Raises as ``check_makes``."""
         known = self._made(contract)
         if known is None:
             known = JobKey(os.urandom(KEY_BYTES), contract, made=True)
@@ -104,26 +108,27 @@ class Vault:
         return known.key
 
     def check_makes(self, contract: Contract) -> None:
-        """Raise ``SecurityError`` where ``make`` would: for state that is shut, for want of room, and for a key handed over.
+        """Raise ``SecurityError`` where ``make`` would: the vault is shut, it has no room, or the job's key was handed over.
 
-        A contract names the enclave that trains under it, so only that one ever makes the job's key. Where it finds a key that
-        it has not made, that is either its own, come back after it was lost, or one that other code planted (by as few votes as
-        the contract asks for) to know what will close the model. It cannot tell them apart, and the job can be submitted anew:
-        so such a key opens models that it closed, and closes none.
+        A contract names the enclave that trains under it, so no other enclave makes the job's key. A key for the job that was
+        handed over is one of two. This enclave made it, lost it and got it back; or other code planted it, by as few votes as the
+        contract asks for, to know the key that will close the model. The vault cannot tell which. So a key that was handed over
+        opens the models that it closed, and closes no new one; the job can be submitted anew.
         """
         self._made(contract)
 
     def merge(self, handed: Mapping[bytes, JobKey], *, own_code: bool) -> Merged:
         """Take keys that another enclave handed over, as far as there is room. A job's key is never replaced.
 
-        State that is shut opens by it where the other runs this ``own_code``; else ``SecurityError``. The file is put aside then,
-        what still opens is united with what was handed over (which goes first: it is not known to be old), and the epoch is
-        raised above every one that members have shown.
+        Keys from an enclave of this ``own_code`` mend a vault that is shut: the file is put aside, its keys are united with those
+        handed over, and the epoch is raised above every one that members have seen. Raises ``SecurityError`` where the vault is
+        shut and these keys do not mend it.
         """
         mends = bool(self._why_shut and handed and own_code)
         if handed and not mends:
             self._refuse_if_shut()
         foreign = {job_id: replace(key, made=False) for job_id, key in handed.items()}
+        # the first of two keys of a job is kept: a vault that is mended may be old, the keys handed over are not known to be
         parts = (foreign, self._keys) if mends else (self._keys, foreign)
         keys, room, conflicts, surplus = dict[bytes, JobKey](), Room(), list[bytes](), list[bytes]()
         for job_id, key in itertools.chain.from_iterable(part.items() for part in parts):
@@ -144,9 +149,10 @@ class Vault:
         return Merged(new, tuple(conflicts), tuple(surplus))
 
     def keys_for(self, code: Code, votes: Iterable[Vote], now: int) -> dict[bytes, JobKey]:
-        """What enclaves that run ``code`` may have: all keys where it is this one's own, else those whose voters let them go.
+        """The keys that enclaves of ``code`` may have: all where it is this enclave's own, else those whose parties voted for it.
 
-        Its twins may have them also from state that is shut: two that lost what was newest still mend each other.
+        Enclaves of its own code get them also from a vault that is shut, so that two which both lost their newest state mend
+        each other.
         """
         if code == self.code:
             return dict(self._keys)
@@ -156,32 +162,33 @@ class Vault:
     def acceptable(
         self, handed: Mapping[bytes, JobKey], sender: Code, votes: Iterable[Vote], now: int
     ) -> dict[bytes, JobKey]:
-        """Of keys that an enclave proven to run ``sender`` hands over, those to believe.
+        """The keys to believe, of those ``handed`` over by an enclave proven to run ``sender``.
 
-        Code like this one believes only what it may. Other code is believed where the job's parties voted that its keys come
-        here: else it could hand over a key that its friends know, for a model of their making.
+        This enclave's own code believes by these same rules, so all that it hands over is believed. Other code is believed for
+        jobs whose parties voted that its keys come here: without votes it could hand over a key that its makers know.
         """
         return dict(handed) if sender == self.code else voted(handed, sender, self.code, votes, now)
 
-    def mark(self) -> bytes:
-        """The epoch as it is shown to members (``EpochToken``)."""
-        return EpochToken.make(self._sealing_key(), self._line, self.epoch, self._state).encode()
+    def epoch_token(self) -> bytes:
+        """The ``EpochToken`` of the present epoch, encoded, to be shown to members."""
+        return EpochToken.make(self._sealing_key(), self._lineage, self.epoch, self._state).encode()
 
-    def seen(self, marks: bytes) -> None:
-        """A member shows marks: by one of ours that is later, or of another state, our state was rolled back, and is shut.
+    def compare(self, seen: bytes) -> None:
+        """Compare the vault with the epoch tokens that a member has seen of it; shut it where they prove a rollback.
 
-        Raises ``PeerMisbehaved`` where they are none.
+        Tokens of another lineage, and those that this enclave has not made, prove nothing. Raises ``PeerMisbehaved`` for bytes
+        that are no tokens.
         """
-        for mark in EpochToken.each_untrusted(marks):
+        for token in EpochToken.decode_all_untrusted(seen):
             try:
-                mark.check(self._sealing_key())
+                token.check(self._sealing_key())
             except SecurityError:
                 continue
-            if mark.line == self._line:
-                self._compare(mark)
+            if token.lineage == self._lineage:
+                self._compare(token)
 
     def _compare(self, seen: EpochToken) -> None:
-        self._latest = max(self._latest, seen.epoch)
+        self._latest_seen = max(self._latest_seen, seen.epoch)
         found = ""
         if seen.epoch > self.epoch:
             found = f"it is of epoch {self.epoch}, and a member has seen epoch {seen.epoch}"
@@ -192,12 +199,12 @@ class Vault:
 
     @property
     def why_shut(self) -> str:
-        """Why the state stays shut; empty where it does not."""
+        """Why the vault is shut; empty where it is not."""
         return self._why_shut
 
     @functools.cached_property
-    def _line(self) -> bytes:
-        return line_of(self._sealing_key(), self._identity, self.code)
+    def _lineage(self) -> bytes:
+        return lineage_of(self._sealing_key(), self._identity, self.code)
 
     def _refuse_if_shut(self) -> None:
         if self._why_shut:
@@ -208,7 +215,7 @@ class Vault:
             )
 
     def _made(self, contract: Contract) -> JobKey | None:
-        """The key that was made for a job here; None where there is none, and room for it."""
+        """The key that was made here for a job; None where it can be made. Raises as ``check_makes``."""
         self._refuse_if_shut()
         known = self._keys.get(contract.job_id)
         if known is not None and not known.made:
@@ -226,8 +233,10 @@ class Vault:
         return known
 
     def _open(self, data: bytes) -> None:
-        """Read the file. One that is not of this code, node and machine, or broken, is left alone: this line of epochs begins
-        anew then, and whoever has seen a later one of it shows it."""
+        """Read the file. One that is broken, or of other code, another node or another machine, is left alone.
+
+        The vault is then empty, at epoch 0. If that hides later state of this lineage, members have its tokens and show them.
+        """
         try:
             size = int.from_bytes(data[4:8], "big")
             if data[:4] != MAGIC or size > _MAX_HEADER or len(data) > limits.VAULT_MAX_BYTES + _MAX_HEADER:
@@ -255,19 +264,19 @@ class Vault:
             self.why_unread = f"{self._path.name} does not open: it was changed, or sealed on another machine"
 
     def _put_aside(self) -> None:
-        """Under a name that is free: what was put aside before stays."""
+        """Give the file a free name, so that no file put aside before is overwritten."""
         names = (self._path.with_name(f"{self._path.name}.aside-{number}") for number in itertools.count(1))
         if self._path.exists():
             os.replace(self._path, next(name for name in names if not name.exists()))
 
     def _write(self, keys: dict[bytes, JobKey]) -> None:
-        """On disk first: a key that is lost with a crash would lose the model that it closed."""
         if self.why_unread:
             self._put_aside()
             self.why_unread = ""
-        epoch, state = max(self.epoch, self._latest) + 1, os.urandom(STATE_BYTES)
+        epoch, state = max(self.epoch, self._latest_seen) + 1, os.urandom(STATE_BYTES)
         header = canonical.encode({"code": code_map(self.code), "epoch": epoch, "node": self._identity, "state": state})
         sealed = seal(self._sealing_key(), encode_keys(keys.values()), header)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(self._path, MAGIC + len(header).to_bytes(4, "big") + header + sealed)
+        # only now, with the keys on disk, may they be used: a crash must not lose the key that closed a model
         self._keys, self.epoch, self._state, self._why_shut = keys, epoch, state, ""

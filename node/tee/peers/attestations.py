@@ -1,8 +1,9 @@
-"""What this node makes of its peers' hardware: verdicts on what each is, kept up to date, and on what jobs ask of them.
+"""Verdicts on the hardware of peers: what each peer is, reviewed again and again, and what it proves for a job.
 
-A peer in hardware is asked when its connection stands, and again every ``reattest_s``; so is whoever has proven itself
-before, and whoever's hardware a running job relies on, whatever it now says of itself. Who listens (``on_judged``) hears each
-time. For a job it is asked anew, for its role there; that verdict is the job's alone.
+A peer is reviewed when a connection to it stands, and every ``reattest_s`` from then on. This concerns peers that say they have
+hardware, peers that have proven themselves before, and peers whose hardware a running job relies on. The verdict becomes the
+peer's *standing*, and the listeners of ``on_judged`` are told. For a job a peer is asked anew, for its role there; that
+verdict belongs to the job and changes no standing.
 """
 
 from __future__ import annotations
@@ -35,28 +36,28 @@ from hansa.protocols.wire.messages import Sealed
 
 log = logging.getLogger(__name__)
 
-TRIES = 3
-"""Connections in a row on which one question is asked, where each is replaced before the proof is judged."""
-AGAIN_S = (1.0, 5.0, 15.0)
-"""When a peer that gave no answer is asked again; after these tries in a row it counts as one that proves nothing."""
-LOOKS_AT_ONCE, LOOKS_PER_S = 16.0, 0.2
-"""At one peer: each may cost an entry of the audit log, and a peer may connect as often as it likes."""
+CONNECTIONS_TRIED = 3
+"""How often one proof is asked for where its connection is replaced before the proof is judged."""
+RETRY_AFTER_S = (1.0, 5.0, 15.0)
+"""The pauses before a peer that gave no answer is asked again. One failure more, and it counts as one that proves nothing."""
+REVIEWS_AT_ONCE, REVIEWS_PER_S = 16.0, 0.2
+"""Reviews of one peer. Each may cost an entry of the audit log, and a peer may connect as often as it likes."""
 CANNOT_JUDGE = "this node could not judge its proof"
-"""What others read where the fault is here; what it is stands in the log."""
+"""The reason in a verdict where the fault is this node's; its log says more."""
 
 OnJudged = Callable[[bytes, Judged], Awaitable[None]]
 
 
 class AuditLog(Protocol):
-    """Where verdicts go."""
+    """Where verdicts are written down."""
 
     def append(self, kind: str, body: dict[str, object]) -> None:
-        """Write one entry."""
+        """Append one entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What was last made of a peer as it is, when (unix seconds), and on which channel: its handshake hash."""
+    """The last verdict on what a peer is, when it was made (unix seconds), and the handshake hash of its connection."""
 
     judged: Judged
     at: float
@@ -64,18 +65,24 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """What was made of a proof, the mark of sealed state that came with it and those known when it was asked for, and the channel
-    that it is about."""
+class _JudgedProof:
+    """The verdict on a proof, and what came with it.
+
+    ``token`` is the epoch token that the peer sent, ``asked_with`` the tokens that it was asked with, ``channel`` the handshake
+    hash of the connection.
+    """
 
     judged: Judged
-    mark: bytes
-    asked: bytes
+    token: bytes
+    asked_with: bytes
     channel: bytes
 
 
 class Attestations:
-    """``me`` is this node's identity, ``prover`` None where it has no hardware; ``name_of`` is for the audit log."""
+    """One node's attestation, as verifier and as prover.
+
+    ``me`` is this node's identity, ``prover`` None where it has no hardware; ``name_of`` gives a peer's name for the audit log.
+    """
 
     def __init__(
         self,
@@ -96,63 +103,65 @@ class Attestations:
         self.relied_on: Callable[[], Collection[bytes]] = tuple
         """Peers whose hardware a running job relies on."""
         self._reattest_s = reattest_s
-        self._questions = AttestationRequester(mesh, name_of)
-        self._answering = AttestationResponder(mesh, me=me, prover=prover, job_keys=job_keys)
-        self._looking: dict[bytes, trio.Event] = {}
-        self._paces: dict[bytes, TokenBucket] = {}
+        self._requester = AttestationRequester(mesh, name_of)
+        self._responder = AttestationResponder(mesh, me=me, prover=prover, job_keys=job_keys)
+        self._reviews: dict[bytes, trio.Event] = {}
+        """Peers under review; the event is set when the review must be repeated."""
+        self._review_buckets: dict[bytes, TokenBucket] = {}
         self._unanswered = Counter[bytes]()
         self._listeners: list[OnJudged] = []
         self._nursery: trio.Nursery | None = None
-        mesh.handle(Sealed, self._sealed)
-        mesh.on_up(self._up)
+        mesh.handle(Sealed, self._note_epoch)
+        mesh.on_up(self._start_review)
 
     def on_judged(self, listener: OnJudged) -> None:
-        """Tell of every verdict on a peer as it is, whatever its role."""
+        """Have ``listener(identity, judged)`` called with the verdict of every review."""
         self._listeners.append(listener)
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Answer peers, and ask those in hardware again and again, until cancelled."""
+        """Answer the requests of peers, and review peers, until cancelled."""
         async with trio.open_nursery() as self._nursery:
-            await self._nursery.start(self._answering.serve)
+            await self._nursery.start(self._responder.serve)
             task_status.started()
             while True:
                 await trio.sleep(self._reattest_s)
                 for identity in {*self.standing, *self.relied_on()}:
-                    await self._up(identity)
+                    await self._start_review(identity)
 
     async def ask(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> Judged:
-        """Have a peer prove itself now, for a role; ``codes`` are those that a contract accepts.
+        """The verdict on what a peer proves now for a role; ``codes`` are those that a contract accepts.
 
-        Only the verdict on the peer as it is (``Role.PEER``) becomes its standing. Raises as ``proven``.
+        A peer whose sealed state was rolled back is refused. Only a verdict for ``Role.PEER`` becomes the peer's standing. Raises
+        as ``proven``.
         """
-        shown = await self._shown(identity, role, codes)
-        judged = shown.judged
-        if judged.accepted and shown.mark:
+        proof = await self._judge_proof(identity, role, codes)
+        judged = proof.judged
+        if judged.accepted and proof.token:
             try:
-                self._epochs.note(identity, shown.mark, asked=shown.asked)
+                self._epochs.note(identity, proof.token, asked_with=proof.asked_with)
             except SecurityError as error:
                 judged = judged.but(ReasonCode.ROLLBACK, error.message)
         if role is Role.PEER:
-            self._note(identity, judged, shown.channel)
+            self._set_standing(identity, judged, proof.channel)
         else:
-            self._write_down(identity, role, judged)
+            self._record(identity, role, judged)
         return judged
 
     async def proven(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> tuple[Judged, bytes]:
-        """What a peer proves to run on the connection that stands now, whatever became of its sealed state, and the mark of that
-        state's epoch; on record, as what follows rests on it.
+        """The verdict on the code that a peer proves now, and its epoch token; a rollback of its sealed state is not looked at.
 
-        Raises ``SecurityError`` where it says that it has no hardware, ``PeerMisbehaved`` where what it sends is no proof,
-        another ``PeerError`` where it gives no answer now, ``ConfigError`` where this node's own policy cannot be read.
+        The verdict stands in the audit log, since what follows rests on it. Raises ``SecurityError`` where the peer says that it
+        has no hardware, ``PeerMisbehaved`` where what it sends is no proof, another ``PeerError`` where it gives no answer now,
+        ``ConfigError`` where this node's own policy cannot be read.
         """
-        shown = await self._shown(identity, role, codes)
-        self._write_down(identity, role, shown.judged)
-        return shown.judged, shown.mark
+        proof = await self._judge_proof(identity, role, codes)
+        self._record(identity, role, proof.judged)
+        return proof.judged, proof.token
 
     def accepted(self, identity: bytes) -> Judged | None:
-        """What a peer has proven on the connection that stands now; None where that is nothing, or refused.
+        """The verdict that accepts a peer on the connection that stands now; None where there is none.
 
-        A node that comes back under the same identity need not be the same code: until it has proven itself anew, it is nobody.
+        The same identity on a new connection may run other code. So a standing counts on its own connection only.
         """
         standing = self.standing.get(identity)
         if standing is None or not standing.judged.accepted or standing.channel != self._channel(identity):
@@ -160,37 +169,39 @@ class Attestations:
         return standing.judged
 
     def enclaves(self) -> list[bytes]:
-        """See ``job_hardware.Hardware``."""
-        return [identity for identity in self.standing if self.accepted(identity) and self._epochs.seen(identity)]
+        """See ``contracts.hardware.Hardware``."""
+        return [identity for identity in self.standing if self.accepted(identity) and self._epochs.tokens_of(identity)]
 
     def job_key(self, contract: Contract) -> bytes:
-        """See ``job_hardware.Hardware``."""
+        """See ``contracts.hardware.Hardware``."""
         return self.job_keys.of(contract)
 
     def reason_to_refuse_key(self, contract: Contract) -> str | None:
-        """See ``job_hardware.Hardware``."""
+        """See ``contracts.hardware.Hardware``."""
         return self.job_keys.reason_to_refuse(contract)
 
     async def own_code(self) -> Code | None:
-        """See ``answering.Answering``."""
-        return await self._answering.own_code()
+        """See ``AttestationResponder.own_code``."""
+        return await self._responder.own_code()
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    async def _shown(self, identity: bytes, role: Role, codes: Sequence[Code] | None) -> _Shown:
-        """A proof judged while its connection stands: one that was replaced meanwhile, by whoever has the peer's key, is no proof
-        of what is at the end of the new one."""
-        for _ in range(TRIES):
-            seen = self._epochs.seen(identity)
+    async def _judge_proof(self, identity: bytes, role: Role, codes: Sequence[Code] | None) -> _JudgedProof:
+        """Ask a peer for a proof and judge it while the connection still stands.
+
+        A proof covers its connection. If another one has taken its place, whoever is at the other end of that has proven nothing.
+        """
+        for _ in range(CONNECTIONS_TRIED):
+            seen = self._epochs.tokens_of(identity)
             try:
-                answer = await self._questions.ask(identity, role, seen)
+                answer = await self._requester.ask(identity, role, seen)
             except PeerLost:
                 if self._mesh.link(identity) is None:
                     raise
                 continue
             judged = await self._verdict(identity, role, codes, answer)
             if self._mesh.link(identity) is answer.link:
-                return _Shown(judged, answer.reply.mark, seen, answer.link.conn.handshake_hash)
+                return _JudgedProof(judged, answer.reply.mark, seen, answer.link.conn.handshake_hash)
         raise PeerLost(f"the connection to {self.name_of(identity)} does not last", remedy="see `hansa doctor`")
 
     async def _verdict(
@@ -203,57 +214,62 @@ class Attestations:
             return await trio.to_thread.run_sync(self._judge.judge, proof, wanted, codes)
         except HansaError:
             raise
-        except Exception:  # whatever a peer's bytes did to a parser is a refusal, and the daemon goes on
+        except Exception:  # whatever a peer's bytes do to a parser, the peer is refused and the daemon goes on
             log.exception("judging a proof of %s", self.name_of(identity))
             return Judged.without_proof(CANNOT_JUDGE)
 
-    async def _sealed(self, sender: bytes, told: Sealed) -> None:
-        """Of an enclave that has proven itself on this connection; an older epoch is found when it is next asked."""
-        if told.mark and self.accepted(sender) is not None:
+    async def _note_epoch(self, sender: bytes, sealed: Sealed) -> None:
+        """Remember the new epoch of an enclave that is accepted on this connection.
+
+        An epoch that is too old is not judged here: the next proof brings it again.
+        """
+        if sealed.mark and self.accepted(sender) is not None:
             with suppress(SecurityError):
-                self._epochs.note(sender, told.mark)
+                self._epochs.note(sender, sealed.mark)
 
-    async def _up(self, identity: bytes) -> None:
-        if self._nursery is not None and self._concerns(identity):
-            self._nursery.start_soon(self._look, identity)
+    # --- reviews -------------------------------------------------------------------------------------------------
 
-    def _concerns(self, identity: bytes) -> bool:
-        """Whether a peer that is online is to prove itself: its own word does not let go who has, or should have."""
+    async def _start_review(self, identity: bytes) -> None:
+        if self._nursery is not None and self._must_prove_itself(identity):
+            self._nursery.start_soon(self._review, identity)
+
+    def _must_prove_itself(self, identity: bytes) -> bool:
+        """Whether a peer is online and to be reviewed; one that has a standing is, also where it now denies having hardware."""
         link = self._mesh.link(identity)
         if link is None:
             return False
         known = identity in self.standing or identity in self.relied_on()
         return known or (link.hello.hardware != "" and self._judge.accepts_any)
 
-    async def _look(self, identity: bytes) -> None:
-        """Judge a peer as it is now, and tell. One look at a time a peer: whoever wants another has this one look once more."""
-        if identity in self._looking:
-            self._looking[identity].set()
+    async def _review(self, identity: bytes) -> None:
+        """Judge what a peer is, and tell the listeners. A peer has one review at a time; asked for another, it is repeated."""
+        if identity in self._reviews:
+            self._reviews[identity].set()
             return
         try:
-            wanted = True
-            while wanted:
-                self._looking[identity] = trio.Event()
-                pace = self._paces.setdefault(identity, TokenBucket(LOOKS_AT_ONCE, LOOKS_PER_S))
-                await trio.sleep(pace.take(1.0))
-                judged = await self._as_it_is(identity)
+            repeat = True
+            while repeat:
+                self._reviews[identity] = trio.Event()
+                bucket = self._review_buckets.setdefault(identity, TokenBucket(REVIEWS_AT_ONCE, REVIEWS_PER_S))
+                await trio.sleep(bucket.take(1.0))
+                judged = await self._current_verdict(identity)
                 if judged is not None:
-                    await self._tell(identity, judged)
-                wanted = self._looking[identity].is_set()
+                    await self._notify(identity, judged)
+                repeat = self._reviews[identity].is_set()
         finally:
-            del self._looking[identity]
+            del self._reviews[identity]
 
-    async def _tell(self, identity: bytes, judged: Judged) -> None:
+    async def _notify(self, identity: bytes, judged: Judged) -> None:
         for listener in self._listeners:
             try:
                 await listener(identity, judged)
-            except Exception:  # one listener's fault must end neither the daemon nor the others' hearing
+            except Exception:  # one listener's error must end neither the daemon nor the calls to the others
                 log.exception("telling of a verdict")
 
-    async def _as_it_is(self, identity: bytes) -> Judged | None:
-        """A verdict, noted; None for a peer that went offline, which is asked when it is back.
+    async def _current_verdict(self, identity: bytes) -> Judged | None:
+        """The verdict on what a peer is, which becomes its standing; None where it has gone offline, and is reviewed when back.
 
-        What cannot be judged is a refusal. What is not known is asked again, a few times in all.
+        An answer that is no proof is refused. A peer that gives no answer is asked again after ``RETRY_AFTER_S``, then refused.
         """
         while True:
             try:
@@ -266,36 +282,36 @@ class Attestations:
                 why = error.message
                 self._unanswered[identity] += 1
                 tries = self._unanswered[identity]
-                if tries <= len(AGAIN_S):
+                if tries <= len(RETRY_AFTER_S):
                     if self._mesh.link(identity) is None:
                         return None
-                    await self._wait(identity, AGAIN_S[tries - 1])
+                    await self._pause(identity, RETRY_AFTER_S[tries - 1])
                     continue
-            except Exception:  # our own files, most likely: whatever it is, nothing was proven
+            except Exception:  # whatever went wrong here (a file that cannot be written), nothing was proven
                 log.exception("judging the hardware of %s", self.name_of(identity))
                 why = CANNOT_JUDGE
             del self._unanswered[identity]
             judged = Judged.without_proof(why)
-            self._note(identity, judged, b"")
+            self._set_standing(identity, judged, b"")
             return judged
 
-    async def _wait(self, identity: bytes, seconds: float) -> None:
-        """Until then, or until somebody wants a look: as when its connection is another."""
-        self._looking[identity] = wanted = trio.Event()
+    async def _pause(self, identity: bytes, seconds: float) -> None:
+        """Sleep, or less where another review is asked for meanwhile, as when the peer has a new connection."""
+        self._reviews[identity] = repeat = trio.Event()
         with trio.move_on_after(seconds):
-            await wanted.wait()
-        self._looking[identity] = trio.Event()
+            await repeat.wait()
+        self._reviews[identity] = trio.Event()
 
     def _channel(self, identity: bytes) -> bytes:
         link = self._mesh.link(identity)
         return b"" if link is None else link.conn.handshake_hash
 
-    def _note(self, identity: bytes, judged: Judged, channel: bytes) -> None:
-        """A peer's standing; in the audit log where it is new."""
+    def _set_standing(self, identity: bytes, judged: Judged, channel: bytes) -> None:
+        """Set a peer's standing, and record the verdict where it differs from the one before."""
         before = self.standing.get(identity)
         self.standing[identity] = Standing(judged, time.time(), channel)
         if before is None or before.judged.as_dict() != judged.as_dict():
-            self._write_down(identity, Role.PEER, judged)
+            self._record(identity, Role.PEER, judged)
 
-    def _write_down(self, identity: bytes, role: Role, judged: Judged) -> None:
+    def _record(self, identity: bytes, role: Role, judged: Judged) -> None:
         self._audit.append("attestation", {"peer": self.name_of(identity), "role": str(role), **judged.as_dict()})

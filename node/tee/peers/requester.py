@@ -38,15 +38,15 @@ class AttestationRequester:
 
     def __init__(self, mesh: Mesh, name_of: Callable[[bytes], str]) -> None:
         self._mesh, self._name_of = mesh, name_of
+        # a lock for requests of jobs and one for requests about the peer itself: jobs never keep a peer from proving what it is
         self._turns: dict[tuple[bytes, bool], trio.Lock] = {}
-        """By peer, and by whether the request is about the peer itself: jobs must not keep it from proving what it is."""
 
     async def ask(self, identity: bytes, role: Role, seen: bytes) -> AttestationAnswer:
         """A peer's proof for a role; ``seen`` are the epoch tokens that it has shown to this node.
 
-        Raises ``SecurityError`` where the peer says that it has no hardware. Other errors say nothing about its hardware:
-        ``PeerLost`` (offline, or the connection ended), ``PeerTimeout`` (the wait for its turn counts), ``PeerError`` (the peer
-        says that it cannot answer now).
+        Raises ``SecurityError`` where the peer says that it has no hardware. Other errors tell nothing of its hardware:
+        ``PeerLost`` (it is offline, or the connection ended), ``PeerTimeout`` (no proof within 30 s, of which the wait for
+        earlier requests is a part), ``PeerError`` (it says that it cannot answer now).
         """
         name = self._name_of(identity)
         with trio.move_on_after(ATTESTATION_DEADLINE_S):

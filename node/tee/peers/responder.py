@@ -1,7 +1,8 @@
-"""This node's proofs to whoever asks: evidence over the asker's nonce and channel, from a device that makes one at a time.
+"""The prover's side of attestation: answer requests with evidence over the asker's nonce and this connection.
 
-Each asker has at most one proof in the making; whoever asks more waits behind itself, and askers take turns at the device.
-What goes wrong here is in this node's log; peers read one of three texts.
+The device makes one piece of evidence at a time. A peer has at most one request at the device, so peers take turns there. A
+few more of its requests wait in line; the rest are refused. Peers read one of three texts where there is no proof; the cause
+stands in this node's log.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from hansa.protocols.wire.messages import AttestReply, AttestRequest
 log = logging.getLogger(__name__)
 
 ASKED_AT_ONCE, ASKED_PER_S = 32.0, 0.5
-"""Proofs made for one peer, of what it is and of its roles in jobs apart: so that jobs use up nothing of the former."""
+"""Proofs for one peer. Proofs for jobs and proofs of what the node itself is are counted apart, so that jobs use up no others."""
 OWN_CODE_LASTS_S = 10.0
 MOST_WAITING = 4
-"""Questions of one peer that wait for the device."""
+"""Requests of one peer that wait for the device."""
 NO_HARDWARE = "it runs in no trusted hardware"
 TOO_OFTEN = "it was asked too often; wait a while"
 NO_EVIDENCE = "its hardware gives no evidence"
 
 
 class AttestationResponder:
-    """``me`` is this node's identity, ``prover`` None where it has no hardware."""
+    """Answers ``AttestRequest``. ``me`` is this node's identity, ``prover`` None where it has no hardware."""
 
     def __init__(self, mesh: Mesh, *, me: bytes, prover: Prover | None, job_keys: JobKeys) -> None:
         self._mesh, self._me, self._prover, self._job_keys = mesh, me, prover, job_keys
-        self._allowances: dict[tuple[bytes, bool], TokenBucket] = {}
+        self._buckets: dict[tuple[bytes, bool], TokenBucket] = {}
         self._turns: dict[bytes, trio.Lock] = {}
         self._waiting = Counter[bytes]()
         self._device = trio.CapacityLimiter(1)
@@ -49,14 +50,16 @@ class AttestationResponder:
         mesh.handle(AttestRequest, self._asked)
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Answer, until cancelled."""
+        """Answer requests until cancelled."""
         async with trio.open_nursery() as self._nursery:
             task_status.started()
             await trio.sleep_forever()
 
     async def own_code(self) -> Code | None:
-        """What this node itself runs, by its own evidence, at most ``OWN_CODE_LASTS_S`` old: whoever has this node prove itself
-        finds the device free, however many ask for this. None without hardware. Raises ``EvidenceError``."""
+        """The code that this node runs, by its own evidence; None without hardware. Raises ``EvidenceError``.
+
+        The evidence may be ``OWN_CODE_LASTS_S`` old, so that asking for this often does not keep peers from the device.
+        """
         prover = self._prover
         if prover is None:
             return None
@@ -71,13 +74,13 @@ class AttestationResponder:
         if self._nursery is None or link is None:
             return
         of_jobs = asked.role != Role.PEER
-        allowance = self._allowances.setdefault((sender, of_jobs), TokenBucket(ASKED_AT_ONCE, ASKED_PER_S))
+        bucket = self._buckets.setdefault((sender, of_jobs), TokenBucket(ASKED_AT_ONCE, ASKED_PER_S))
         if self._prover is None:
             await self._mesh.send(sender, AttestReply(asked.request, b"", NO_HARDWARE, b""))
-        elif self._waiting[sender] >= MOST_WAITING or not allowance.take_if_there():
+        elif self._waiting[sender] >= MOST_WAITING or not bucket.take_if_there():
             await self._mesh.send(sender, AttestReply(asked.request, b"", TOO_OFTEN, b""))
         else:
-            self._job_keys.seen(asked.mark)
+            self._job_keys.compare(asked.mark)  # tokens that are later than the vault's prove that it was rolled back
             self._waiting[sender] += 1
             self._nursery.start_soon(self._answer, self._prover, sender, asked, link)
 
@@ -85,9 +88,9 @@ class AttestationResponder:
         try:
             async with self._turns.setdefault(sender, trio.Lock()):
                 if self._mesh.link(sender) is not link:
-                    return  # evidence for a connection that is gone answers nothing
+                    return  # evidence covers its connection, and this one is gone
                 reply = await self._reply(prover, asked, link.conn.handshake_hash)
-            with suppress(PeerLost):  # it asks again when it is back
+            with suppress(PeerLost):  # the peer asks again when it is back
                 await self._mesh.send(sender, reply)
         finally:
             self._waiting[sender] -= 1
@@ -96,7 +99,7 @@ class AttestationResponder:
         data = report_data(identity=self._me, handshake_hash=handshake_hash, nonce=asked.nonce, role=Role(asked.role))
         try:
             proof = await trio.to_thread.run_sync(prover.prove, data, limiter=self._device)
-            return AttestReply(asked.request, proof.encode(), "", self._job_keys.mark())
-        except Exception as error:  # a device, or a file of collateral: whatever it is, the daemon goes on
+            return AttestReply(asked.request, proof.encode(), "", self._job_keys.epoch_token())
+        except Exception as error:  # whatever a device or a file of collateral raises, the daemon goes on
             log.warning("no evidence for a peer: %s", error)
             return AttestReply(asked.request, b"", NO_EVIDENCE, b"")

@@ -1,7 +1,7 @@
-"""Votes for changes of code known here: this node's own and those of its peers, kept and passed on.
+"""The votes for changes of code: this node's own and those of its peers, kept and passed on.
 
-Of each member's votes those that end last are kept, ``VOTES_PER_VOTER`` of them: whoever votes without end pushes out its own
-votes only, and all nodes keep the same ones. Who passes votes on answers for none of them.
+Of each member ``VOTES_PER_VOTER`` votes are kept, those that end last. So a member that votes without end pushes out its own
+votes only, and all nodes keep the same ones. A vote is signed by its voter: who passes it on vouches for nothing.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import Votes
 
 NEW_AT_ONCE, NEW_PER_S = 16.0, 1 / 600
-"""New votes of one member, whoever passes them on: each is passed on to all, and on record."""
+"""New votes of one member, whoever brings them. Each is passed on to all peers and recorded."""
 UNKNOWN_AT_ONCE, UNKNOWN_PER_S = 4096.0, 1.0
-"""Votes not known here that one peer may bring, its own and others': each costs a signature's verification."""
+"""Votes unknown here that one peer may bring, its own and others'. Each costs the verification of a signature."""
 
 
 class VoteBook:
-    """``signing_key`` is this node's, ``me`` its identity; ``peers`` gives the identities whose votes are kept, ``record``
-    puts each new one on record."""
+    """The votes known to the node ``me``, whose ``signing_key`` signs its own.
+
+    ``peers`` gives the identities whose votes are kept; ``record`` is called with each new vote.
+    """
 
     def __init__(
         self,
@@ -50,18 +52,18 @@ class VoteBook:
         self._bringers: dict[bytes, TokenBucket] = {}
         self._votes: tuple[Vote, ...] = ()
         self.on_new: list[Callable[[], None]] = []
-        """Told once for all that is new in one message, or cast here."""
+        """Called once for a message that brings new votes, and for a vote that is cast here."""
         self._keep(*verified(_read(path) if path.exists() else ()))
         mesh.on_up(self._greet)
-        mesh.handle(Votes, self._heard)
+        mesh.handle(Votes, self._receive)
 
     def all(self) -> list[Vote]:
-        """Members' votes that have not ended; every one is verified."""
+        """The votes of members that have not ended; every one is verified."""
         now, members = time.time(), self._members
         return [vote for vote in self._votes if now < vote.until and vote.voter in members]
 
     def endorsed(self, voters: Collection[bytes], needed: int) -> list[Code]:
-        """The codes that so many of these members voted for, whatever for; none where none are needed."""
+        """The codes to which at least ``needed`` of these members voted to change, from any code; none where ``needed`` is 0."""
         by_code: dict[Code, set[bytes]] = {}
         for vote in self.all():
             if vote.voter in voters:
@@ -69,8 +71,11 @@ class VoteBook:
         return [code for code, found in by_code.items() if 0 < needed <= len(found)]
 
     async def cast(self, code_from: Code, code_to: Code, until: int) -> Vote:
-        """Vote, and tell everybody. Raises ``SecurityError`` for a change between real and simulated hardware, and where this
-        node's votes that end later leave no place for it."""
+        """Vote, and tell all peers.
+
+        Raises ``SecurityError`` for a change between real and simulated hardware, and where the vote would not be kept, since
+        others of this node end later.
+        """
         vote = Vote.make(self._signing_key, self._me, code_from, code_to, until)
         self._keep(vote)
         if vote not in self._votes:
@@ -78,7 +83,7 @@ class VoteBook:
                 f"a vote of this node for the same change ends later, or {limits.VOTES_PER_VOTER} for others do",
                 remedy="vote for more days; see `hansa tee status`",
             )
-        await self._tell([vote])
+        await self._publish([vote])
         return vote
 
     async def _greet(self, identity: bytes) -> None:
@@ -86,33 +91,34 @@ class VoteBook:
             if self._mesh.online(identity):
                 await self._mesh.send(identity, page)
 
-    async def _heard(self, sender: bytes, message: Votes) -> None:
-        """Only members' votes are kept: each may say one thing of each change, its latest.
+    async def _receive(self, sender: bytes, message: Votes) -> None:
+        """Keep what is new of the votes that a peer brings, and pass it on.
 
-        What is known costs nothing; what is new is counted against its voter, so that nobody can use up what another may say.
+        A vote counts against its bringer before its signature is verified, and against its voter after. So nobody can use up
+        another member's votes by forging them.
         """
         before = set(self._votes)
         heard = [vote for vote in map(Vote.decode_untrusted, message.votes) if vote not in before]
         wanted = set(_kept([*self._votes, *heard], self._members))
         bringer = self._bringers.setdefault(sender, TokenBucket(UNKNOWN_AT_ONCE, UNKNOWN_PER_S))
         unknown = [vote for vote in dict.fromkeys(heard) if vote in wanted and bringer.take_if_there()]
-        self._keep(*(vote for vote in verified(unknown) if self._may(vote.voter)))
+        self._keep(*(vote for vote in verified(unknown) if self._take_turn(vote.voter)))
         new = [vote for vote in self._votes if vote not in before]
         if new:
-            await self._tell(new)
+            await self._publish(new)
 
-    def _may(self, voter: bytes) -> bool:
+    def _take_turn(self, voter: bytes) -> bool:
         return self._voters.setdefault(voter, TokenBucket(NEW_AT_ONCE, NEW_PER_S)).take_if_there()
 
-    async def _tell(self, new: list[Vote]) -> None:
+    async def _publish(self, new: list[Vote]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(self._path, json.dumps([vote.encode().hex() for vote in self.all()]).encode())
         for vote in new:
             self._record(vote)
         for page in _pages(new):
             await self._mesh.broadcast(self._peers(), page)
-        for tell in self.on_new:
-            tell()
+        for notify in self.on_new:
+            notify()
 
     @property
     def _members(self) -> set[bytes]:
@@ -141,7 +147,7 @@ class Endorsements:
 
 
 def _kept(votes: Iterable[Vote], members: Collection[bytes]) -> tuple[Vote, ...]:
-    """Of members' votes that stand now, of each voter the latest on each change, those that end last."""
+    """The votes to keep: of each member the latest vote on each change of code, and of these the ones that end last."""
     now = time.time()
     by_voter: dict[bytes, dict[tuple[Code, Code], Vote]] = {}
     for vote in sorted(votes, key=lambda vote: (vote.until, vote.sig)):

@@ -308,9 +308,9 @@ def test_any_flipped_byte_ends_in_our_errors(samples, name, data):
     [
         ("KeysRequest", "after", 32),
         ("KeysRequest", "held", limits.KEY_DIGEST_BYTES * limits.KEYS_HELD_MAX),
-        ("AttestRequest", "mark", limits.EPOCH_MARK_BYTES * limits.EPOCH_LINES_MAX),
-        ("AttestReply", "mark", limits.EPOCH_MARK_BYTES),
-        ("Sealed", "mark", limits.EPOCH_MARK_BYTES),
+        ("AttestRequest", "mark", limits.EPOCH_TOKEN_BYTES * limits.EPOCH_LINEAGES_MAX),
+        ("AttestReply", "mark", limits.EPOCH_TOKEN_BYTES),
+        ("Sealed", "mark", limits.EPOCH_TOKEN_BYTES),
     ],
 )
 def test_one_byte_more_than_enclaves_and_members_say_is_refused(samples, name, field, most):

@@ -110,7 +110,7 @@ class NoMesh:
 @pytest.mark.parametrize(("cast", "accepted"), [((0,), False), ((0, 1), True), ((0, 2), False)])
 async def test_code_that_enough_members_voted_for_needs_no_entry(cast, accepted, proof, policy, tmp_path):
     """Two of the first two members: the third is a peer, but no voter."""
-    ballots = VoteBook(
+    votes = VoteBook(
         tmp_path / "votes",
         NoMesh(),
         signing_key=SIGNING_KEYS[0],
@@ -119,8 +119,8 @@ async def test_code_that_enough_members_voted_for_needs_no_entry(cast, accepted,
         record=print,
     )
     for rank in cast:
-        ballots._keep(Vote.make(SIGNING_KEYS[rank], MEMBERS[rank], OTHER, CODE, AT + 60))
-    judge = Judge(policy(OTHER), "hardware", lambda: ballots.endorsed(MEMBERS[:2], 2))
+        votes._keep(Vote.make(SIGNING_KEYS[rank], MEMBERS[rank], OTHER, CODE, AT + 60))
+    judge = Judge(policy(OTHER), "hardware", lambda: votes.endorsed(MEMBERS[:2], 2))
     judged = judge.judge(proof(), DATA, None)
     assert judged.accepted == accepted
     if accepted:
@@ -128,7 +128,7 @@ async def test_code_that_enough_members_voted_for_needs_no_entry(cast, accepted,
     assert not judge.judge(proof(), b"s" * 64, None).accepted
     assert not judge.judge(proof(at_90=b"\x24" * 48), DATA, None).accepted
     assert not judge.judge(proof(at_8=(0x30000 | 1 << 19).to_bytes(8, "little")), DATA, None).accepted
-    assert ballots.endorsed(MEMBERS[:2], 0) == []
+    assert votes.endorsed(MEMBERS[:2], 0) == []
 
 
 @pytest.mark.parametrize(

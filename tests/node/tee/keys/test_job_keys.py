@@ -40,18 +40,18 @@ def test_a_job_for_which_there_is_no_room_is_refused_before_it_starts(keys, monk
         keys.of(JOB)
 
 
-def test_state_is_shut_by_a_mark_of_its_own_and_told_once(keys, tmp_path):
+def test_state_is_shut_by_a_token_of_its_own_and_told_once(keys, tmp_path):
     shut = []
     keys.on_shut = shut.append
     keys.of(JOB)
-    mark = keys.mark()
+    token = keys.epoch_token()
     (tmp_path / "tee" / "keys.sealed").unlink()
     again = JobKeys(tmp_path, Prover(WORD, (), "code"), NODE)
     again.on_shut = shut.append
-    for shown in (b"", b"no mark", bytes(72), mark, mark):
-        again.seen(shown)
+    for shown in (b"", b"no token", bytes(72), token, token):
+        again.compare(shown)
     assert len(shut) == 1
-    assert again.told() == {"keys": 0, "epoch": 0, "shut": shut[0], "unread": None}
+    assert again.describe() == {"keys": 0, "epoch": 0, "shut": shut[0], "unread": None}
     assert again.reason_to_refuse(JOB) == shut[0]
     assert "rolled back" in shut[0]
 
@@ -62,16 +62,16 @@ def test_a_device_is_asked_for_the_sealing_key_once(keys, monkeypatch):
     monkeypatch.setattr(module, "sealing_key", lambda *about: asked.append(1) or real(*about))
     keys.open()
     for _ in range(3):
-        keys.seen(keys.mark())
-        keys.told()
+        keys.compare(keys.epoch_token())
+        keys.describe()
     keys.of(JOB)
     assert asked == [1]
 
 
 def test_a_node_without_hardware_has_none(tmp_path):
     keys = JobKeys(tmp_path, None, NODE)
-    keys.seen(bytes(72))
-    assert (keys.mark(), keys.told()) == (b"", None)
+    keys.compare(bytes(72))
+    assert (keys.epoch_token(), keys.describe()) == (b"", None)
     assert keys.reason_to_refuse(JOB) == "this node runs in no trusted hardware"
 
 

@@ -6,7 +6,7 @@ import pytest
 from nacl.signing import SigningKey
 from support.tee.members import CODE, JOB, KEY, NODE, NOW, OTHER, SIGNING_KEYS, VOTERS, contract, opened, use, vote
 
-from hansa.node.tee.keys.epoch_tokens import EpochToken, line_of
+from hansa.node.tee.keys.epoch_tokens import EpochToken, lineage_of
 from hansa.node.tee.keys.vault import Vault
 from hansa.node.tee.keys.vault_keys import JobKey
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
@@ -63,7 +63,7 @@ def test_a_model_is_opened_for_its_own_parties_only(changes, path):
     ],
 )
 def test_other_code_machines_and_nodes_do_not_open_it(code, key, node, why, path):
-    """It is left alone, and put aside once there is something to write: other code begins a line of its own."""
+    """It is left alone, and put aside once there is something to write: other code begins a lineage of its own."""
     opened(path).make(JOB)
     before = path.read_bytes()
     vault = opened(path, code, key, node)
@@ -82,7 +82,7 @@ def test_other_code_machines_and_nodes_do_not_open_it(code, key, node, why, path
 def test_no_byte_of_the_file_can_be_changed_or_lost(path):
     whole = opened(path)
     whole.make(JOB)
-    good, mark = path.read_bytes(), whole.mark()
+    good, token = path.read_bytes(), whole.epoch_token()
     places = [*range(0, 260, 3), *range(260, len(good), 97), len(good) - 1]
     for data in [good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :] for place in places] + [
         good[:length] for length in (0, 3, 8, 60, len(good) - 1)
@@ -90,7 +90,7 @@ def test_no_byte_of_the_file_can_be_changed_or_lost(path):
         path.write_bytes(data)
         vault = opened(path)
         assert vault.why_unread
-        vault.seen(mark)
+        vault.compare(token)
         assert "it is of epoch 0, and a member has seen epoch 1" in vault.why_shut
 
 
@@ -99,7 +99,7 @@ def test_the_hardware_is_asked_for_its_key_once(path):
     vault = Vault(path, CODE, NODE, lambda: asked.append(1) or KEY)
     vault.make(JOB)
     for _ in range(3):
-        vault.seen(vault.mark())
+        vault.compare(vault.epoch_token())
     assert asked == [1]
 
 
@@ -175,15 +175,15 @@ def test_an_older_file_is_found_by_what_a_member_has_seen(path):
     older = path.read_bytes()
     newer = contract("another")
     vault.make(newer)
-    mark = vault.mark()
+    token = vault.epoch_token()
     path.write_bytes(older)
     back = opened(path)
-    for lie in (b"", bytes(72), (99).to_bytes(8, "big") + mark[8:], mark[:-1] + b"\0"):
-        back.seen(lie)
+    for lie in (b"", bytes(72), (99).to_bytes(8, "big") + token[8:], token[:-1] + b"\0"):
+        back.compare(lie)
         assert not back.why_shut
-    with pytest.raises(PeerMisbehaved, match="shows 71 bytes as marks of 72"):
-        back.seen(mark[:-1])
-    back.seen(bytes(72) + mark)
+    with pytest.raises(PeerMisbehaved, match="shows 71 bytes as epoch tokens of 72"):
+        back.compare(token[:-1])
+    back.compare(bytes(72) + token)
     assert "it is of epoch 1, and a member has seen epoch 2" in back.why_shut
     with pytest.raises(SecurityError, match="rolled back"):
         back.key(use())
@@ -201,10 +201,10 @@ def test_a_fork_is_found_at_the_same_epoch(path, tmp_path):
     one.make(contract("left"))
     other.make(contract("right"))
     assert one.epoch == other.epoch == 2
-    assert one.mark() != other.mark()
-    other.seen(one.mark())
+    assert one.epoch_token() != other.epoch_token()
+    other.compare(one.epoch_token())
     assert "a member has seen another state of its epoch 2" in other.why_shut
-    one.seen(one.mark())
+    one.compare(one.epoch_token())
     assert not one.why_shut
 
 
@@ -213,17 +213,17 @@ def test_a_file_that_is_gone_is_rolled_back_too(path):
     vault.make(JOB)
     path.unlink()
     again = opened(path)
-    again.seen(vault.mark())
+    again.compare(vault.epoch_token())
     assert "it is of epoch 0" in again.why_shut
 
 
 def test_a_neighbours_mark_shuts_nothing(path, tmp_path):
-    """Two nodes of one code on one chip have one sealing key, and lines of their own."""
+    """Two nodes of one code on one chip have one sealing key, and lineages of their own."""
     vault, neighbour = opened(path), opened(tmp_path / "neighbour", node=b"m" * 32)
     vault.make(JOB)
     for number in range(3):
         neighbour.make(contract(f"{number}"))
-    vault.seen(neighbour.mark())
+    vault.compare(neighbour.epoch_token())
     assert not vault.why_shut
 
 
@@ -232,13 +232,13 @@ def test_what_still_opens_is_united_with_what_is_handed_over(path, tmp_path):
     own = vault.make(JOB)
     newer = path.read_bytes()
     vault.make(contract("second"))
-    seen = vault.mark()
+    seen = vault.epoch_token()
     path.write_bytes(newer)
     theirs = other.make(contract("foreign"))
     for time in (1, 2):
         back = opened(path)
-        back._compare(EpochToken.make(KEY, line_of(KEY, NODE, CODE), 10 * time, b"s" * 16))
-        back.seen(seen)
+        back._compare(EpochToken.make(KEY, lineage_of(KEY, NODE, CODE), 10 * time, b"s" * 16))
+        back.compare(seen)
         assert back.why_shut
         back.merge(handed(other), own_code=True)
         assert (back.key(use()), back.key(use(contract("foreign")))) == (own, theirs)
@@ -249,17 +249,17 @@ def test_what_still_opens_is_united_with_what_is_handed_over(path, tmp_path):
 
 
 def test_with_another_sealing_key_it_begins_another_line(path, tmp_path):
-    """After new microcode: nothing opens, nobody's mark can be read, and the other enclave has the keys."""
+    """After new microcode: nothing opens, no token can be checked, and the other enclave has the keys."""
     vault, other = opened(path), opened(tmp_path / "other", key=b"o" * 32)
     key = vault.make(JOB)
     other.merge(handed(vault), own_code=True)
     later = opened(path, key=b"l" * 32)
-    later.seen(vault.mark())
+    later.compare(vault.epoch_token())
     assert ("does not open" in later.why_unread, later.why_shut) == (True, "")
     assert later.merge(handed(other), own_code=True).new == 1
     assert (later.key(use()), later.why_shut) == (key, "")
-    first, second = (EpochToken.each_untrusted(each.mark())[0] for each in (vault, later))
-    assert first.line != second.line
+    first, second = (EpochToken.decode_all_untrusted(each.epoch_token())[0] for each in (vault, later))
+    assert first.lineage != second.lineage
 
 
 def rolled_back(path, jobs=(JOB,), newer="newer"):
@@ -271,7 +271,7 @@ def rolled_back(path, jobs=(JOB,), newer="newer"):
     vault.make(contract(newer))
     path.write_bytes(older)
     back = opened(path)
-    back.seen(vault.mark())
+    back.compare(vault.epoch_token())
     assert back.why_shut
     return back
 

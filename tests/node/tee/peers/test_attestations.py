@@ -10,7 +10,7 @@ from support.tee.nodes import BANK, TEE, WORD, Heard, two_nodes
 
 from hansa.config.errors import ConfigError
 from hansa.node.tee.evidence.judge import Judge
-from hansa.node.tee.peers.attestations import AGAIN_S
+from hansa.node.tee.peers.attestations import RETRY_AFTER_S
 from hansa.node.tee.peers.responder import NO_EVIDENCE, NO_HARDWARE, TOO_OFTEN
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.wire.attestation.statements.binding import Role, report_data
@@ -70,8 +70,8 @@ async def test_a_jobs_verdict_is_the_jobs_alone(role, pair):
     await bank.node.ask(TEE, Role.PEER)
     assert not (await bank.node.ask(TEE, role, (OTHER,))).accepted
     assert bank.node.accepted(TEE) is not None
-    await tee.mesh.send(BANK, Sealed((9).to_bytes(8, "big") + tee.node.job_keys.mark()[8:]))
-    assert int.from_bytes(bank.node._epochs.seen(TEE)[:8], "big") == 9
+    await tee.mesh.send(BANK, Sealed((9).to_bytes(8, "big") + tee.node.job_keys.epoch_token()[8:]))
+    assert int.from_bytes(bank.node._epochs.tokens_of(TEE)[:8], "big") == 9
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ async def test_simulated_hardware_is_refused_where_the_settings_do_not_say_the_w
 async def test_older_sealed_state_is_refused_by_who_saw_newer(pair):
     bank, tee = pair
     assert (await bank.node.ask(TEE, Role.PEER)).accepted
-    bank.node._epochs.note(TEE, (7).to_bytes(8, "big") + tee.node.job_keys.mark()[8:])
+    bank.node._epochs.note(TEE, (7).to_bytes(8, "big") + tee.node.job_keys.epoch_token()[8:])
     judged = await bank.node.ask(TEE, Role.SCORER)
     assert not judged.accepted
     assert "rollback: its sealed state was rolled back: it shows epoch 0, and has shown epoch 7" in judged.why
@@ -127,7 +127,7 @@ async def test_older_sealed_state_is_refused_by_who_saw_newer(pair):
         WORD,
         (await tee.node.own_code()).measurement,
     )  # what it proved is still shown
-    assert tee.node.job_keys.told()["shut"] is None  # the mark was no mark of its own
+    assert tee.node.job_keys.describe()["shut"] is None  # the token was none of its own
     assert (await bank.node.proven(TEE, Role.PEER))[0].accepted  # the code is what it was
 
 
@@ -135,10 +135,10 @@ async def test_an_enclave_that_goes_on_while_it_is_judged_was_not_rolled_back(pa
     """It makes a key for another job, and tells the new epoch, before the verdict on the proof with the older one is there."""
     bank, tee = pair
     assert (await bank.node.ask(TEE, Role.PEER)).accepted
-    later = (5).to_bytes(8, "big") + tee.node.job_keys.mark()[8:]
+    later = (5).to_bytes(8, "big") + tee.node.job_keys.epoch_token()[8:]
     while_judging(monkeypatch, lambda before: bank.node._epochs.note(TEE, later))
     assert (await bank.node.ask(TEE, Role.ENCLAVE)).accepted
-    assert bank.node._epochs.seen(TEE) == later  # and the later one is not forgotten
+    assert bank.node._epochs.tokens_of(TEE) == later  # and the later one is not forgotten
     judged = await bank.node.ask(TEE, Role.ENCLAVE)  # asked when it was known
     assert "shows epoch 0, and has shown epoch 5 before" in judged.why
 
@@ -242,7 +242,7 @@ async def test_who_has_hardware_does_not_get_away_by_saying_it_has_none(known_by
         if known_by == "a job":
             bank.node.relied_on = lambda: [TEE]
         else:
-            bank.node._note(TEE, (await _accepted(tmp_path)), b"before")
+            bank.node._set_standing(TEE, (await _accepted(tmp_path)), b"before")
         bank.mesh.connect(b"n" * 32, hardware="")
         await bank.mesh.up(TEE)
         judged = await heard.next()
@@ -274,7 +274,7 @@ async def test_no_answer_for_a_while_is_no_verdict(problem, fast, pair):
     heard = Heard(bank.node)
     await bank.mesh.up(TEE)
     assert (await heard.next()).accepted
-    left = [says(problem)] * len(AGAIN_S)
+    left = [says(problem)] * len(RETRY_AFTER_S)
     tee.mesh.change = lambda message: left.pop()(message) if left else message
     await bank.mesh.up(TEE)
     assert (await heard.next()).accepted
@@ -291,7 +291,7 @@ async def test_no_answer_again_and_again_is_a_refusal(fast, pair):
     await bank.mesh.up(TEE)
     judged = await heard.next()
     assert judged.why == f"malformed: enclave cannot prove its code now: {TOO_OFTEN}"
-    assert len(bank.mesh.sent) - before == 1 + len(AGAIN_S)
+    assert len(bank.mesh.sent) - before == 1 + len(RETRY_AFTER_S)
     tee.mesh.change = lambda message: message
     await bank.mesh.up(TEE)
     assert (await heard.next()).accepted
@@ -304,7 +304,7 @@ async def test_silence_is_a_refusal_in_the_end(fast, pair):
     began = trio.current_time()
     await bank.mesh.up(TEE)
     assert not (await _next_within(heard, 1000)).accepted
-    assert trio.current_time() - began > sum(AGAIN_S) + 4 * 30
+    assert trio.current_time() - began > sum(RETRY_AFTER_S) + 4 * 30
 
 
 async def _next_within(heard, seconds):
@@ -317,7 +317,7 @@ async def test_a_connection_that_flaps_is_judged_in_the_end(fast, pair):
     bank, tee = pair
     heard = Heard(bank.node)
     tee.mesh.change = lambda message: None
-    for n in range(len(AGAIN_S) + 1):
+    for n in range(len(RETRY_AFTER_S) + 1):
         bank.mesh.connect(bytes([n]) * 32)
         await bank.mesh.up(TEE)
         await trio.sleep(0.5)
@@ -388,7 +388,7 @@ async def test_a_certificate_that_no_parser_takes_keeps_no_old_verdict(tmp_path)
     async with two_nodes(tmp_path, accept="hardware") as (bank, tee):
         (bank.home / "tee.toml").write_text(f'[[snp]]\nmeasurement = "{"22" * 48}"\n')
         heard = Heard(bank.node)
-        bank.node._note(TEE, await _accepted(tmp_path), b"h" * 32)
+        bank.node._set_standing(TEE, await _accepted(tmp_path), b"h" * 32)
         assert bank.node.accepted(TEE) is not None
 
         def change(message):
@@ -434,7 +434,7 @@ async def test_a_disk_that_is_full_is_no_acceptance(pair, monkeypatch):
     bank, _ = pair
     heard = Heard(bank.node)
 
-    def note(identity, mark):
+    def note(identity, token, asked_with):
         raise OSError("no space left")
 
     monkeypatch.setattr(bank.node._epochs, "note", note)

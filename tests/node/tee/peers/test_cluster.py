@@ -23,7 +23,7 @@ class Attestations:
         self.prover, self.standing = object(), {}
         self.vault = opened(path, code, node=NODE)
         self.job_keys = SimpleNamespace(
-            vault=self.vault, mark=self.vault.mark, open=lambda: None, on_made=None, on_shut=None
+            vault=self.vault, epoch_token=self.vault.epoch_token, open=lambda: None, on_made=None, on_shut=None
         )
         self.proofs, self.refused, self.judged = [], set(), None
 
@@ -84,7 +84,7 @@ class Mesh:
             mesh.waiting -= len(data)
 
 
-class Ballots:
+class KnownVotes:
     def __init__(self):
         self.on_new, self.votes = [], []
 
@@ -110,8 +110,8 @@ def pair(tmp_path, nursery):
     async def make(codes=(CODE, CODE)):
         nodes = []
         for me, code in zip((FIRST, SECOND), codes, strict=True):
-            mesh, attestations, log, ballots = Mesh(me), Attestations(tmp_path / me.decode(), code), Log(), Ballots()
-            cluster = Cluster(mesh, attestations, ballots, log, lambda: [MEMBER])
+            mesh, attestations, log, votes = Mesh(me), Attestations(tmp_path / me.decode(), code), Log(), KnownVotes()
+            cluster = Cluster(mesh, attestations, votes, log, lambda: [MEMBER])
             await nursery.start(cluster.serve)
             mesh.inbox, source = trio.open_memory_channel(1000)
             nursery.start_soon(mesh.read, source)
@@ -121,7 +121,7 @@ def pair(tmp_path, nursery):
                     mesh=mesh,
                     vault=attestations.vault,
                     log=log,
-                    ballots=ballots,
+                    votes=votes,
                     attestations=attestations,
                     cluster=cluster,
                 )
@@ -235,7 +235,9 @@ async def test_a_new_key_goes_to_the_others_by_itself_and_alone(pair):
     first.attestations.job_keys.on_made(JOB.job_id)
     await settled(first, second)
     assert (len(second.vault), second.vault.key(use())) == (1, key)
-    assert [message for message in first.mesh.sent if isinstance(message, Sealed)] == [Sealed(first.vault.mark())]
+    assert [message for message in first.mesh.sent if isinstance(message, Sealed)] == [
+        Sealed(first.vault.epoch_token())
+    ]
 
 
 async def test_a_state_that_is_shut_asks_for_all_and_is_mended(pair, tmp_path):
@@ -256,8 +258,8 @@ async def test_other_code_has_what_was_voted_for_once_it_was(pair):
     await judged(second, first)
     assert len(second.vault) == 0
     for node in (first, second):
-        node.ballots.votes = [vote(0), vote(1)]
-    second.ballots.on_new[0]()
+        node.votes.votes = [vote(0), vote(1)]
+    second.votes.on_new[0]()
     await settled(first, second)
     assert len(second.vault) == 1
     assert second.vault.key(use()) == JOB.job_id
@@ -271,11 +273,11 @@ async def test_who_is_not_proven_has_nothing_and_is_not_believed(pair):
     assert len(second.vault) == 0
     first.attestations.refused.clear()
     del second.attestations.standing[FIRST]
-    await first.cluster._asked(SECOND, KeysRequest(b"", b""))
+    await first.cluster._queue_request(SECOND, KeysRequest(b"", b""))
     await settled(first, second)
     assert len(second.vault) == 0
     first.mesh.links[SECOND].hello.hardware = ""
-    await first.cluster._asked(SECOND, KeysRequest(b"", b""))
+    await first.cluster._queue_request(SECOND, KeysRequest(b"", b""))
     await settled(first, second)
     assert len(first.log.of("keys-handed-over")) == 1
 
@@ -291,10 +293,10 @@ async def test_keys_over_a_connection_that_was_replaced_are_nobodys(pair, monkey
 
     monkeypatch.setattr(module, "decode_keys_untrusted", slow)
     message = KeysReply(module.encode_keys([JobKey(b"k" * 32, JOB)]), False)
-    await second.cluster._handed(FIRST, message)
+    await second.cluster._receive(FIRST, message)
     assert len(second.vault) == 0
     monkeypatch.setattr(module, "decode_keys_untrusted", real)
-    await second.cluster._handed(FIRST, message)
+    await second.cluster._receive(FIRST, message)
     assert len(second.vault) == 1
 
 
@@ -318,7 +320,7 @@ async def test_whoever_asks_without_end_is_not_answered(pair, monkeypatch):
     first, second = await pair()
     put(first.vault, filled(1))
     for _ in range(4):
-        await first.cluster._asked(SECOND, KeysRequest(b"", b""))
+        await first.cluster._queue_request(SECOND, KeysRequest(b"", b""))
         await settled(first, second)
     assert len(first.log.of("keys-handed-over")) == 2
 
@@ -328,8 +330,8 @@ async def test_pages_that_lead_nowhere_are_not_asked_for_again(pair):
     first, second = await pair()
     key = JobKey(b"k" * 32, JOB)
     second.cluster._asked_after[FIRST] = JOB.job_id
-    await second.cluster._handed(FIRST, KeysReply(module.encode_keys([key]), True))
-    await second.cluster._handed(FIRST, KeysReply(module.encode_keys([]), True))
+    await second.cluster._receive(FIRST, KeysReply(module.encode_keys([key]), True))
+    await second.cluster._receive(FIRST, KeysReply(module.encode_keys([]), True))
     assert [message for message in second.mesh.sent if isinstance(message, KeysRequest)] == []
     assert first.log.entries == []
 

@@ -103,7 +103,7 @@ async def test_nothing_is_made_for_a_connection_that_is_gone(slow, pair):
     await trio.testing.wait_all_tasks_blocked(0.02)
     tee.mesh.connect(b"n" * 32)
     await trio.sleep(0.1 * MOST_WAITING + 0.1)
-    assert len(slow) <= 2  # that in the making, and what its mark of sealed state rests on
+    assert len(slow) <= 2  # that in the making, and what its epoch token rests on
 
 
 def request(number):

@@ -60,7 +60,7 @@ def recorded():
 
 
 @pytest.fixture
-def ballots(tmp_path, mesh, recorded):
+def book(tmp_path, mesh, recorded):
     return make(tmp_path / "votes.json", mesh, record=recorded.append)
 
 
@@ -76,16 +76,16 @@ def told(messages):
     return [Vote.decode_untrusted(each) for message in messages for each in message.votes]
 
 
-async def test_one_member_crowds_out_its_own_votes_only(ballots, mesh):
+async def test_one_member_crowds_out_its_own_votes_only(book, mesh):
     await mesh.hear(LOUD, said(*map(loud, range(limits.VOTES_PER_VOTER + 1))))
     await mesh.hear(VOTERS[1], said(vote(1)))
-    ballots._voters.clear()
+    book._voters.clear()
     await mesh.hear(VOTERS[2], said(vote(2), loud(100)))  # passed on: nobody is punished for it
-    kept = [each for each in ballots.all() if each.voter == LOUD]
+    kept = [each for each in book.all() if each.voter == LOUD]
     assert kept == [*map(loud, range(2, limits.VOTES_PER_VOTER + 1)), loud(100)]
-    assert {each for each in ballots.all() if each.voter != LOUD} == {vote(1), vote(2)}
+    assert {each for each in book.all() if each.voter != LOUD} == {vote(1), vote(2)}
     await mesh.hear(LOUD, said(loud(0, days=1)))  # ends before all that are kept
-    assert loud(0, days=1) not in ballots.all()
+    assert loud(0, days=1) not in book.all()
 
 
 async def test_all_nodes_keep_the_same_whatever_they_heard_first(tmp_path):
@@ -93,11 +93,11 @@ async def test_all_nodes_keep_the_same_whatever_they_heard_first(tmp_path):
     found = []
     for number, order in enumerate((votes, votes[::-1])):
         mesh = Mesh()
-        ballots = make(tmp_path / f"{number}", mesh)
+        book = make(tmp_path / f"{number}", mesh)
         for each in order:
             await mesh.hear(VOTERS[1], said(each))
-            ballots._voters.clear()
-        found.append(set(ballots.all()))
+            book._voters.clear()
+        found.append(set(book.all()))
     assert found[0] == found[1]
     assert len(found[0]) == limits.VOTES_PER_VOTER + 1
 
@@ -105,7 +105,7 @@ async def test_all_nodes_keep_the_same_whatever_they_heard_first(tmp_path):
 async def test_a_peer_that_comes_hears_all_of_them(tmp_path, mesh):
     signing_keys = [bytes([number, 9]) * 16 for number in range(20)]
     voters = [bytes(SigningKey(key).verify_key) for key in signing_keys]
-    ballots = make(tmp_path / "v", mesh, voters)
+    book = make(tmp_path / "v", mesh, voters)
     until = int(time.time()) + DAY
     votes = [
         Vote.make(key, voter, Code("SGX", bytes([number]) * 32), OTHER, until)
@@ -116,84 +116,84 @@ async def test_a_peer_that_comes_hears_all_of_them(tmp_path, mesh):
         await mesh.hear(voters[0], said(*votes[at : at + limits.VOTES_MAX]))
     await mesh.greet(voters[1])
     assert [len(message.votes) for message in mesh.sent] == [limits.VOTES_MAX, len(votes) - limits.VOTES_MAX]
-    assert set(told(mesh.sent)) == set(votes) == set(ballots.all())
+    assert set(told(mesh.sent)) == set(votes) == set(book.all())
 
 
-async def test_votes_that_end_make_room(ballots, mesh, monkeypatch):
+async def test_votes_that_end_make_room(book, mesh, monkeypatch):
     await mesh.hear(LOUD, said(*map(loud, range(limits.VOTES_PER_VOTER))))
     later = time.time() + 320 * DAY
     monkeypatch.setattr(time, "time", lambda: later)
-    ballots._voters.clear()
+    book._voters.clear()
     await mesh.hear(LOUD, said(loud(1, days=330)))
-    assert list(ballots._votes) == [loud(1, days=330)]
+    assert list(book._votes) == [loud(1, days=330)]
 
 
 @pytest.mark.parametrize(("ahead", "kept"), [(0, True), (1, False)])
-async def test_a_vote_ends_in_a_year_or_so(ahead, kept, ballots, mesh, monkeypatch):
+async def test_a_vote_ends_in_a_year_or_so(ahead, kept, book, mesh, monkeypatch):
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
     endless = vote(1, until=int(now) + limits.VOTE_MAX_AHEAD_S + ahead)
     await mesh.hear(VOTERS[1], said(endless))
-    assert ballots.all() == ([endless] if kept else [])
+    assert book.all() == ([endless] if kept else [])
 
 
-async def test_forged_votes_and_strangers_count_for_nothing_and_stop_no_other(ballots, mesh):
+async def test_forged_votes_and_strangers_count_for_nothing_and_stop_no_other(book, mesh):
     stranger = Vote.make(b"\7" * 32, bytes(SigningKey(b"\7" * 32).verify_key), CODE, OTHER, int(time.time()) + 99)
     forged = replace(vote(1, until=vote(1).until + 5), sig=bytes(64))
     await mesh.hear(LOUD, said(vote(1)))
     await mesh.hear(LOUD, said(forged, stranger, vote(2)))
-    assert set(ballots.all()) == {vote(1), vote(2)}
+    assert set(book.all()) == {vote(1), vote(2)}
     assert told(mesh.passed_on) == [vote(1), vote(2)]
 
 
-async def test_what_is_known_is_not_passed_on_again(ballots, mesh):
+async def test_what_is_known_is_not_passed_on_again(book, mesh):
     heard = []
-    ballots.on_new.append(lambda: heard.append(1))
+    book.on_new.append(lambda: heard.append(1))
     for _ in range(3):
         await mesh.hear(VOTERS[1], said(vote(1), vote(2)))
     assert (set(told(mesh.passed_on)), len(told(mesh.passed_on)), heard) == ({vote(1), vote(2)}, 2, [1])
 
 
-async def test_what_a_member_says_without_end_uses_up_nobody_elses_word(ballots, mesh, recorded, autojump_clock):
+async def test_what_a_member_says_without_end_uses_up_nobody_elses_word(book, mesh, recorded, autojump_clock):
     """Also where others pass it on, who have not heard the same: each vote is on record and passed on to all."""
     for number in range(3 * int(NEW_AT_ONCE)):
         await mesh.hear((LOUD, *VOTERS[1:])[number % 3], said(loud(number % 16, days=200 + number)))
     assert len(recorded) == len(told(mesh.passed_on)) == NEW_AT_ONCE
     await mesh.hear(VOTERS[1], said(vote(1)))
     await mesh.hear(LOUD, said(vote(2)))
-    assert {vote(1), vote(2)} <= set(ballots.all())
+    assert {vote(1), vote(2)} <= set(book.all())
     await trio.sleep(1 / NEW_PER_S)
     await mesh.hear(LOUD, said(loud(1, days=364)))
-    assert loud(1, days=364) in ballots.all()
+    assert loud(1, days=364) in book.all()
     assert len(recorded) == NEW_AT_ONCE + 3
 
 
-async def test_only_so_many_unknown_votes_of_one_peer_are_verified(ballots, mesh, monkeypatch, autojump_clock):
+async def test_only_so_many_unknown_votes_of_one_peer_are_verified(book, mesh, monkeypatch, autojump_clock):
     monkeypatch.setattr("hansa.node.tee.peers.votes.UNKNOWN_AT_ONCE", 3.0)
     assert UNKNOWN_AT_ONCE >= 16 * limits.VOTES_MAX
     forged = [replace(vote(1, until=vote(1).until + number), sig=bytes(64)) for number in range(1, 4)]
     for each in forged:
         await mesh.hear(LOUD, said(each))
     await mesh.hear(LOUD, said(vote(1)))
-    assert ballots.all() == []
+    assert book.all() == []
     await mesh.hear(VOTERS[2], said(vote(1)))
-    assert ballots.all() == [vote(1)]
+    assert book.all() == [vote(1)]
 
 
 async def test_forged_votes_on_disk_endorse_nothing(tmp_path, mesh):
     path = tmp_path / "votes.json"
     path.write_text(json.dumps([each.encode().hex() for each in (replace(vote(1), voter=LOUD), vote(2))]))
-    ballots = make(path, mesh)
-    assert ballots.all() == [vote(2)]
-    assert ballots.endorsed(VOTERS, 1) == [OTHER]
-    assert ballots.endorsed([LOUD], 1) == []
+    book = make(path, mesh)
+    assert book.all() == [vote(2)]
+    assert book.endorsed(VOTERS, 1) == [OTHER]
+    assert book.endorsed([LOUD], 1) == []
 
 
-async def test_a_vote_that_would_not_be_kept_is_not_cast(ballots, mesh):
+async def test_a_vote_that_would_not_be_kept_is_not_cast(book, mesh):
     until = int(time.time()) + 9 * DAY
-    assert await ballots.cast(CODE, OTHER, until) in ballots.all()
+    assert await book.cast(CODE, OTHER, until) in book.all()
     with pytest.raises(SecurityError, match="a vote of this node for the same change ends later"):
-        await ballots.cast(CODE, OTHER, until - 1)
+        await book.cast(CODE, OTHER, until - 1)
     assert len(told(mesh.passed_on)) == 1
 
 
@@ -207,7 +207,7 @@ async def test_who_is_introduced_under_a_voters_name_is_no_voter(tmp_path):
     daemon.net.gossip.learn((introduced.encode(),), "bureau")
     until = int(time.time()) + 99
     for who in (bureau, sybil):
-        await daemon.tee.votes._heard(bureau.public, said(Vote.make(who.signing_key, who.public, CODE, OTHER, until)))
+        await daemon.tee.votes._receive(bureau.public, said(Vote.make(who.signing_key, who.public, CODE, OTHER, until)))
     assert len(daemon.tee.votes.all()) == 2
     assert [entry["body"]["voter"] for entry in daemon.node.audit.shown() if entry["kind"] == "vote"] == ["bureau"]
     assert daemon.tee.endorsements.codes() == []
