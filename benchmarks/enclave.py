@@ -28,7 +28,7 @@ from hansa.algorithms.gbdt import xgboost_adapter
 from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
-from hansa.node.worker.enclave import Box
+from hansa.node.worker.enclave import ModelSealer
 from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.wire.attestation.statements import parcel
 from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 async def _job(terms: Terms, tables: list[PartyTable], clock: Clock) -> int:
-    parcels, box = Parcels(), Box(os.urandom(32), b"j" * 32)
+    parcels, box = Parcels(), ModelSealer(os.urandom(32), b"j" * 32)
     async with parties(3) as sessions:
 
         async def member(session: Any) -> None:

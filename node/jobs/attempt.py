@@ -27,7 +27,7 @@ from hansa.node.jobs.record import JobRecord
 from hansa.node.sealing import write_whole
 from hansa.node.worker.links import route_token
 from hansa.node.worker.messages import Attested, Broke, Finished, FromWorker, Opened, Start, Stepped
-from hansa.node.worker.process import Worker
+from hansa.node.worker.process import WorkerProcess
 from hansa.node.worker.verdict import FailureVerdict, Priority, own_failure
 from hansa.protocols.mpc.additive.stored.kinds import weight
 from hansa.protocols.wire import canonical
@@ -51,7 +51,7 @@ class Attempt:
         self.attempt = record.attempt
         self.scope = trio.CancelScope()  # to stop it at any time, also before it has begun
         self.agreement = Agreement()
-        self.worker: Worker | None = None
+        self.worker: WorkerProcess | None = None
         self._ended = trio.Event()
 
     async def run(self) -> Judged | Done | None:

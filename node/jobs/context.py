@@ -17,7 +17,7 @@ from hansa.node.jobs.events import JobEvents
 from hansa.node.jobs.store import JobStore
 from hansa.node.net.listener import Serve
 from hansa.node.worker.messages import Start
-from hansa.node.worker.process import Worker
+from hansa.node.worker.process import WorkerProcess
 from hansa.protocols.wire.messages import AuditHead, DatasetInfo, Message
 
 
@@ -80,7 +80,7 @@ class JobContext:
     tee: Callable[[], Mapping[str, Any]]
     max_correlations_mb: int = 2048
     now: Callable[[], int] = lambda: int(time.time())
-    make_worker: Callable[[Start, Path], Worker] = Worker
+    make_worker: Callable[[Start, Path], WorkerProcess] = WorkerProcess
     events: JobEvents = field(init=False)
     nursery: trio.Nursery = field(init=False)
 

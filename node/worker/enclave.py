@@ -14,7 +14,7 @@ from hansa.protocols.wire.consent.contract import Contract
 
 
 @dataclass(frozen=True, slots=True)
-class Sealer:
+class ParcelSealer:
     """Closes an owner's rows for the code that the enclave has proven on this very link."""
 
     signed_policy: bytes
@@ -26,7 +26,7 @@ class Sealer:
 
 
 @dataclass(frozen=True, slots=True)
-class Opener:
+class ParcelOpener:
     """Opens owners' parcels inside, each by its owner's policy."""
 
     contract: Contract
@@ -47,7 +47,7 @@ class Opener:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class ModelSealer:
     """Closes the model of one training job with the job's key, which only enclaves of the accepted code have."""
 
     key: bytes = field(repr=False)

@@ -41,7 +41,7 @@ from hansa.protocols.wire.consent.contract import Contract
 MAX_ARRIVALS = 16
 
 
-class WorkerAttempt:
+class Worker:
     """One attempt at a job, from the daemon's Start to its Finished or Broke."""
 
     def __init__(self, start: Start) -> None:
@@ -151,7 +151,7 @@ async def serve(sock: socket.socket) -> None:
     start = decode(body)
     if not isinstance(start, Start):
         raise ProtocolError("the daemon did not begin with Start", remedy="restart it with `hansa run`")
-    attempt = WorkerAttempt(start)
+    attempt = Worker(start)
 
     async def tell(message: FromWorker) -> None:
         await pipe.send(encode(message))
@@ -164,7 +164,7 @@ async def serve(sock: socket.socket) -> None:
         await tell(ended)
 
 
-async def _listen(pipe: FramePipe, attempt: WorkerAttempt) -> None:
+async def _listen(pipe: FramePipe, attempt: Worker) -> None:
     while True:
         try:
             body, fds = await pipe.receive()

@@ -91,7 +91,7 @@ class Attested:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The job's result at this party, as JSON-like data (node.worker.steps says what), and the sealed model if any."""
+    """The job's result at this party, as JSON-like data (node.worker.outputs says what), and the sealed model if any."""
 
     result: dict[str, Any] = field(repr=False)
     model: bytes = field(repr=False)

@@ -27,7 +27,7 @@ MODULE = "hansa.node.worker.entry"
 Heard = Callable[[FromWorker], Awaitable[None]]
 
 
-class Worker:
+class WorkerProcess:
     """One worker process of one attempt. ``run`` ends when the process has ended."""
 
     def __init__(self, start: Start, log: Path) -> None:

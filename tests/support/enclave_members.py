@@ -12,7 +12,7 @@ from hansa.algorithms.enclave import inside, owner, statement
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.pipeline import TrainOutcome
 from hansa.algorithms.terms import Terms
-from hansa.node.worker.enclave import Box
+from hansa.node.worker.enclave import ModelSealer
 from hansa.protocols.mpc.session.memory import parties, run_parties
 
 LR = {"epochs": 3, "batch_size": 64, "learning_rate": 0.5, "l2": 0.01}
@@ -108,7 +108,7 @@ def allowed(t: Terms, kind: str) -> set[tuple[str, tuple[int, ...]]]:
 
 
 async def run(
-    t: Terms, kind: str, party: Any, *, box: Box, parcels: Any = None, sessions_seen: Any = None
+    t: Terms, kind: str, party: Any, *, box: ModelSealer, parcels: Any = None, sessions_seen: Any = None
 ) -> list[Any]:
     """``party(session)`` at each owner, the enclave's own code at the last rank; the owners' results."""
     async with parties(t.n_parties + 1, allowed=allowed(t, kind)) as sessions:
@@ -123,7 +123,7 @@ async def run(
         return (await run_parties(sessions, member))[:-1]
 
 
-async def train(t: Terms, data: list[PartyTable], box: Box, **more: Any) -> list[TrainOutcome]:
+async def train(t: Terms, data: list[PartyTable], box: ModelSealer, **more: Any) -> list[TrainOutcome]:
     return await run(
         t, "train", lambda s: owner.train(s, t, data[s.rank], more.get("seal", Plain()), Quiet()), box=box,
         sessions_seen=more.get("sessions_seen"),

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from hansa.node.worker.enclave import Box
+from hansa.node.worker.enclave import ModelSealer
 
 
 @pytest.fixture
 def box():
     """Closes models with a key of its own."""
-    return Box(os.urandom(32), b"j" * 32)
+    return ModelSealer(os.urandom(32), b"j" * 32)

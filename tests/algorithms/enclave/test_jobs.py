@@ -19,7 +19,7 @@ from hansa.algorithms.gbdt.params import TreeParams
 from hansa.algorithms.lr.standardise import Standardisation
 from hansa.algorithms.metrics import TASKS, evaluate_as
 from hansa.algorithms.split import split_order
-from hansa.node.worker.enclave import Box
+from hansa.node.worker.enclave import ModelSealer
 from hansa.protocols.errors import PeerAborted, PeerMisbehaved, SecurityError
 from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
 from hansa.protocols.psi.ddh import in_common_order
@@ -220,7 +220,7 @@ async def test_categories_missing_cells_weights_and_early_stopping(box):
 async def test_a_model_of_another_key_or_job_does_not_open(box):
     t = terms()
     outcomes = await train(t, tables(t), box)
-    for other in (Box(os.urandom(32), box.job_id), Box(box.key, b"k" * 32)):
+    for other in (ModelSealer(os.urandom(32), box.job_id), ModelSealer(box.key, b"k" * 32)):
         with pytest.raises(SecurityError, match="does not open"):
             other.open(outcomes[0].model.closed)
 
@@ -228,7 +228,7 @@ async def test_a_model_of_another_key_or_job_does_not_open(box):
         return await owner.release(s, t, outcomes[s.rank].model, Quiet())
 
     with pytest.raises((SecurityError, PeerAborted), match="does not open"):
-        await run(t, "release", release, box=Box(os.urandom(32), box.job_id))
+        await run(t, "release", release, box=ModelSealer(os.urandom(32), box.job_id))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from support.enclave_members import Plain, Quiet, allowed, tables, terms
 from hansa.algorithms.enclave import inside, owner
 from hansa.algorithms.enclave.packed_table import most_bytes
 from hansa.algorithms.terms import agree
-from hansa.node.worker.enclave import Box
+from hansa.node.worker.enclave import ModelSealer
 from hansa.protocols.errors import PeerAborted, PeerTimeout
 from hansa.protocols.mpc.session.memory import network, parties
 
@@ -69,7 +69,7 @@ async def inside_of(kind, owners, links=None):
         for s in sessions[:2]:
             nursery.start_soon(play, s)
         try:
-            await inside.serve(sessions[2], kind, T, Plain(), Box(os.urandom(32), b"j" * 32), Quiet())
+            await inside.serve(sessions[2], kind, T, Plain(), ModelSealer(os.urandom(32), b"j" * 32), Quiet())
         except PeerTimeout as error:
             return error, trio.current_time() - began
         else:

@@ -11,7 +11,7 @@ from support.tee.members import CODE, NOW, OTHER, SIGNING_KEYS, VOTERS, contract
 from hansa.node.contracts.release_policies import policy_of
 from hansa.node.jobs.attempt import Attempt
 from hansa.node.worker.attestation import Proven
-from hansa.node.worker.enclave import Opener, Sealer
+from hansa.node.worker.enclave import ParcelOpener, ParcelSealer
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
 from hansa.protocols.wire.consent.contract import Code
@@ -28,11 +28,11 @@ def now(monkeypatch):
 
 def parcel(job=JOB, rank=0, until=NOW + 60, **changes):
     policy = replace(policy_of(job, job.parties[rank], until), **changes)
-    return Sealer(policy.signed(SIGNING_KEYS[rank]), replace(INSIDE, secret_key=b"")).seal(b"rows")
+    return ParcelSealer(policy.signed(SIGNING_KEYS[rank]), replace(INSIDE, secret_key=b"")).seal(b"rows")
 
 
 def test_every_owners_parcel_opens_in_its_place():
-    opener = Opener(JOB, INSIDE)
+    opener = ParcelOpener(JOB, INSIDE)
     assert [opener.open_untrusted(rank, parcel(rank=rank)) for rank in range(3)] == [b"rows"] * 3
 
 
@@ -48,7 +48,7 @@ def test_every_owners_parcel_opens_in_its_place():
 )
 def test_what_the_owner_did_not_release_stays_closed(data, why):
     with pytest.raises(SecurityError, match=why):
-        Opener(JOB, INSIDE).open_untrusted(0, data)
+        ParcelOpener(JOB, INSIDE).open_untrusted(0, data)
 
 
 @pytest.mark.parametrize("own", [OTHER, Code("insecure-simulated", CODE.measurement)])
@@ -57,16 +57,16 @@ def test_code_that_the_contract_does_not_accept_opens_nothing(own):
     with pytest.raises(
         SecurityError, match=f"runs the code {own.measurement.hex()} on {own.platform}, which the contra"
     ):
-        Opener(JOB, replace(INSIDE, code=own)).open_untrusted(0, parcel(codes=(own,)))
+        ParcelOpener(JOB, replace(INSIDE, code=own)).open_untrusted(0, parcel(codes=(own,)))
 
 
 def test_each_of_two_platforms_with_one_measurement_is_itself():
     tdx, snp = (Code(platform, b"c" * 48) for platform in ("TDX", "SEV-SNP"))
     both = contract(codes=(tdx, snp))
     data = parcel(both, codes=(snp,))
-    assert Opener(both, replace(INSIDE, code=snp)).open_untrusted(0, data) == b"rows"
+    assert ParcelOpener(both, replace(INSIDE, code=snp)).open_untrusted(0, data) == b"rows"
     with pytest.raises(SecurityError, match="does not name the code that runs here"):
-        Opener(both, replace(INSIDE, code=tdx)).open_untrusted(0, data)
+        ParcelOpener(both, replace(INSIDE, code=tdx)).open_untrusted(0, data)
 
 
 def test_the_label_and_the_weights_are_released_for_training_only():

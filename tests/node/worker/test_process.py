@@ -10,7 +10,7 @@ import trio
 
 from hansa.node.worker import process as workers
 from hansa.node.worker.messages import Finished, Start, Stepped
-from hansa.node.worker.process import Worker, read_log
+from hansa.node.worker.process import WorkerProcess, read_log
 
 START = Start(
     contract=b"contract",
@@ -55,7 +55,7 @@ def play(tmp_path, monkeypatch):
         (tmp_path / "fake_worker.py").write_text(PRELUDE + textwrap.indent(textwrap.dedent(lines), "    ") + EPILOGUE)
         monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
         monkeypatch.setattr(workers, "MODULE", "fake_worker")
-        return Worker(START, tmp_path / "job" / "log")
+        return WorkerProcess(START, tmp_path / "job" / "log")
 
     return make
 
