@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 import numpy as np
 import trio
 
-from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
-from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
+from hansa.protocols.mpc.rlwe.linear import MatrixEvaluator, MatrixOwner
+from hansa.protocols.mpc.rlwe.products import ProductEvaluator, ProductOwner
 from hansa.protocols.mpc.session.memory import StreamLink
 from hansa.protocols.mpc.session.session import Session, open_session
 
@@ -26,7 +26,7 @@ def random(*shape: int) -> np.ndarray:
 async def measure(session: Session, triples: int) -> None:
     owner = session.rank == 0
     x = random(ROWS, COLUMNS)
-    matrix = await (MatrixOwner if owner else MatrixGuest).start(session, 1 - session.rank)
+    matrix = await (MatrixOwner if owner else MatrixEvaluator).start(session, 1 - session.rank)
     for name, shape in (("X w", (ROWS, COLUMNS)), ("X^T r", (COLUMNS, ROWS))):
         for label, count in (("first", 1), ("each", REPEAT)):
             sent, start = session.transcript.bytes_sent, time.perf_counter()
@@ -36,7 +36,7 @@ async def measure(session: Session, triples: int) -> None:
                 else:
                     await matrix.multiply(name, shape, random(shape[1]))
             report(session, f"{name} {label}", (time.perf_counter() - start) / count, sent, count)
-    ends = ProductOwner(session, 1) if owner else ProductGuest(session, 0)
+    ends = ProductOwner(session, 1) if owner else ProductEvaluator(session, 0)
     for bits, n in ((64, triples), (22, 6 * 1024)):
         left, right = random(n) >> np.uint64(65 - bits), random(n) >> np.uint64(65 - bits)
         await ends.cross(left[: n // 8], right[: n // 8], bits)

@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.concurrency import offload
-from hansa.protocols.mpc.kernels.hints import add_rows
-from hansa.protocols.mpc.kernels.ring import bin_sums
+from hansa.protocols.mpc.kernels.ring import add_rows, bin_sums
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.ring_product import RingFactor, errors_ring, ternary_ring
 from hansa.protocols.mpc.session.session import Session

@@ -8,7 +8,7 @@ import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.kernels import truncation as kernels
+from hansa.protocols.mpc.kernels import ring as kernels
 
 OFFSET: Final = np.uint64(1 << 62)
 """Added to a number below 2^62 in absolute value before it is masked, so that it is not negative."""

@@ -33,6 +33,7 @@ from nacl.bindings import (
 from numpy.typing import NDArray
 
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
+from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.session.session import Session
 
 POINT = 32
@@ -67,7 +68,7 @@ async def intersect(
 
     secret = _scalar()
     sizes = await _tell_sizes(s, len(keys), max_rows)
-    own = await _in_pieces(_blind, keys, secret, count)
+    own = await _in_chunks(_blind, keys, secret, count)
     blinded = await _blind_all(s, own, secret, sizes, count)
     common = sorted(set.intersection(*(set(points) for points in blinded)))
     await s.check_public("intersection", len(common), b"".join(common))
@@ -120,7 +121,7 @@ async def _blind_all(
     final: list[list[bytes]] = [[] for _ in range(n)]
     forks = [s.fork(f"set-{owner}") for owner in range(n)]
 
-    async def follow(owner: int) -> None:
+    async def relay(owner: int) -> None:
         fork = forks[owner]
         place, last = (s.rank - owner) % n, (owner - 1) % n
         if place == 0:
@@ -134,14 +135,10 @@ async def _blind_all(
             if len(set(final[owner])) != sizes[owner]:
                 raise _misbehaved(last, "a set that holds a row twice")
             return
-        async with trio.open_nursery() as nursery:
-            for peer in s.peers:
-                nursery.start_soon(_send, fork, peer, points)
+        await gather(*(_send(fork, peer, points) for peer in s.peers))
         final[owner] = points
 
-    async with trio.open_nursery() as nursery:
-        for owner in range(n):
-            nursery.start_soon(follow, owner)
+    await gather(*map(relay, range(n)))
     return final
 
 
@@ -152,22 +149,20 @@ async def _unblind_all(s: Session, common: list[bytes], secret: bytes, count: Pr
     mine: list[bytes] = []
     forks = [s.fork(f"chain-{owner}") for owner in range(n)]
 
-    async def follow(owner: int) -> None:
+    async def relay(owner: int) -> None:
         fork = forks[owner]
         before, place = (s.rank - 1) % n, (s.rank - owner - 1) % n  # the chain begins at owner + 1, ends at the owner
         if s.rank == owner:
             mine.extend(await _receive(fork, before, len(common), None, count))
             return
         if place == 0:
-            points = await _in_pieces(_raise, common, inverse, count)
+            points = await _in_chunks(_exponentiate, common, inverse, count)
         else:
             points = await _receive(fork, before, len(common), inverse, count)
         await trio.to_thread.run_sync(_shuffle, points)
         await _send(fork, (s.rank + 1) % n, points)
 
-    async with trio.open_nursery() as nursery:
-        for owner in range(n):
-            nursery.start_soon(follow, owner)
+    await gather(*map(relay, range(n)))
     return mine
 
 
@@ -186,14 +181,14 @@ async def _receive(s: Session, frm: int, size: int, scalar: bytes | None, count:
             raise _misbehaved(frm, f"{len(data)} bytes where {expected} points were due")
         chunk = [data[i : i + POINT] for i in range(0, len(data), POINT)]
         if scalar is not None:
-            points += await trio.to_thread.run_sync(_raise_untrusted, chunk, scalar, frm)
+            points += await trio.to_thread.run_sync(_exponentiate_untrusted, chunk, scalar, frm)
             count(len(chunk))
         else:
             points += chunk
     return points
 
 
-async def _in_pieces(
+async def _in_chunks(
     kernel: Callable[[Sequence[bytes], bytes], list[bytes]], items: Sequence[bytes], scalar: bytes, count: Progress
 ) -> list[bytes]:
     out: list[bytes] = []
@@ -204,17 +199,17 @@ async def _in_pieces(
 
 
 def _blind(keys: Sequence[bytes], scalar: bytes) -> list[bytes]:
-    return _raise([hash_to_group(key) for key in keys], scalar)
+    return _exponentiate([hash_to_group(key) for key in keys], scalar)
 
 
-def _raise(points: Sequence[bytes], scalar: bytes) -> list[bytes]:
+def _exponentiate(points: Sequence[bytes], scalar: bytes) -> list[bytes]:
     return [crypto_scalarmult_ed25519_noclamp(scalar, point) for point in points]
 
 
-def _raise_untrusted(points: list[bytes], scalar: bytes, frm: int) -> list[bytes]:
+def _exponentiate_untrusted(points: list[bytes], scalar: bytes, frm: int) -> list[bytes]:
     """libsodium multiplies canonical encodings of points of the prime-order subgroup only (half of the time goes there)."""
     try:
-        return _raise(points, scalar)
+        return _exponentiate(points, scalar)
     except exceptions.RuntimeError as error:
         raise _misbehaved(frm, "bytes that are no element of the prime-order group") from error
 

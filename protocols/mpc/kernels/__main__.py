@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hansa.protocols.mpc.kernels import additive, bits, hints, ntt, ot, ot_code, ring, rlwe, silent, truncation
+from hansa.protocols.mpc.kernels import additive, bits, ntt, ot, ot_code, ring, rlwe, silent
 
 
 def warm() -> None:
@@ -24,8 +24,8 @@ def warm() -> None:
     additive.leaf_planes(tables.astype(np.uint8), 1)
     additive.leaf_choices(vector, 0, 1, 1)
     bits.unpack_bits(bits.slice_bits(vector, 0, 64)[0], 2)
-    truncation.unmask(vector, vector, vector, 18, True)
-    truncation.mask_corrections(vector, vector, vector, vector.copy(), vector.copy(), 18)
+    ring.unmask(vector, vector, vector, 18, True)
+    ring.mask_corrections(vector, vector, vector, vector.copy(), vector.copy(), 18)
     _warm_ot()
     _warm_silent()
     _warm_rlwe()
@@ -88,7 +88,7 @@ def _warm_rlwe() -> None:
     rlwe.binomial(words, polys[0])
     rlwe.ternary(words, polys[0])
     rlwe.split_limbs(words, np.zeros((3, 32), dtype=np.uint32))
-    hints.add_rows(np.zeros((1, 1, 8), dtype=np.uint64), np.zeros((1, 1), dtype=np.uint8), words[:8])
+    ring.add_rows(np.zeros((1, 1, 8), dtype=np.uint64), np.zeros((1, 1), dtype=np.uint8), words[:8])
 
 
 if __name__ == "__main__":

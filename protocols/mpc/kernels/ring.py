@@ -1,4 +1,4 @@
-"""Arithmetic in Z_2^64 on whole arrays."""
+"""Arithmetic in Z_2^64 on whole arrays: products, sums by bin, and truncation under a mask (masked.py derives it)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels.jit import kernel
+
+_LOW63 = np.uint64((1 << 63) - 1)
+_TOP = np.uint64(63)
 
 
 @kernel
@@ -78,3 +81,48 @@ def bin_sums(bins: NDArray[np.uint8], v: Ring, n_bins: int) -> Ring:
             for k in range(row.size):
                 total[k] += row[k]
     return out
+
+
+@kernel
+def add_rows(hint: Ring, bins: NDArray[np.uint8], a: Ring) -> None:
+    """hint[j, bins[i, j]] += row i of the negacyclic matrix of the polynomial a, for (columns, n_bins, m), at most m rows.
+
+    Row i of that matrix is what the product with a vector of coefficients has at place i: a window of (reversed a, -reversed a).
+    """
+    m = a.size
+    both = np.empty(2 * m, dtype=np.uint64)
+    for k in range(m):
+        both[k] = a[m - 1 - k]
+        both[m + k] = np.uint64(0) - a[m - 1 - k]
+    for i in range(bins.shape[0]):
+        row = both[m - 1 - i : 2 * m - 1 - i]
+        for j in range(bins.shape[1]):
+            total = hint[j, bins[i, j]]
+            for k in range(m):
+                total[k] += row[k]
+
+
+@kernel
+def unmask(c: Ring, t: Ring, m: Ring, bits: int, first: bool) -> Ring:
+    """A summand of z / 2^bits, from flat arrays; see ``masked.unmask``."""
+    shift = np.uint64(bits)
+    unit = np.uint64(1) << np.uint64(63 - bits)
+    back = np.uint64(1) << np.uint64(62 - bits)
+    out = np.empty(c.size, dtype=np.uint64)
+    for i in range(c.size):
+        top = c[i] >> _TOP
+        summand = (unit - top * (unit + unit)) * m[i] - t[i]
+        if first:
+            summand += ((c[i] & _LOW63) >> shift) + top * unit - back
+        out[i] = summand
+    return out
+
+
+@kernel
+def mask_corrections(r0: Ring, r1: Ring, z0: Ring, t: Ring, m: Ring, bits: int) -> None:
+    """Of the mask r = r0 + r1 - z0: its t and m less the other summands ``t`` and ``m``, written over these."""
+    shift = np.uint64(bits)
+    for i in range(r0.size):
+        r = r0[i] + r1[i] - z0[i]
+        t[i] = ((r & _LOW63) >> shift) - t[i]
+        m[i] = (r >> _TOP) - m[i]

@@ -16,9 +16,9 @@ from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
 from hansa.protocols.mpc.ot import code
-from hansa.protocols.mpc.ot.ends import Hashed
 from hansa.protocols.mpc.ot.hash import Permutation
 from hansa.protocols.mpc.ot.softspoken import BLOCK, CHUNK, FullTrees, PuncturedTrees
+from hansa.protocols.mpc.ot.sources import Hashed
 from hansa.protocols.mpc.ot.trees import widths_of
 
 BIT_COLUMNS = 128
@@ -63,7 +63,7 @@ class _Unprepared:
         """Nothing to do for ``n`` more transfers."""
 
 
-class BitSender(_Unprepared):
+class SoftSpokenOneOf2Sender(_Unprepared):
     """The side with D: both pads of each 1-of-2 transfer."""
 
     ahead = 0
@@ -78,13 +78,13 @@ class BitSender(_Unprepared):
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed, Hashed]]:
         """(first row, the pad for choice 0, the pad for choice 1) of the next ``n`` transfers, some rows at a time."""
-        for first, rows in self._rows.of(self._trees.stretch(n, corrections)):
+        for first, rows in self._rows.of(self._trees.expand(n, corrections)):
             shifted = self._shifted[: len(rows)]
             kernels.shift_rows(rows, self._offset, shifted)
             yield first, (rows, self._pi[0](rows)), (shifted, self._pi[1](shifted))
 
 
-class BitReceiver(_Unprepared):
+class SoftSpokenOneOf2Receiver(_Unprepared):
     """The side that chooses: one pad of each 1-of-2 transfer."""
 
     def __init__(self, trees: FullTrees, key: bytes) -> None:
@@ -93,9 +93,9 @@ class BitReceiver(_Unprepared):
         self._rows = _Rows(ROWS)
         self._pi = Permutation(key, ROWS)
 
-    def stretch(self, n: int, choices: Ring | None) -> tuple[Ring, Ring, Ring]:
+    def expand(self, n: int, choices: Ring | None) -> tuple[Ring, Ring, Ring]:
         """Planes of rows, corrections to send, and the choices, (words,); without ``choices`` they are random."""
-        planes, sums = self._trees.stretch(n)
+        planes, sums = self._trees.expand(n)
         if choices is None:
             chosen = sums[0].copy()
             return planes, sums[1:] ^ chosen, chosen
@@ -119,7 +119,7 @@ class _Combined:
         return out
 
 
-class CodeSender(_Unprepared):
+class SoftSpokenOneOf16Sender(_Unprepared):
     """The side with D: all sixteen pads of each 1-of-16 transfer."""
 
     ahead = 0
@@ -135,14 +135,14 @@ class CodeSender(_Unprepared):
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed]]:
         """(first row, sixteen pads (16, rows, 2)) of the next ``n`` transfers, some rows at a time."""
-        planes = self._combined.of(self._trees.stretch(n, corrections))
+        planes = self._combined.of(self._trees.expand(n, corrections))
         for first, rows in self._rows.of(planes):
             inputs = self._inputs.reshape(-1, 2)[: 16 * len(rows)].reshape(16, len(rows), 2)
             ot_code.spread(rows, self._offsets, inputs)
             yield first, (inputs, self._pi(inputs))
 
 
-class CodeReceiver(_Unprepared):
+class SoftSpokenOneOf16Receiver(_Unprepared):
     """The side that chooses one of sixteen."""
 
     def __init__(self, trees: FullTrees, key: bytes) -> None:
@@ -153,9 +153,9 @@ class CodeReceiver(_Unprepared):
         self._rows = _Rows(ROWS)
         self._pi = Permutation(key, ROWS)
 
-    def stretch(self, n: int, choices: NDArray[np.uint8]) -> tuple[Ring, Ring]:
+    def expand(self, n: int, choices: NDArray[np.uint8]) -> tuple[Ring, Ring]:
         """Planes of rows, 128 of them, and the corrections to send."""
-        planes, sums = self._trees.stretch(n)
+        planes, sums = self._trees.expand(n)
         words = np.empty((16, n // 64), dtype=np.uint64)
         ot_code.codeword_planes(choices, words)
         return self._combined.of(planes), sums ^ words[self._position]

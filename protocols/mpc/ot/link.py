@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import trio
 
-from hansa.config.errors import hansa_error_in
 from hansa.protocols.errors import PeerMisbehaved, ProtocolError
+from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.session.session import Session
 
 BURST: Final = 128 << 10
@@ -37,7 +36,7 @@ class OtSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class OtCost:
     """A million comparisons: bytes that each party sends, and seconds of both parties' work, each on one core."""
 
     bytes_sent: float
@@ -45,11 +44,11 @@ class Cost:
 
 
 COSTS: Final = {
-    OtSource(silent=False, w=4): Cost(155e6, 2.1),
-    OtSource(silent=False, w=2): Cost(275e6, 2.1),
-    OtSource(silent=False, w=6): Cost(121e6, 3.3),
-    OtSource(silent=False, w=8): Cost(95e6, 8.0),
-    OtSource(silent=True): Cost(45.5e6, 4.6),
+    OtSource(silent=False, w=4): OtCost(155e6, 2.1),
+    OtSource(silent=False, w=2): OtCost(275e6, 2.1),
+    OtSource(silent=False, w=6): OtCost(121e6, 3.3),
+    OtSource(silent=False, w=8): OtCost(95e6, 8.0),
+    OtSource(silent=True): OtCost(45.5e6, 4.6),
 }
 """Seconds: of w = 4 and silent as `hansa bench less` takes on two cores, the others' in proportion to processor time.
 The first of equals is taken."""
@@ -59,13 +58,13 @@ AUTO: Final = "auto"
 CHOICES: Final = (AUTO, *NAMED)
 
 
-def best(bytes_per_s: float) -> OtSource:
+def best_source(bytes_per_s: float) -> OtSource:
     """The source that a link of this rate is best served by."""
     return min(COSTS, key=lambda source: max(COSTS[source].seconds, COSTS[source].bytes_sent / bytes_per_s))
 
 
-async def agreed(pair: Session, ot: str = AUTO) -> OtSource:
-    """The source for this pair of two: the one named, or the best for the link. Costs as ``measured``, and 1 byte.
+async def agree_on_source(pair: Session, ot: str = AUTO) -> OtSource:
+    """The source for this pair of two: the one named, or the best for the link. Costs as ``measure_bandwidth``, and 1 byte.
 
     Raises ``DesyncError`` where the other party was told another ``ot``, ``PeerMisbehaved`` for a choice that there is not.
     """
@@ -74,9 +73,9 @@ async def agreed(pair: Session, ot: str = AUTO) -> OtSource:
     await pair.check_public("source of transfers", ot)
     if ot != AUTO:
         return NAMED[ot]
-    rate = await measured(pair)
+    rate = await measure_bandwidth(pair)
     if pair.rank == 0:
-        source = best(rate)
+        source = best_source(rate)
         await pair.send(1, np.array([SOURCES.index(source)], dtype=np.uint8))
         return source
     choice = int((await pair.recv(0, np.uint8, 1))[0])
@@ -90,7 +89,7 @@ async def agreed(pair: Session, ot: str = AUTO) -> OtSource:
     return SOURCES[choice]
 
 
-async def measured(pair: Session) -> float:
+async def measure_bandwidth(pair: Session) -> float:
     """Bytes a second that the slower direction carries while both are in use, at the lower rank; the other's own view there.
 
     Each sends ``BURSTS`` messages of ``BURST`` bytes at once; what counts is the fastest run of two after the first has come,
@@ -110,12 +109,7 @@ async def measured(pair: Session) -> float:
             await fork.recv(peer, np.uint8, BURST)
             arrivals.append(time.perf_counter())
 
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send)
-            nursery.start_soon(receive)
-    except ExceptionGroup as group:
-        raise hansa_error_in(group) or group from None
+    await gather(send(), receive())
     span = min(late - early for early, late in zip(arrivals, arrivals[_SPAN:], strict=False))
     mine = int(min(_SPAN * BURST / max(span, 1e-9), _CAP))
     received = await fork.exchange({peer: [np.array([mine], dtype=np.uint64)]}, {peer: [1]})

@@ -9,25 +9,25 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from hansa.config.errors import hansa_error_in
 from hansa.protocols.arrays import Bytes
 from hansa.protocols.errors import PeerMisbehaved
+from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.ot.base_ot import receive_base_ots, send_base_ots
 from hansa.protocols.mpc.ot.code import COLUMNS
 from hansa.protocols.mpc.ot.extension import (
     BIT_COLUMNS,
-    BitReceiver,
-    BitSender,
-    CodeReceiver,
-    CodeSender,
+    SoftSpokenOneOf2Receiver,
+    SoftSpokenOneOf2Sender,
+    SoftSpokenOneOf16Receiver,
+    SoftSpokenOneOf16Sender,
     bit_widths,
     code_widths,
 )
 from hansa.protocols.mpc.ot.hash import session_key
 from hansa.protocols.mpc.ot.receiver import OtReceiver, receiver_keys
 from hansa.protocols.mpc.ot.sender import OtSender, sender_keys
-from hansa.protocols.mpc.ot.silent import silent
-from hansa.protocols.mpc.ot.silent.rows import FIRST, ReceiverRows, SenderRows
+from hansa.protocols.mpc.ot.silent import random_ots
+from hansa.protocols.mpc.ot.silent.ferret import FIRST, FerretReceiver, FerretSender
 from hansa.protocols.mpc.ot.softspoken import FullTrees, PuncturedTrees, padded
 from hansa.protocols.mpc.ot.trees import NODE, grow, regrow
 from hansa.protocols.mpc.session.session import Session
@@ -47,7 +47,7 @@ async def start_pair(
     """Both ends of transfers with ``peer``, one for each direction, which may be used at the same time.
 
     ``w`` is the depth of the trees: 128/w bits on the wire a transfer, for 2^w / w times the key stretching. ``silently``: all
-    transfers but the first come from learning parity with noise (``silent_rows``), for half a bit each.
+    transfers but the first come from learning parity with noise (``ferret``), for half a bit each.
 
     1. 128 base transfers let the lower rank lack a leaf of each tree that the higher one grows: the lower rank can send.
     2. 368 of these transfers, of 128-bit keys, do the same for the other direction, and for its 1-of-16 transfers.
@@ -73,12 +73,7 @@ async def start_pair(
         code_sender, code_receiver = await setup.codes(sender, receiver, choices, keys)
         ot_sender = OtSender(mine, setup.peer, sender, code_sender)
         ot_receiver = OtReceiver(theirs, setup.peer, receiver, code_receiver)
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_try_sender, ot_sender)
-            nursery.start_soon(_try_receiver, ot_receiver)
-    except ExceptionGroup as group:
-        raise hansa_error_in(group) or group from None
+    await gather(_check_sender(ot_sender), _check_receiver(ot_receiver))
     return ot_sender, ot_receiver
 
 
@@ -90,7 +85,7 @@ class _Setup:
         self._s = pair
         self._bit_widths, self._code_widths = bit_widths(w), code_widths(w)
 
-    async def bits(self, more: int) -> tuple[BitSender, BitReceiver, Bools, Bytes]:
+    async def bits(self, more: int) -> tuple[SoftSpokenOneOf2Sender, SoftSpokenOneOf2Receiver, Bools, Bytes]:
         """Steps 1 and 2: both directions' ends, and what is left of step 2's transfers.
 
         Of ``more`` the lower rank has both keys, (more, 2, 16), the higher a choice and a key each.
@@ -106,8 +101,8 @@ class _Setup:
         return sender, receiver, choices[BIT_COLUMNS:], keys[BIT_COLUMNS:]
 
     async def codes(
-        self, sender: BitSender, receiver: BitReceiver, choices: Bools, keys: Bytes
-    ) -> tuple[CodeSender, CodeReceiver]:
+        self, sender: SoftSpokenOneOf2Sender, receiver: SoftSpokenOneOf2Receiver, choices: Bools, keys: Bytes
+    ) -> tuple[SoftSpokenOneOf16Sender, SoftSpokenOneOf16Receiver]:
         """The rest of step 2, and step 3."""
         if self._s.rank == 0:
             code_receiver = await self._code_receiver(keys)
@@ -116,7 +111,7 @@ class _Setup:
         return code_sender, await self._code_receiver(await self.send_keys(sender, COLUMNS))
 
     async def silent(
-        self, sender: BitSender, receiver: BitReceiver, mine: Session, theirs: Session
+        self, sender: SoftSpokenOneOf2Sender, receiver: SoftSpokenOneOf2Receiver, mine: Session, theirs: Session
     ) -> tuple[OtSender, OtReceiver]:
         """Step 3 of silent transfers, the lower rank's direction first."""
         if self._s.rank == 0:
@@ -125,55 +120,55 @@ class _Setup:
         ot_receiver = await self._silent_receiver(receiver, theirs)
         return await self._silent_sender(sender, mine), ot_receiver
 
-    async def _silent_sender(self, sender: BitSender, direction: Session) -> OtSender:
-        delta = silent.secret()
+    async def _silent_sender(self, sender: SoftSpokenOneOf2Sender, direction: Session) -> OtSender:
+        delta = random_ots.random_delta()
         keys = await self.send_keys(sender, FIRST.seeds)
-        seed, message = silent.offered_seed(keys.view(np.uint64), delta)
+        seed, message = random_ots.offered_seed(keys.view(np.uint64), delta)
         await self._s.send(self.peer, message)
         rank = self._s.rank
-        rows = SenderRows(direction, self.peer, seed, self._public_keys(rank), delta)
+        rows = FerretSender(direction, self.peer, seed, self._public_keys(rank), delta)
         return OtSender(
             direction,
             self.peer,
-            silent.SilentBitSender(rows, delta, self._hash_key(b"silent bits", rank)),
-            silent.SilentCodeSender(rows, delta, self._hash_key(b"silent code", rank)),
+            random_ots.SilentOneOf2Sender(rows, delta, self._hash_key(b"silent bits", rank)),
+            random_ots.SilentOneOf16Sender(rows, delta, self._hash_key(b"silent code", rank)),
         )
 
-    async def _silent_receiver(self, receiver: BitReceiver, direction: Session) -> OtReceiver:
+    async def _silent_receiver(self, receiver: SoftSpokenOneOf2Receiver, direction: Session) -> OtReceiver:
         choices, keys = await self.receive_keys(receiver, FIRST.seeds)
         message = await self._s.recv(self.peer, np.uint64, (FIRST.seeds, 2))
-        seed = silent.chosen_seed(choices, keys.view(np.uint64), message)
-        rows = ReceiverRows(direction, self.peer, seed, self._public_keys(self.peer))
+        seed = random_ots.chosen_seed(choices, keys.view(np.uint64), message)
+        rows = FerretReceiver(direction, self.peer, seed, self._public_keys(self.peer))
         return OtReceiver(
             direction,
             self.peer,
-            silent.SilentBitReceiver(rows, self._hash_key(b"silent bits", self.peer)),
-            silent.SilentCodeReceiver(rows, self._hash_key(b"silent code", self.peer)),
+            random_ots.SilentOneOf2Receiver(rows, self._hash_key(b"silent bits", self.peer)),
+            random_ots.SilentOneOf16Receiver(rows, self._hash_key(b"silent code", self.peer)),
         )
 
     def _public_keys(self, sender: int) -> tuple[bytes, bytes]:
         return self._hash_key(b"silent trees", sender), self._hash_key(b"silent index", sender)
 
-    async def _bit_sender(self, choices: Bools, keys: Bytes) -> BitSender:
+    async def _bit_sender(self, choices: Bools, keys: Bytes) -> SoftSpokenOneOf2Sender:
         trees = await self._punctured(choices, keys, self._bit_widths)
-        return BitSender(trees, self._hash_key(b"bits", self._s.rank))
+        return SoftSpokenOneOf2Sender(trees, self._hash_key(b"bits", self._s.rank))
 
-    async def _bit_receiver(self, keys: Bytes) -> BitReceiver:
-        return BitReceiver(await self._full(keys, self._bit_widths), self._hash_key(b"bits", self.peer))
+    async def _bit_receiver(self, keys: Bytes) -> SoftSpokenOneOf2Receiver:
+        return SoftSpokenOneOf2Receiver(await self._full(keys, self._bit_widths), self._hash_key(b"bits", self.peer))
 
-    async def _code_sender(self, choices: Bools, keys: Bytes) -> CodeSender:
+    async def _code_sender(self, choices: Bools, keys: Bytes) -> SoftSpokenOneOf16Sender:
         trees = await self._punctured(choices, keys, self._code_widths)
-        return CodeSender(trees, self._hash_key(b"code", self._s.rank))
+        return SoftSpokenOneOf16Sender(trees, self._hash_key(b"code", self._s.rank))
 
-    async def _code_receiver(self, keys: Bytes) -> CodeReceiver:
-        return CodeReceiver(await self._full(keys, self._code_widths), self._hash_key(b"code", self.peer))
+    async def _code_receiver(self, keys: Bytes) -> SoftSpokenOneOf16Receiver:
+        return SoftSpokenOneOf16Receiver(await self._full(keys, self._code_widths), self._hash_key(b"code", self.peer))
 
-    async def send_keys(self, sender: BitSender, n: int) -> Bytes:
+    async def send_keys(self, sender: SoftSpokenOneOf2Sender, n: int) -> Bytes:
         """Both keys of ``n`` transfers, (n, 2, 16)."""
         corrections = await self._s.recv(self.peer, np.uint64, (sender.trees - 1, padded(n) // 64))
         return sender_keys(sender, n, corrections).view(np.uint8)
 
-    async def receive_keys(self, receiver: BitReceiver, n: int) -> tuple[Bools, Bytes]:
+    async def receive_keys(self, receiver: SoftSpokenOneOf2Receiver, n: int) -> tuple[Bools, Bytes]:
         """Random choices (n,) and the keys they select, (n, 16)."""
         choices, keys, corrections = receiver_keys(receiver, n)
         await self._s.send(self.peer, corrections)
@@ -194,7 +189,7 @@ class _Setup:
         return session_key(self._s.context, use + ranks)
 
 
-async def _try_sender(ot: OtSender) -> None:
+async def _check_sender(ot: OtSender) -> None:
     messages = await ot.random_bits(_CHECKED, _CHECK_WIDTH)
     tables = np.frombuffer(bytearray(secrets.token_bytes(4 * _CHECKED)), dtype=np.uint32)
     await ot.one_of_16(tables[None])
@@ -213,7 +208,7 @@ async def _try_sender(ot: OtSender) -> None:
         )
 
 
-async def _try_receiver(ot: OtReceiver) -> None:
+async def _check_receiver(ot: OtReceiver) -> None:
     choices, messages = await ot.random_bits(_CHECKED, _CHECK_WIDTH)
     chosen = np.frombuffer(secrets.token_bytes(_CHECKED), dtype=np.uint8) & np.uint8(15)
     entries = await ot.one_of_16(chosen)

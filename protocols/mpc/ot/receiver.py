@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from hansa.protocols.arrays import Bytes, Ring, Words
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
-from hansa.protocols.mpc.ot.ends import BitChooses, CodeChooses
 from hansa.protocols.mpc.ot.sender import ACK_CHUNKS, LAG_CHUNKS, chunks
 from hansa.protocols.mpc.ot.softspoken import padded
+from hansa.protocols.mpc.ot.sources import OneOf2Receiver, OneOf16Receiver
 from hansa.protocols.mpc.session.session import Session
 
 
@@ -23,7 +23,7 @@ class OtReceiver:
     For ``session``, ``trees``, ``code_trees`` and the letters of the costs see ``OtSender``.
     """
 
-    def __init__(self, session: Session, peer: int, bits: BitChooses, code: CodeChooses) -> None:
+    def __init__(self, session: Session, peer: int, bits: OneOf2Receiver, code: OneOf16Receiver) -> None:
         self.session = session
         self.peer = peer
         self.trees, self.code_trees = bits.trees, code.trees
@@ -43,7 +43,7 @@ class OtReceiver:
             await self._bits.prepare(padded(size))
 
             def work(first: int = first, size: int = size) -> Ring:
-                planes, corrections, chosen = self._bits.stretch(padded(size), None)
+                planes, corrections, chosen = self._bits.expand(padded(size), None)
                 for row, pad in self._bits.pads(planes):
                     kernels.pad_planes(*pad, (first + row) // 64, messages)
                 place = choices[first // 64 : (first + size + 63) // 64]
@@ -109,9 +109,9 @@ class OtReceiver:
         return received[self.peer][0]
 
 
-def receiver_keys(receiver: BitChooses, n: int) -> tuple[NDArray[np.bool_], Ring, Ring]:
+def receiver_keys(receiver: OneOf2Receiver, n: int) -> tuple[NDArray[np.bool_], Ring, Ring]:
     """Random choices (n,), their 128-bit messages (n, 2), and the corrections to send, for ``n`` <= ``CHUNK`` transfers."""
-    planes, corrections, chosen = receiver.stretch(padded(n), None)
+    planes, corrections, chosen = receiver.expand(padded(n), None)
     keys = np.empty((n, 2), dtype=np.uint64)
     for row, pad in receiver.pads(planes):
         kernels.pad_keys(*pad, row, keys)
@@ -119,12 +119,12 @@ def receiver_keys(receiver: BitChooses, n: int) -> tuple[NDArray[np.bool_], Ring
     return choices, keys, corrections
 
 
-def _choose_bits(receiver: BitChooses, choices: Ring, share: Ring) -> Ring:
+def _choose_bits(receiver: OneOf2Receiver, choices: Ring, share: Ring) -> Ring:
     """Corrections for these choices; ``share`` becomes the chosen pads."""
     size = padded(share.size)
     whole = np.zeros(size // 64, dtype=np.uint64)
     whole[: choices.size] = choices
-    planes, corrections, _ = receiver.stretch(size, whole)
+    planes, corrections, _ = receiver.expand(size, whole)
     for row, pad in receiver.pads(planes):
         kernels.pad_words(*pad, row, share)
     return corrections
@@ -136,9 +136,9 @@ def _correct_shares(share: Ring, choices: Ring, answer: Ring, bits: int) -> None
     share &= np.uint64(2**bits - 1)
 
 
-def _choose_entries(receiver: CodeChooses, choices: Bytes, entries: Bytes) -> Ring:
+def _choose_entries(receiver: OneOf16Receiver, choices: Bytes, entries: Bytes) -> Ring:
     """Corrections for these choices; ``entries`` become the chosen pads."""
-    planes, corrections = receiver.stretch(padded(choices.size), choices)
+    planes, corrections = receiver.expand(padded(choices.size), choices)
     for row, pad in receiver.pads(planes):
         ot_code.entry_pads(*pad, row, entries)
     return corrections

@@ -12,8 +12,8 @@ from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import bits as bit_kernels
 from hansa.protocols.mpc.kernels import ot as kernels
 from hansa.protocols.mpc.kernels import ot_code
-from hansa.protocols.mpc.ot.ends import BitSends, CodeSends
 from hansa.protocols.mpc.ot.softspoken import CHUNK, padded
+from hansa.protocols.mpc.ot.sources import OneOf2Sender, OneOf16Sender
 from hansa.protocols.mpc.session.session import Session
 
 ACK_CHUNKS = 32
@@ -52,7 +52,7 @@ class OtSender:
     counts each of the c = ceil(n / 65,536) chunks; chunks are on their way at once, so one or two are waited for.
     """
 
-    def __init__(self, session: Session, peer: int, bits: BitSends, code: CodeSends) -> None:
+    def __init__(self, session: Session, peer: int, bits: OneOf2Sender, code: OneOf16Sender) -> None:
         self.session = session
         self.peer = peer
         self.trees, self.code_trees = bits.trees, code.trees
@@ -126,7 +126,7 @@ class OtSender:
         await self.session.exchange({self.peer: [answer]}, {})
 
 
-def sender_keys(sender: BitSends, n: int, corrections: Ring) -> NDArray[np.uint64]:
+def sender_keys(sender: OneOf2Sender, n: int, corrections: Ring) -> NDArray[np.uint64]:
     """Both 128-bit messages of ``n`` <= ``CHUNK`` random transfers, (n, 2, 2) words."""
     zero, one = (np.empty((n, 2), dtype=np.uint64) for _ in range(2))
     for row, pad0, pad1 in sender.pads(padded(n), corrections):
@@ -135,7 +135,7 @@ def sender_keys(sender: BitSends, n: int, corrections: Ring) -> NDArray[np.uint6
     return np.stack([zero, one], axis=1)
 
 
-def _correlate(sender: BitSends, corrections: Ring, delta: Ring, bits: int, share: Ring) -> Ring:
+def _correlate(sender: OneOf2Sender, corrections: Ring, delta: Ring, bits: int, share: Ring) -> Ring:
     """The answer pad0 + pad1 + delta; ``share`` becomes -pad0."""
     zero, one = (np.empty(delta.size, dtype=np.uint64) for _ in range(2))
     for row, pad0, pad1 in sender.pads(padded(delta.size), corrections):
@@ -147,7 +147,7 @@ def _correlate(sender: BitSends, corrections: Ring, delta: Ring, bits: int, shar
     return answer if bits == 64 else bit_kernels.slice_bits(answer, 0, bits)
 
 
-def _mask(sender: CodeSends, corrections: Ring, tables: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _mask(sender: OneOf16Sender, corrections: Ring, tables: NDArray[np.uint32]) -> NDArray[np.uint32]:
     tables = np.ascontiguousarray(tables)
     masked = np.empty((tables.shape[0], padded(tables.shape[1])), dtype=np.uint32)
     for row, (before, after) in sender.pads(masked.shape[1], corrections):

@@ -47,7 +47,7 @@ class _Trees:
         self._planes = np.empty(_WORDS // 8 * (8 * self.planes + _PAD), dtype=np.uint64)
         self._sums = np.empty(len(widths) * _WORDS, dtype=np.uint64)
 
-    def _stretch(self, words: int) -> tuple[Ring, Ring]:
+    def _expand(self, words: int) -> tuple[Ring, Ring]:
         """The next ``words`` words of all planes, (words / 8, stride), and of each tree's sum, (trees, words)."""
         stride = 8 * self.planes + _PAD
         planes = self._planes[: words // 8 * stride].reshape(words // 8, stride)
@@ -76,9 +76,9 @@ class FullTrees(_Trees):
     def __init__(self, trees: Sequence[Sequence[bytes]], widths: Sequence[int]) -> None:
         super().__init__(trees, [0] * len(trees), widths)
 
-    def stretch(self, n: int) -> tuple[Ring, Ring]:
+    def expand(self, n: int) -> tuple[Ring, Ring]:
         """The next ``n`` (whole blocks, at most ``CHUNK``) columns of t and u, valid until the next call."""
-        return self._stretch(n // 64)
+        return self._expand(n // 64)
 
 
 class PuncturedTrees(_Trees):
@@ -88,9 +88,9 @@ class PuncturedTrees(_Trees):
         super().__init__(trees, missing, widths)
         self.delta = tuple(missing)
 
-    def stretch(self, n: int, corrections: Ring) -> Ring:
+    def expand(self, n: int, corrections: Ring) -> Ring:
         """The next ``n`` columns of q, given u ^ choice for the last trees, (trees or trees - 1, words)."""
-        planes, _ = self._stretch(n // 64)
+        planes, _ = self._expand(n // 64)
         without = len(self.widths) - len(corrections)
         first = sum(self.widths[:without])
         for width, delta, correction in zip(self.widths[without:], self.delta[without:], corrections, strict=True):

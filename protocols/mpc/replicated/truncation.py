@@ -13,7 +13,7 @@ import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.kernels.truncation import mask_corrections
+from hansa.protocols.mpc.kernels.ring import mask_corrections
 from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
 from hansa.protocols.mpc.shares import Product, Share
 

@@ -19,7 +19,7 @@ from hansa.protocols.mpc.rlwe import pair
 from hansa.protocols.mpc.rlwe.packing import Packing, encrypt_ring, message_conversion, multiply_packed
 from hansa.protocols.mpc.rlwe.params import RING, RlweParams, linear_params
 from hansa.protocols.mpc.rlwe.residues import in_ring
-from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme
+from hansa.protocols.mpc.rlwe.scheme import ReturnedCiphertext, Scheme
 from hansa.protocols.mpc.session.session import Session
 
 DEGREE: Final = 8192
@@ -102,7 +102,7 @@ class MatrixOwner:
         self._sent.discard(name)
 
 
-class MatrixGuest:
+class MatrixEvaluator:
     """The other end, which has the vectors. One call at a time."""
 
     def __init__(self, session: Session, peer: int, key: pair.PeerKey) -> None:
@@ -111,7 +111,7 @@ class MatrixGuest:
         self._budget = _MatrixBudget()
 
     @classmethod
-    async def start(cls, session: Session, peer: int) -> MatrixGuest:
+    async def start(cls, session: Session, peer: int) -> MatrixEvaluator:
         """Receive the key."""
         return cls(session, peer, await pair.recv_key(session, peer, level_params(0)))
 
@@ -176,11 +176,11 @@ def _expand(s: Scheme, seed: bytes, out: Words) -> None:
         out[k] = s.uniform(seed, k)
 
 
-def _answer(key: pair.PeerKey, packing: Packing, held: tuple[Words, Words], vector: Ring) -> Returned:
+def _answer(key: pair.PeerKey, packing: Packing, held: tuple[Words, Words], vector: Ring) -> ReturnedCiphertext:
     s = key.scheme
     c0, c1 = multiply_packed(s, packing, *held, vector)
     return s.finish(c0, c1, key.public, packing.rows, key.coins)
 
 
-def _mask_of(s: Scheme, returned: Returned) -> Ring:
+def _mask_of(s: Scheme, returned: ReturnedCiphertext) -> Ring:
     return in_ring(returned.mask, s.mask_weights) + np.uint64(s.mask_offset % RING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.params import RlweParams
 from hansa.protocols.mpc.rlwe.residues import Basis, basis
 from hansa.protocols.mpc.rlwe.sampling import SEED_BYTES, fresh_coins
-from hansa.protocols.mpc.rlwe.scheme import PublicKey, Returned, Scheme, SecretKey, scheme
+from hansa.protocols.mpc.rlwe.scheme import PublicKey, ReturnedCiphertext, Scheme, SecretKey, scheme
 from hansa.protocols.mpc.session.session import Session
 
 SEED_WORDS: Final = SEED_BYTES // 4
@@ -28,8 +28,8 @@ class OwnKey:
     """A secret key of ours, with the coins for what is encrypted under it."""
 
     scheme: Scheme
-    secret: SecretKey
-    coins: Keystream
+    secret: SecretKey = field(repr=False)
+    coins: Keystream = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class PeerKey:
 
     scheme: Scheme
     public: PublicKey
-    coins: Keystream
+    coins: Keystream = field(repr=False)
 
 
 def fresh_seed() -> Words:
@@ -88,7 +88,7 @@ async def recv_returned(session: Session, peer: int, many: Sequence[tuple[Scheme
     return out
 
 
-async def send_returned(session: Session, peer: int, many: Sequence[Returned]) -> None:
+async def send_returned(session: Session, peer: int, many: Sequence[ReturnedCiphertext]) -> None:
     """Send returned ciphertexts. Messages: 1. Bytes sent: 4·kept·(results + degree) each."""
     await session.send(peer, *(part.ravel() for one in many for part in (one.c0, one.c1)))
 

@@ -19,15 +19,15 @@ from typing import Final
 import numpy as np
 import trio
 
-from hansa.config.errors import hansa_error_in
 from hansa.protocols.arrays import Ring, Words
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.rlwe import pair
 from hansa.protocols.mpc.rlwe.params import DEGREES, ERROR_BOUND, RlweParams, product_bytes, product_params
 from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import errors
-from hansa.protocols.mpc.rlwe.scheme import Returned, Scheme, scheme
+from hansa.protocols.mpc.rlwe.scheme import ReturnedCiphertext, Scheme, scheme
 from hansa.protocols.mpc.rlwe.transform import transform
 from hansa.protocols.mpc.session.session import Session
 
@@ -122,21 +122,19 @@ class ProductOwner:
                 firsts = await trio.to_thread.run_sync(_encrypted, keys, left[..., part], seed.tobytes())
                 await self._session.send(self._peer, seed, *firsts)
 
-        try:
-            async with trio.open_nursery() as nursery:  # encrypting the next goes on while the guest computes
-                nursery.start_soon(ask)
-                for part in parts_of(plan, size):
-                    lots = [(key.scheme, key.scheme.params.degree) for key in keys]
-                    returned = await pair.recv_returned(self._session, self._peer, lots)
-                    joined = await trio.to_thread.run_sync(_decrypted, keys, returned)
-                    out[part] = joined[: part.stop - part.start]
-                    room.release()
-        except ExceptionGroup as group:
-            raise hansa_error_in(group) or group from None
+        async def join() -> None:
+            for part in parts_of(plan, size):
+                lots = [(key.scheme, key.scheme.params.degree) for key in keys]
+                returned = await pair.recv_returned(self._session, self._peer, lots)
+                joined = await trio.to_thread.run_sync(_decrypted, keys, returned)
+                out[part] = joined[: part.stop - part.start]
+                room.release()
+
+        await gather(ask(), join())  # the next piece is encrypted while the evaluator computes
         return out
 
 
-class ProductGuest:
+class ProductEvaluator:
     """The end that computes. One call at a time."""
 
     def __init__(self, session: Session, peer: int) -> None:
@@ -173,7 +171,7 @@ def piece_words(plan: Plan, terms: int = 1) -> int:
     return pair.SEED_WORDS + sum(2 * terms * len(params.primes) * params.degree for params in plan)
 
 
-class _Lot:
+class _BatchEncoder:
     """The way from numbers to polynomials modulo q, and back from masks and decryptions to slots."""
 
     def __init__(self, params: RlweParams) -> None:
@@ -209,8 +207,8 @@ class _Lot:
 
 
 @lru_cache(maxsize=32)
-def _lot(params: RlweParams) -> _Lot:
-    return _Lot(params)
+def _encoder(params: RlweParams) -> _BatchEncoder:
+    return _BatchEncoder(params)
 
 
 def _joint(bits: int, first: Ring, second: Ring) -> Ring:
@@ -237,7 +235,7 @@ def _encrypted(keys: list[pair.OwnKey], left: Ring, seed: bytes) -> list[Words]:
     for lot, key in enumerate(keys):
         for k, number in enumerate(digits):
             c1 = key.scheme.uniform(seed, len(digits) * lot + k)
-            out.append(_lot(key.scheme.params).encrypt(key, number, c1).ravel())
+            out.append(_encoder(key.scheme.params).encrypt(key, number, c1).ravel())
     return out
 
 
@@ -259,12 +257,14 @@ def _all_digits(numbers: Ring, slots: int) -> list[Words]:
     return [_digits(x, slots) for x in numbers.reshape(-1, numbers.shape[-1])]
 
 
-def _answer(keys: list[pair.PeerKey], firsts: list[Words], seed: bytes, right: Ring) -> tuple[list[Returned], Ring]:
+def _answer(
+    keys: list[pair.PeerKey], firsts: list[Words], seed: bytes, right: Ring
+) -> tuple[list[ReturnedCiphertext], Ring]:
     """Enc(sum + R) of each lot, and R mod 2^64."""
     digits = _all_digits(right, keys[0].scheme.params.degree)
     returned, slots = [], []
     for index, (key, first) in enumerate(zip(keys, firsts, strict=True)):
-        lot, s = _lot(key.scheme.params), key.scheme
+        lot, s = _encoder(key.scheme.params), key.scheme
         factors = np.stack([lot.factor(number) for number in digits])
         second = np.stack([s.uniform(seed, len(digits) * index + k) for k in range(len(digits))])
         c0, c1 = s.basis.inner(first, factors), s.basis.inner(second, factors)
@@ -277,7 +277,7 @@ def _decrypted(keys: list[pair.OwnKey], returned: list[tuple[Words, Words]]) -> 
     slots = []
     for key, (c0, c1) in zip(keys, returned, strict=True):
         digits = key.scheme.decrypt(key.secret, c0, c1)
-        slots.append(_lot(key.scheme.params).decrypted_slots(digits))
+        slots.append(_encoder(key.scheme.params).decrypted_slots(digits))
     return _joined(keys, slots)
 
 

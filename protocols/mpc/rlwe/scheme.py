@@ -36,7 +36,7 @@ class PublicKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class ReturnedCiphertext:
     """A ciphertext on its way back: coefficients modulo the primes kept, of c0 only those that are results.
 
     ``c0``: (kept, results); ``c1``: (kept, degree); ``mask``: U + 2^(mask_bits - 1) in limbs, which stays at its maker.
@@ -92,7 +92,7 @@ class Scheme:
         """The public key from what its owner sent."""
         return PublicKey(self.basis.montgomery(b), self.basis.montgomery(self.uniform(seed, index)))
 
-    def finish(self, c0: Words, c1: Words, key: PublicKey, results: int, coins: Keystream) -> Returned:
+    def finish(self, c0: Words, c1: Words, key: PublicKey, results: int, coins: Keystream) -> ReturnedCiphertext:
         """Make a computed ciphertext (c0, c1), which is overwritten, fit to be seen by the key's owner.
 
         1. Add a fresh encryption of zero under the public key, (b·u, a·u + t·e1): nothing of c1's history is left in it.
@@ -108,7 +108,7 @@ class Scheme:
         mask = limbs(coins, self.params.mask_bits, results)
         c0 = np.ascontiguousarray(self.transform.inverse(c0)[:, :results])
         kernels.add(c0, self._mask(mask), self.basis.primes)
-        return Returned(self._switch(c0), self._switch(c1), mask)
+        return ReturnedCiphertext(self._switch(c0), self._switch(c1), mask)
 
     def decrypt(self, key: SecretKey, c0: Words, c1: Words) -> Words:
         """m + U of a returned ciphertext, which is overwritten: digits (kept + 1, results), see ``decrypted_weights``."""

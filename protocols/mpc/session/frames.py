@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
 from typing import Any, Final
@@ -59,7 +59,7 @@ class Frame:
     dtype: int
     sequence: int
     channel: int
-    payload: memoryview
+    payload: memoryview = field(repr=False)
     label: bytes
 
 

@@ -287,7 +287,7 @@ async def test_with_inputs_changed_the_bytes_look_alike():
 
 async def test_a_leaky_hash_would_not_pass(monkeypatch):
     """The tests above bite: a party that forgets to blind shows points that the others know."""
-    monkeypatch.setattr(ddh, "_raise", lambda points, scalar: list(points))
+    monkeypatch.setattr(ddh, "_exponentiate", lambda points, scalar: list(points))
     heard, _ = await view_of(0, SETS)
     plain = {ddh.hash_to_group(key) for keys in SETS for key in keys}
     assert plain & {point for some in heard.values() for point in some}

@@ -8,9 +8,9 @@ from typing import Any
 from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.ot import OtReceiver, OtSender, start_pair
-from hansa.protocols.mpc.ot.link import AUTO, OtSource, agreed
-from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
-from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
+from hansa.protocols.mpc.ot.link import AUTO, OtSource, agree_on_source
+from hansa.protocols.mpc.rlwe.linear import MatrixEvaluator, MatrixOwner
+from hansa.protocols.mpc.rlwe.products import ProductEvaluator, ProductOwner
 from hansa.protocols.mpc.session.session import Session
 
 
@@ -23,9 +23,9 @@ class Pair:
     source: OtSource
     sends: OtSender
     chooses: OtReceiver
-    products: ProductOwner | ProductGuest
+    products: ProductOwner | ProductEvaluator
     owns: MatrixOwner
-    serves: MatrixGuest
+    serves: MatrixEvaluator
     encrypted: tuple[Session, ...]
 
     @property
@@ -38,15 +38,15 @@ class Pair:
         """Set up transfers and keys. Costs as ``ot.link.agreed``, ``start_pair`` and two keys of ``rlwe.linear``."""
         two = session.subgroup(sorted((session.rank, peer)))
         other = 1 - two.rank
-        source = await agreed(two.fork("source"), ot)
+        source = await agree_on_source(two.fork("source"), ot)
         session.transcript.sources[session.job_ranks[peer]] = str(source)
         sends, chooses = await start_pair(session, peer, source.w, silently=source.silent)
         products = two.fork("products")
         forks = two.fork("matrix-0"), two.fork("matrix-1")
         owns, serves = await gather(_own(forks[two.rank], other), _serve(forks[other], other))
         assert isinstance(owns, MatrixOwner)
-        assert isinstance(serves, MatrixGuest)
-        ends = (ProductOwner if two.rank == 0 else ProductGuest)(products, other)
+        assert isinstance(serves, MatrixEvaluator)
+        ends = (ProductOwner if two.rank == 0 else ProductEvaluator)(products, other)
         return cls(peer, two, source, sends, chooses, ends, owns, serves, (products, *forks))
 
     def adopt_step(self, session: Session, *, transfers: bool = True, encryption: bool = True) -> None:
@@ -74,7 +74,7 @@ async def _own(session: Session, peer: int) -> Any:
 
 
 async def _serve(session: Session, peer: int) -> Any:
-    return await MatrixGuest.start(session, peer)
+    return await MatrixEvaluator.start(session, peer)
 
 
 async def start_pairs(session: Session, ot: str = AUTO) -> list[Pair]:

@@ -21,8 +21,8 @@ N = 1 << 14
 class InsecureTrees(FullTrees):
     """What the tests must catch: corrections that are the choices themselves."""
 
-    def stretch(self, n: int) -> Any:
-        planes, sums = super().stretch(n)
+    def expand(self, n: int) -> Any:
+        planes, sums = super().expand(n)
         sums[:] = 0
         return planes, sums
 
@@ -76,8 +76,8 @@ async def test_what_the_receiver_sees_does_not_depend_on_the_messages(kind: str,
 async def test_choices_sent_unmasked_are_caught(
     kind: str, run_one_way: Any, tap: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hansa.protocols.mpc.ot.pair._try_sender", _nothing)
-    monkeypatch.setattr("hansa.protocols.mpc.ot.pair._try_receiver", _nothing)
+    monkeypatch.setattr("hansa.protocols.mpc.ot.pair._check_sender", _nothing)
+    monkeypatch.setattr("hansa.protocols.mpc.ot.pair._check_receiver", _nothing)
     views = []
     for choices in CHOICES[kind][:2]:
         monkeypatch.setattr("hansa.protocols.mpc.ot.pair.FullTrees", InsecureTrees)
@@ -92,12 +92,12 @@ async def _nothing(ot: Any) -> None:
 async def test_no_correction_agrees_with_the_choices(run_one_way: Any, to_bits: Any, monkeypatch: Any) -> None:
     """Bit by bit: each tree's corrections, and the XOR of any two trees', agree with the choices half of the time."""
     seen: list[np.ndarray] = []
-    stretch = kernels.correct
+    correct = kernels.correct
 
     def watching(planes: Any, first: int, width: int, delta: int, correction: np.ndarray) -> None:
         if len(correction) == N // 64:
             seen.append(correction.copy())
-        stretch(planes, first, width, delta, correction)
+        correct(planes, first, width, delta, correction)
 
     monkeypatch.setattr(kernels, "correct", watching)
     choices = np.frombuffer(bytearray(os.urandom(N // 8)), dtype=np.uint64)

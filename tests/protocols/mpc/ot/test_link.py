@@ -10,7 +10,7 @@ import pytest
 
 from hansa.protocols.errors import DesyncError, PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc.ot import link
-from hansa.protocols.mpc.ot.link import COSTS, OtSource, agreed, best, measured
+from hansa.protocols.mpc.ot.link import COSTS, OtSource, agree_on_source, best_source, measure_bandwidth
 from hansa.protocols.mpc.session.memory import parties, run_parties
 
 SILENT, SOFTSPOKEN = OtSource(silent=True), OtSource(silent=False)
@@ -29,7 +29,7 @@ SILENT, SOFTSPOKEN = OtSource(silent=True), OtSource(silent=False)
     ],
 )
 def test_slow_links_get_the_silent_source(bytes_per_s: float, source: OtSource) -> None:
-    assert best(bytes_per_s) == source
+    assert best_source(bytes_per_s) == source
 
 
 def test_bytes_of_the_model_are_those_of_the_protocols() -> None:
@@ -45,9 +45,9 @@ async def test_both_take_what_the_lower_rank_measured(rate: float, name: str, mo
     async def found(pair: Any) -> float:
         return rate if pair.rank == 0 else 1e15 / rate
 
-    monkeypatch.setattr(link, "measured", found)
+    monkeypatch.setattr(link, "measure_bandwidth", found)
     async with parties(2) as sessions:
-        assert [str(source) for source in await run_parties(sessions, agreed)] == [name, name]
+        assert [str(source) for source in await run_parties(sessions, agree_on_source)] == [name, name]
 
 
 async def test_a_link_is_measured() -> None:
@@ -55,7 +55,7 @@ async def test_a_link_is_measured() -> None:
 
         async def party(session: Any) -> Any:
             before = session.transcript.bytes_sent
-            return await measured(session), session.transcript.bytes_sent - before
+            return await measure_bandwidth(session), session.transcript.bytes_sent - before
 
         (low, sent), (high, sent_back) = await run_parties(sessions, party)
     assert low == high > 1e6
@@ -66,10 +66,10 @@ async def test_a_choice_that_there_is_not() -> None:
     async def party(session: Any) -> None:
         if session.rank == 0:
             await session.check_public("source of transfers", "auto")
-            await measured(session)
+            await measure_bandwidth(session)
             await session.send(1, np.array([len(COSTS)], dtype=np.uint8))
             await session.recv(1, np.uint8, 1)
-        await agreed(session)
+        await agree_on_source(session)
 
     async with parties(2) as sessions:
         with pytest.raises(PeerMisbehaved, match="party 0 chose a source of transfers that there is not"):
@@ -79,10 +79,10 @@ async def test_a_choice_that_there_is_not() -> None:
 async def test_parties_must_be_told_the_same() -> None:
     async with parties(2) as sessions:
         with pytest.raises(DesyncError, match="another source of transfers"):
-            await run_parties(sessions, lambda s: agreed(s, ("silent", "softspoken")[s.rank]))
+            await run_parties(sessions, lambda s: agree_on_source(s, ("silent", "softspoken")[s.rank]))
 
 
 async def test_a_source_that_there_is_not() -> None:
     async with parties(2) as sessions:
         with pytest.raises(ProtocolError, match="no source of transfers 'loud'"):
-            await run_parties(sessions, lambda s: agreed(s, "loud"))
+            await run_parties(sessions, lambda s: agree_on_source(s, "loud"))

@@ -13,9 +13,9 @@ import trio
 
 from hansa.protocols.errors import DesyncError, PeerMisbehaved, ProtocolError
 from hansa.protocols.mpc.rlwe import linear, pair, products
-from hansa.protocols.mpc.rlwe.linear import CHUNK, MatrixGuest, MatrixOwner, level_params, packing_of
+from hansa.protocols.mpc.rlwe.linear import CHUNK, MatrixEvaluator, MatrixOwner, level_params, packing_of
 from hansa.protocols.mpc.rlwe.products import (
-    ProductGuest,
+    ProductEvaluator,
     ProductOwner,
     best_terms,
     bytes_of,
@@ -55,7 +55,7 @@ async def test_a_matrix_times_vectors(rows: int, columns: int) -> None:
         return [await end.multiply("x", x) for _ in vectors], session.transcript.bytes_sent
 
     async def guest(session: Session) -> Any:
-        end = await MatrixGuest.start(session, 0)
+        end = await MatrixEvaluator.start(session, 0)
         return [await end.multiply("x", x.shape, v) for v in vectors], session.transcript.bytes_sent
 
     (ours, sent), (theirs, answered) = await between(owner, guest)
@@ -72,7 +72,7 @@ async def test_a_matrix_forgotten_is_sent_anew() -> None:
     async def party(session: Session) -> Any:
         peer = 1 - session.rank
         if session.rank:
-            guest = await MatrixGuest.start(session, peer)
+            guest = await MatrixEvaluator.start(session, peer)
             first = await guest.multiply("x", x.shape, v)
             guest.forget("x")
             assert not guest._held
@@ -99,7 +99,7 @@ async def test_a_spent_key_is_replaced_by_a_larger_one_and_then_refused(monkeypa
         return shares, end._key.scheme.params
 
     async def guest(session: Session) -> Any:
-        end = await MatrixGuest.start(session, 0)
+        end = await MatrixEvaluator.start(session, 0)
         shares = [await end.multiply("x", x.shape, v) for _ in range(5)]
         with pytest.raises(ProtocolError, match="too many homomorphic products"):
             await end.multiply("x", x.shape, v)
@@ -121,7 +121,7 @@ async def test_the_larger_key_serves_large_products(monkeypatch: pytest.MonkeyPa
         return await end.multiply("x", x)
 
     async def guest(session: Session) -> Any:
-        return await (await MatrixGuest.start(session, 0)).multiply("x", x.shape, v)
+        return await (await MatrixEvaluator.start(session, 0)).multiply("x", x.shape, v)
 
     mine, other = await between(owner, guest)
     assert np.array_equal(mine + other, x @ v)
@@ -147,7 +147,7 @@ async def test_elementwise_products(size: int, bits: int) -> None:
         return await ProductOwner(session, 1).cross(a, b, bits), session.transcript.bytes_sent
 
     async def guest(session: Session) -> Any:
-        return await ProductGuest(session, 0).cross(c, d, bits), session.transcript.bytes_sent
+        return await ProductEvaluator(session, 0).cross(c, d, bits), session.transcript.bytes_sent
 
     (mine, sent), (other, answered) = await between(owner, guest)
     assert np.array_equal(mine + other, a * d + b * c)
@@ -171,7 +171,7 @@ async def test_sums_of_several_products_come_in_one_answer(size: int, terms: int
         return await ProductOwner(session, 1).cross(a, b, bits), session.transcript.bytes_sent
 
     async def guest(session: Session) -> Any:
-        return await ProductGuest(session, 0).cross(c, d, bits), session.transcript.bytes_sent
+        return await ProductEvaluator(session, 0).cross(c, d, bits), session.transcript.bytes_sent
 
     (mine, sent), (other, answered) = await between(owner, guest)
     assert np.array_equal(mine + other, (a * d + b * c).sum(axis=0, dtype=np.uint64))
@@ -216,7 +216,7 @@ async def test_products_in_one_call_are_exact_and_no_more_than_a_window_under_wa
 
     async def party(session: Session) -> Any:
         if session.rank:
-            return await ProductGuest(session, 0).cross(c, d, 22)
+            return await ProductEvaluator(session, 0).cross(c, d, 22)
         return await ProductOwner(session, 1).cross(a, b, 22)
 
     mine, other = await between(party, party)
@@ -255,7 +255,7 @@ async def test_spent_masks_are_followed_by_wider_ones_and_then_refused(monkeypat
     a, b, c, d = (random(100) for _ in range(4))
 
     async def party(session: Session) -> Any:
-        end = (ProductGuest if session.rank else ProductOwner)(session, 1 - session.rank)
+        end = (ProductEvaluator if session.rank else ProductOwner)(session, 1 - session.rank)
         mine = (c, d) if session.rank else (a, b)
         first = await end.cross(*mine)
         second = await end.cross(*mine)
@@ -287,7 +287,7 @@ async def test_residues_out_of_range_name_the_peer(what: str) -> None:
             return out
 
         if what == "answer":
-            await MatrixGuest.start(session, 1)
+            await MatrixEvaluator.start(session, 1)
             await pair.recv_fresh(session, 1, scheme(params), 1)
             await session.send(1, bad(params.kept * (4 + params.degree)))
         elif what == "cross answer":
@@ -313,9 +313,9 @@ async def test_residues_out_of_range_name_the_peer(what: str) -> None:
         elif what == "cross answer":
             await ProductOwner(session, 0).cross(random(4), random(4))
         elif what == "pairs":
-            await ProductGuest(session, 0).cross(random(4), random(4))
+            await ProductEvaluator(session, 0).cross(random(4), random(4))
         else:
-            await (await MatrixGuest.start(session, 0)).multiply("x", (4, 4), random(4))
+            await (await MatrixEvaluator.start(session, 0)).multiply("x", (4, 4), random(4))
 
     async with parties(2) as sessions:
 
@@ -332,7 +332,7 @@ async def test_residues_out_of_range_name_the_peer(what: str) -> None:
 async def test_a_message_of_another_size_names_both_steps() -> None:
     async def party(session: Session) -> None:
         if session.rank:
-            await ProductGuest(session, 0).cross(random(4), random(4))
+            await ProductEvaluator(session, 0).cross(random(4), random(4))
         else:
             await session.send(1, np.zeros(9, dtype=np.uint32))
 

@@ -12,7 +12,7 @@ from support.rlwe_scenes import Scene, insecure_linear, numbers
 
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, RlweParams, fit, linear_params, product_noise, product_params
-from hansa.protocols.mpc.rlwe.products import _Lot
+from hansa.protocols.mpc.rlwe.products import _BatchEncoder
 from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import errors, fresh_coins, limbs, ternary, uniform
 
@@ -105,7 +105,7 @@ def test_noise_of_elementwise_products_stays_below_the_worst_case(terms: int, mo
     degree, slots = 64, product_params(22, 1, 8192)[0].slots
     params = fit(degree, prod(slots), slots, product_noise(degree, slots, terms), 1)
     params = replace(params, kept=len(params.primes))
-    lot = _Lot(params)
+    lot = _BatchEncoder(params)
     s, coins, seed = lot.scheme, fresh_coins(), bytes(32)
     monkeypatch.setattr("hansa.protocols.mpc.rlwe.scheme.errors", lambda _, n: np.full(n, 42, dtype=np.uint32))
     monkeypatch.setattr("hansa.protocols.mpc.rlwe.scheme.ternary", lambda _, n: np.full((1, n), 2, dtype=np.uint32))

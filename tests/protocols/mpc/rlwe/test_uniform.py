@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support.statistics import chi_square
 
-from hansa.protocols.mpc.rlwe.linear import MatrixGuest, MatrixOwner
-from hansa.protocols.mpc.rlwe.products import ProductGuest, ProductOwner
+from hansa.protocols.mpc.rlwe.linear import MatrixEvaluator, MatrixOwner
+from hansa.protocols.mpc.rlwe.products import ProductEvaluator, ProductOwner
 from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.mpc.session.session import Session
 
@@ -22,7 +22,7 @@ async def test_summands_of_products(bits: int, value: int) -> None:
     numbers = np.full(20_000, value, dtype=np.uint64)
 
     async def party(session: Session) -> Any:
-        return await (ProductGuest if session.rank else ProductOwner)(session, 1 - session.rank).cross(
+        return await (ProductEvaluator if session.rank else ProductOwner)(session, 1 - session.rank).cross(
             numbers, numbers, bits
         )
 
@@ -43,7 +43,7 @@ async def test_summands_of_a_matrix(insecure_unmasked: bool, monkeypatch: pytest
 
     async def party(session: Session) -> Any:
         if session.rank:
-            return await (await MatrixGuest.start(session, 0)).multiply("x", matrix.shape, vector)
+            return await (await MatrixEvaluator.start(session, 0)).multiply("x", matrix.shape, vector)
         return await (await MatrixOwner.start(session, 1)).multiply("x", matrix)
 
     async with parties(2) as sessions:

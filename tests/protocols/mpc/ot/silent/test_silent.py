@@ -14,10 +14,9 @@ from hansa.protocols.errors import DesyncError, PeerMisbehaved
 from hansa.protocols.mpc.kernels import silent as kernels
 from hansa.protocols.mpc.ot import start_pair
 from hansa.protocols.mpc.ot.hash import Permutation
-from hansa.protocols.mpc.ot.silent import rows as silent_rows
-from hansa.protocols.mpc.ot.silent import silent
+from hansa.protocols.mpc.ot.silent import ferret, random_ots
+from hansa.protocols.mpc.ot.silent.ferret import CHUNK_ROWS, FIRST, MAIN, RESERVED, LpnParams
 from hansa.protocols.mpc.ot.silent.half_trees import HalfTrees
-from hansa.protocols.mpc.ot.silent.rows import CHUNK_ROWS, FIRST, MAIN, RESERVED, Round
 from hansa.protocols.mpc.session.memory import network, parties, run_parties
 
 SIZES = [0, 1, 511, 513, 70_000]
@@ -32,9 +31,9 @@ def words(n: int) -> np.ndarray:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds of four chunks, one of them for the next; far too small to be safe."""
-    first, main = Round(k=512, trees=256, depth=8), Round(k=2000, trees=1024, depth=8)
+    first, main = LpnParams(k=512, trees=256, depth=8), LpnParams(k=2000, trees=1024, depth=8)
     for name, value in {"FIRST": first, "MAIN": main, "RESERVED": 1, "USABLE": 3}.items():
-        monkeypatch.setattr(silent_rows, name, value)
+        monkeypatch.setattr(ferret, name, value)
     monkeypatch.setattr("hansa.protocols.mpc.ot.pair.FIRST", first)
 
 
@@ -218,7 +217,7 @@ def noise(trees: int, depth: int, runs: int) -> tuple[np.ndarray, np.ndarray]:
     places, ones = [], []
     half = HalfTrees(bytes(16), trees << depth)
     for _ in range(runs):
-        delta = silent.secret()
+        delta = random_ots.random_delta()
         q = words(2 * depth * trees).reshape(depth, trees, 2)
         q[:, :, 0] &= ~np.uint64(1)
         bits = words(depth * trees).reshape(depth, trees, 1) & np.uint64(1)
@@ -235,8 +234,8 @@ def noise(trees: int, depth: int, runs: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_sixteen_multiples_of_the_secret() -> None:
     """D_y ^ D_z is D_(y ^ z), none but D_0 is 0, and the field's reduction is that of a plain reference."""
-    delta = silent.secret()
-    found = [int.from_bytes(row.tobytes(), "little") for row in silent.multiples(delta)]
+    delta = random_ots.random_delta()
+    found = [int.from_bytes(row.tobytes(), "little") for row in random_ots.multiples(delta)]
     powers = [int.from_bytes(delta.tobytes(), "little")]
     for _ in range(3):
         double = powers[-1] << 1
@@ -262,13 +261,13 @@ class _Given:
 
 def test_sixteen_pads_have_no_sum_that_others_give_away() -> None:
     """The XOR of four transfers' pads would: pads 0, 1, 2 and 3 of it add up to zero, so three tables' entries open a fourth."""
-    delta, rows = silent.secret(), words(8 * 512).reshape(-1, 2)
-    sender = silent.SilentCodeSender(_Given(rows), delta, bytes(16))  # type: ignore[arg-type]
+    delta, rows = random_ots.random_delta(), words(8 * 512).reshape(-1, 2)
+    sender = random_ots.SilentOneOf16Sender(_Given(rows), delta, bytes(16))  # type: ignore[arg-type]
     ((_, (before, after)),) = sender.pads(512, np.zeros((4, 8), dtype=np.uint64))
     pads = before ^ after
     for low, high in ((1, 2), (4, 8), (5, 10)):
         assert (pads[0] ^ pads[low] ^ pads[high] ^ pads[low ^ high]).any(axis=1).all()
-    bits = silent.SilentBitSender(_Given(rows), delta, bytes(16))  # type: ignore[arg-type]
+    bits = random_ots.SilentOneOf2Sender(_Given(rows), delta, bytes(16))  # type: ignore[arg-type]
     ((_, zero, one),) = bits.pads(2048, np.empty((0, 32), dtype=np.uint64))
     each = np.stack([zero[0] ^ zero[1], one[0] ^ one[1]]).reshape(2, 512, 4, 2)
     insecure = [each[y & 1, :, 0] ^ each[y >> 1 & 1, :, 1] ^ each[0, :, 2] ^ each[0, :, 3] for y in range(4)]
@@ -319,14 +318,14 @@ async def test_a_message_of_another_size_is_refused(run_one_way: Any) -> None:
 
 async def test_a_damaged_seed_is_found_in_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few rows of 31,232: the code spreads them, so that hardly any transfer works."""
-    offered = silent.offered_seed
+    offered = random_ots.offered_seed
 
     def damaged(keys: np.ndarray, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows, message = offered(keys, delta)
         message[:64] ^= np.uint64(1 << 40)  # half of these rows have the choice that the message is for
         return rows, message
 
-    monkeypatch.setattr(silent, "offered_seed", damaged)
+    monkeypatch.setattr(random_ots, "offered_seed", damaged)
 
     async def party(session: Any) -> None:
         with session.step("setup"):

@@ -37,7 +37,7 @@ _ZEROS: Final = memoryview(bytes(_INDEX_BYTES * _BLOCK))
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class LpnParams:
     """A size: ``k`` rows of seed and ``trees`` of ``depth`` levels (docs/protocols.md has what they are worth)."""
 
     k: int
@@ -60,14 +60,14 @@ class Round:
         return -(-self.trees // self.together)
 
 
-FIRST: Final = Round(k=24_576, trees=768, depth=8)
-MAIN: Final = Round(k=180_224, trees=1280, depth=11)
+FIRST: Final = LpnParams(k=24_576, trees=768, depth=8)
+MAIN: Final = LpnParams(k=180_224, trees=1280, depth=11)
 RESERVED: Final = -(-MAIN.seeds // CHUNK_ROWS)
 """Chunks at the end of a round that the next one is made from."""
 USABLE: Final = MAIN.chunks - RESERVED
 
 
-class Rows(ABC):
+class FerretRows(ABC):
     """What both ends have in common. ``seed``: ``FIRST.seeds`` rows from other transfers; ``keys``: of H and of the code."""
 
     def __init__(self, session: Session, peer: int, seed: Ring, keys: tuple[bytes, bytes]) -> None:
@@ -81,7 +81,7 @@ class Rows(ABC):
         self._ahead = 0
         self._begin(FIRST, seed)
 
-    def _begin(self, size: Round, seed: Ring) -> None:
+    def _begin(self, size: LpnParams, seed: Ring) -> None:
         self._size = size
         self._seed = seed[: size.k]
         self._paths = seed[size.k : size.seeds].reshape(size.depth, size.trees, 2)
@@ -154,7 +154,7 @@ class Rows(ABC):
         self._stock.append(rows)
 
 
-class SenderRows(Rows):
+class FerretSender(FerretRows):
     """The end with D, (2,) words, whose lowest bit is 1."""
 
     def __init__(self, session: Session, peer: int, seed: Ring, keys: tuple[bytes, bytes], delta: Ring) -> None:
@@ -169,7 +169,7 @@ class SenderRows(Rows):
         return leaves, np.empty(0, dtype=np.int64)
 
 
-class ReceiverRows(Rows):
+class FerretReceiver(FerretRows):
     """The end that has a bit with each row, its lowest."""
 
     async def _leaves_of(self, paths: Ring) -> tuple[Ring, NDArray[np.int64]]:

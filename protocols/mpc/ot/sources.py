@@ -29,34 +29,34 @@ class _Sends(_End, Protocol):
         """Pieces that are prepared before one is waited for."""
 
 
-class BitSends(_Sends, Protocol):
+class OneOf2Sender(_Sends, Protocol):
     """1 of 2, where both pads are known."""
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed, Hashed]]:
         """(first row, the pad for choice 0, the pad for choice 1) of the next ``n`` transfers, some rows at a time."""
 
 
-class BitChooses(_End, Protocol):
+class OneOf2Receiver(_End, Protocol):
     """1 of 2, where one is chosen."""
 
-    def stretch(self, n: int, choices: Ring | None) -> tuple[Any, Ring, Ring]:
+    def expand(self, n: int, choices: Ring | None) -> tuple[Any, Ring, Ring]:
         """What ``pads`` takes, corrections to send, and the choices, (words,); without ``choices`` they are random."""
 
     def pads(self, rows: Any) -> Iterator[tuple[int, Hashed]]:
         """(first row, the chosen pad), some rows at a time."""
 
 
-class CodeSends(_Sends, Protocol):
+class OneOf16Sender(_Sends, Protocol):
     """1 of 16, where all pads are known."""
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed]]:
         """(first row, sixteen pads (16, rows, 2)) of the next ``n`` transfers, some rows at a time."""
 
 
-class CodeChooses(_End, Protocol):
+class OneOf16Receiver(_End, Protocol):
     """1 of 16, where one is chosen."""
 
-    def stretch(self, n: int, choices: NDArray[np.uint8]) -> tuple[Any, Ring]:
+    def expand(self, n: int, choices: NDArray[np.uint8]) -> tuple[Any, Ring]:
         """What ``pads`` takes, and the corrections to send."""
 
     def pads(self, rows: Any) -> Iterator[tuple[int, Hashed]]:

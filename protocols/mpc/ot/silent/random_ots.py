@@ -17,15 +17,15 @@ from hansa.protocols.arrays import Bytes, Ring
 from hansa.protocols.mpc.kernels import ot as ot_kernels
 from hansa.protocols.mpc.kernels import ot_code
 from hansa.protocols.mpc.kernels import silent as kernels
-from hansa.protocols.mpc.ot.ends import Hashed
 from hansa.protocols.mpc.ot.extension import CODE_ROWS, ROWS
 from hansa.protocols.mpc.ot.hash import Permutation
-from hansa.protocols.mpc.ot.silent.rows import ReceiverRows, SenderRows
+from hansa.protocols.mpc.ot.silent.ferret import FerretReceiver, FerretSender
+from hansa.protocols.mpc.ot.sources import Hashed
 
 _ODD = np.uint64(1)
 
 
-def secret() -> Ring:
+def random_delta() -> Ring:
     """D: 127 random bits over a lowest one of 1."""
     delta = np.frombuffer(bytearray(secrets.token_bytes(16)), dtype=np.uint64)
     delta[0] |= _ODD
@@ -59,13 +59,13 @@ class _Inputs:
         return inputs
 
 
-class SilentBitSender:
+class SilentOneOf2Sender:
     """1 of 2 for the end with D. ``trees``: rows of corrections for given choices; none for random ones."""
 
     trees = 1
     ahead = 2
 
-    def __init__(self, rows: SenderRows, delta: Ring, key: bytes) -> None:
+    def __init__(self, rows: FerretSender, delta: Ring, key: bytes) -> None:
         self._source = rows
         self._inputs = _Inputs()
         self._offsets = _sigma(np.stack([np.zeros_like(delta), delta]))
@@ -88,12 +88,12 @@ class SilentBitSender:
             yield first, (some, self._pi[0](some)), (shifted, self._pi[1](shifted))
 
 
-class SilentBitReceiver:
+class SilentOneOf2Receiver:
     """1 of 2 for the end that chooses."""
 
     trees = 1
 
-    def __init__(self, rows: ReceiverRows, key: bytes) -> None:
+    def __init__(self, rows: FerretReceiver, key: bytes) -> None:
         self._source = rows
         self._inputs = _Inputs()
         self._pi = Permutation(key, ROWS)
@@ -102,7 +102,7 @@ class SilentBitReceiver:
         """Hear what the next ``n`` transfers need."""
         await self._source.prepare(n)
 
-    def stretch(self, n: int, choices: Ring | None) -> tuple[Ring, Ring, Ring]:
+    def expand(self, n: int, choices: Ring | None) -> tuple[Ring, Ring, Ring]:
         """Rows, corrections to send, and the choices, (words,); without ``choices`` they are random."""
         rows = self._source.take(n)
         own = np.empty((1, n // 64), dtype=np.uint64)
@@ -116,13 +116,13 @@ class SilentBitReceiver:
         return _chosen_pads(self._inputs.of(rows), self._pi)
 
 
-class SilentCodeSender:
+class SilentOneOf16Sender:
     """1 of 16 for the end with D."""
 
     trees = 4
     ahead = 2
 
-    def __init__(self, rows: SenderRows, delta: Ring, key: bytes) -> None:
+    def __init__(self, rows: FerretSender, delta: Ring, key: bytes) -> None:
         self._source = rows
         self._inputs = _Inputs()
         self._offsets = _sigma(multiples(delta))
@@ -130,7 +130,7 @@ class SilentCodeSender:
         self._pi = Permutation(key, 16 * CODE_ROWS)
 
     async def prepare(self, n: int) -> None:
-        """As ``SilentBitSender.prepare``, for four rows a transfer."""
+        """As ``SilentOneOf2Sender.prepare``, for four rows a transfer."""
         await self._source.prepare(4 * n)
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed]]:
@@ -144,21 +144,21 @@ class SilentCodeSender:
             yield first, (spread, self._pi(spread))
 
 
-class SilentCodeReceiver:
+class SilentOneOf16Receiver:
     """1 of 16 for the end that chooses."""
 
     trees = 4
 
-    def __init__(self, rows: ReceiverRows, key: bytes) -> None:
+    def __init__(self, rows: FerretReceiver, key: bytes) -> None:
         self._source = rows
         self._inputs = _Inputs()
         self._pi = Permutation(key, ROWS)
 
     async def prepare(self, n: int) -> None:
-        """As ``SilentBitReceiver.prepare``, for four rows a transfer."""
+        """As ``SilentOneOf2Receiver.prepare``, for four rows a transfer."""
         await self._source.prepare(4 * n)
 
-    def stretch(self, n: int, choices: Bytes) -> tuple[Ring, Ring]:
+    def expand(self, n: int, choices: Bytes) -> tuple[Ring, Ring]:
         """Rows, and the corrections to send."""
         rows = self._source.take(4 * n)
         own, chosen = (np.empty((4, n // 64), dtype=np.uint64) for _ in range(2))
