@@ -47,7 +47,8 @@ default = "ask"
 class Rule:
     """One rule: lists of patterns (shell style); an empty list and ``None`` match everything.
 
-    Dealers and enclaves are apart (node.policy_check): an approving rule must name them, and ``roles`` is ("party",) unless said.
+    Dealers and enclaves are apart (``contracts.policy_match``): an approving rule must name them, and ``roles``
+    is ("party",) unless said.
     ``enclave_votes`` is the least number of votes that an approved contract asks for; None: all parties'.
     """
 

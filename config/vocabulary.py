@@ -29,7 +29,7 @@ ATTESTED = "tee:"
 BACKENDS = ("gramine", "tsm", "sev-guest", "insecure-simulated")
 """What a node can prove its code by."""
 FRAC_BITS = 18
-"""Of features, weights and residuals, in every contract: the bounds of a training step (algorithms.step_size) rest on it."""
+"""Of features, weights and residuals, in every contract: the bounds of a training step (algorithms.lr.step_size) rest on it."""
 
 SUITES = ("AESGCM_SHA256", "AESGCM_BLAKE2b", "ChaChaPoly_BLAKE2b", "ChaChaPoly_SHA256")
 """Suites a channel can speak, fastest first; each is the cipher and hash of a Noise protocol name."""

@@ -39,7 +39,7 @@ class Judgement(Protocol):
 
 
 class Hardware(Protocol):
-    """How this node asks others to prove their code (node.tee.attestations)."""
+    """How this node asks others to prove their code (node.tee.peers.attestations)."""
 
     async def ask(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> Judgement:
         """Have a peer prove itself now. Raises ``HansaError`` where it gives no proof."""

@@ -22,7 +22,7 @@ FURTHEST_AHEAD = 100
 
 
 class Resumption:
-    """The machine of protocols.wire.resume for one job, with its storage and its sending."""
+    """The machine of protocols.wire.consent.resume for one job, with its storage and its sending."""
 
     def __init__(self, context: JobContext, record: JobRecord) -> None:
         self._context = context

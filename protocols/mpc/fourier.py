@@ -25,7 +25,9 @@ COEFFICIENTS: Final = (
     0.0032395160209453605,
     0.0009715764317795936,
 )
-"""Minimax fit of sigma(x) - 1/2 by sum_k c_k sin(k pi x / 16) on [-9, 9]; tests/mpc/test_sigmoid.py fits it anew."""
+"""Minimax fit of sigma(x) - 1/2 by sum_k c_k sin(k pi x / 16) on [-9, 9].
+
+tests/protocols/mpc/replicated/test_sigmoid.py fits it anew."""
 PERIOD_BITS: Final = 5
 DOMAIN: Final = 9.0
 MAX_ERROR: Final = 5e-4

@@ -145,7 +145,7 @@ class ProgressNote:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The sender's verdict on why this attempt ended (node.failure); ``error`` is canonical bytes of its dict form."""
+    """The sender's verdict on why this attempt ended (node.jobs.failure); ``error`` is canonical bytes of its dict form."""
 
     job_id: bytes = _octets(32)
     attempt: int = _number(limits.MAX_ATTEMPT)
@@ -290,8 +290,8 @@ class KeysRequest:
 
 @dataclass(frozen=True, slots=True)
 class KeysReply:
-    """Job keys from one enclave to another, encoded (node.tee.vault_keys); inside the attested channel only. ``more`` are there
-    for whoever asks again."""
+    """Job keys from one enclave to another, encoded (node.tee.keys.vault_keys); inside the attested channel only. ``more`` are
+    there for whoever asks again."""
 
     keys: bytes = _read(lambda f, n: f.blob(n, limits.CONTROL_MAX_BYTES), secret=True)
     more: bool = _read(lambda f, n: bool(f.number(n, 0, 1)))

@@ -93,4 +93,4 @@ ENGINES: Mapping[str, Run] = {
     "additive, 2": additive_direct(2),
     "additive, 3": additive_direct(3),
 }
-"""What tests/mpc/conformance holds to one suite."""
+"""What tests/protocols/mpc/conformance holds to one suite."""

@@ -25,7 +25,7 @@ _LN_2: Final = 744261118
 _LN: Final = (-308896273, 357913949, -59652332, 13255915, -3313925, 884599, -245874, 68224, -19725, 7870, -2430)
 """ln m by powers of u = 4m - 3 on [1/2, 1], 30 fraction bits, error 2^-29."""
 _EXP2: Final = (759250125, 263136052, 45598002, 5267608, 456405, 31795, 1835)
-"""2^(r-1) by powers of u = 2r - 1 on [0, 1], 30 fraction bits, error 2^-28.7. (tests/mpc/operators fit both anew)"""
+"""2^(r-1) by powers of u = 2r - 1 on [0, 1], 30 fraction bits, error 2^-28.7. (tests/protocols/mpc/operators fit both anew)"""
 _WHOLE: Final = 6
 """Bits of a power's whole part."""
 _GUARD: Final = 2

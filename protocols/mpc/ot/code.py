@@ -6,8 +6,9 @@ for 16 columns, so two different words differ in 8 * 16 = 128 columns, each of w
 
 To hash 128 bits a row and not 240, the 15 positions are mapped to 8 by ``MAP``, the check matrix of the cyclic code of
 length 15 with generator (x^4 + x + 1)(x^4 + x^3 + 1), position x^i at the point z^i of F_16. On the 8 positions where any
-word other than 0 is 1, its columns are independent (a cyclic shift takes one such set to the next; tests/mpc/ot/test_code.py
-checks all 15). So there the map is a bijection of 128 bits: D masked by a word goes to a uniform 128-bit value.
+word other than 0 is 1, its columns are independent (a cyclic shift takes one such set to the next;
+tests/protocols/mpc/ot/test_code.py checks all 15). So there the map is a bijection of 128 bits: D masked by a word goes to a
+uniform 128-bit value.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from hansa.node.tee.evidence.gramine import Gramine
 from hansa.node.tee.evidence.sev_guest import GET_EXTENDED_REPORT, ExtendedRequest, GuestRequest, Response, SevGuest
 from hansa.node.tee.evidence.tsm import Tsm
 
-ASKED = b"\x11" * 64  # what the vendor's reports of tests/tee/amd.py are over
+ASKED = b"\x11" * 64  # what the vendor's reports of tests/support/tee/amd.py are over
 
 
 def make_gramine(folder, quote, kind=b"dcap\n"):
