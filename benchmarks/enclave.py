@@ -111,12 +111,12 @@ def main() -> None:
 
 
 async def _job(terms: Terms, tables: list[PartyTable], clock: Clock) -> int:
-    parcels, box = Parcels(), ModelSealer(os.urandom(32), b"j" * 32)
+    parcels, sealer = Parcels(), ModelSealer(os.urandom(32), b"j" * 32)
     async with parties(3) as sessions:
 
         async def member(session: Any) -> None:
             if session.rank == 2:
-                await inside.serve(session, "train", terms, parcels, box, clock)
+                await inside.serve(session, "train", terms, parcels, sealer, clock)
             else:
                 await owner.train(session, terms, tables[session.rank], parcels, Clock())
 

@@ -42,17 +42,17 @@ SLOWEST_BYTES_PER_S = 1 << 17
 """How fast a party must send or take: a megabit a second, counted over the most bytes that there may be."""
 
 
-class InsideOpen(Protocol):
+class OpensParcels(Protocol):
     """Decrypts what owners sealed for this code, each under its owner's release policy."""
 
     def open_untrusted(self, rank: int, parcel: bytes | memoryview) -> bytes:
         """The bytes inside. Raises ``SecurityError`` with the reason where the policy does not release them here."""
 
 
-class ModelBox(Protocol):
+class SealsModel(Protocol):
     """Encrypts a job's model with a key that only enclaves of the accepted code have."""
 
-    def close(self, model: bytes) -> bytes:
+    def seal(self, model: bytes) -> bytes:
         """The model, encrypted."""
 
     def open(self, closed: bytes) -> bytes:
@@ -60,7 +60,7 @@ class ModelBox(Protocol):
 
 
 async def serve(
-    s: Session, kind: str, terms: Terms, inside: InsideOpen, box: ModelBox, progress: ProgressReport
+    s: Session, kind: str, terms: Terms, parcels: OpensParcels, sealer: SealsModel, progress: ProgressReport
 ) -> None:
     """Run one job to its end. ``kind``: train, predict or release.
 
@@ -70,17 +70,17 @@ async def serve(
     with _in_time(s, terms, 0):
         await agree(s, kind, terms)
     if kind == "train":
-        await _train(s, terms, inside, box, progress)
+        await _train(s, terms, parcels, sealer, progress)
         return
-    model = await _hear_model(s, terms, box)
+    model = await _hear_model(s, terms, sealer)
     if kind == "predict":
-        await _predict(s, terms, inside, model, progress)
+        await _predict(s, terms, parcels, model, progress)
     else:
         await _release(s, terms, model, progress)
 
 
-async def _train(s: Session, terms: Terms, inside: InsideOpen, box: ModelBox, progress: ProgressReport) -> None:
-    tables, rows = await _receive(s, terms, inside, progress, scored=False)
+async def _train(s: Session, terms: Terms, parcels: OpensParcels, sealer: SealsModel, progress: ProgressReport) -> None:
+    tables, rows = await _receive(s, terms, parcels, progress, scored=False)
     order, train_rows = split_order(terms.seed, len(rows[0]), terms.test_fraction)
     if train_rows < 2:
         raise too_few(len(rows[0]))
@@ -105,7 +105,7 @@ async def _train(s: Session, terms: Terms, inside: InsideOpen, box: ModelBox, pr
             metrics = evaluate_as(task, pool.label[train_rows:], scores)
     progress.step("outputs")
     with s.step("outputs"):
-        closed = box.close(model.to_state())
+        closed = sealer.seal(model.to_state())
         declare(s, "train", terms, len(order), test_rows, len(closed))
         for rank in range(terms.n_parties):
             answer = _trained(terms, rank, model, rows[rank], test_rows, scores, metrics, closed)
@@ -140,8 +140,8 @@ def _trained(
     )
 
 
-async def _predict(s: Session, terms: Terms, inside: InsideOpen, model: Model, progress: ProgressReport) -> None:
-    tables, rows = await _receive(s, terms, inside, progress, scored=True)
+async def _predict(s: Session, terms: Terms, parcels: OpensParcels, model: Model, progress: ProgressReport) -> None:
+    tables, rows = await _receive(s, terms, parcels, progress, scored=True)
     progress.step("score")
     with s.step("score"):
         scores = await trio.to_thread.run_sync(model.scores, Pool.of(terms, tables, rows))
@@ -163,15 +163,15 @@ async def _release(s: Session, terms: Terms, model: Model, progress: ProgressRep
             await _give(s, terms, rank, data)
 
 
-async def _hear_model(s: Session, terms: Terms, box: ModelBox) -> Model:
+async def _hear_model(s: Session, terms: Terms, sealer: SealsModel) -> Model:
     most = MOST_MODEL + 1024
     with s.step("open"), _in_time(s, terms, most):
         closed = bytes(await s.recv_bytes(terms.label_rank, most))
-    return await trio.to_thread.run_sync(lambda: _MODELS[terms.algorithm].from_state(terms, box.open(closed)))
+    return await trio.to_thread.run_sync(lambda: _MODELS[terms.algorithm].from_state(terms, sealer.open(closed)))
 
 
 async def _receive(
-    s: Session, terms: Terms, inside: InsideOpen, progress: ProgressReport, *, scored: bool
+    s: Session, terms: Terms, parcels: OpensParcels, progress: ProgressReport, *, scored: bool
 ) -> tuple[list[PartyTable], list[NDArray[np.int64]]]:
     """Every party's table, and the rows of each that all parties have, in the common order."""
     progress.step("receive", terms.n_parties)
@@ -181,7 +181,7 @@ async def _receive(
             most = most_bytes(terms, rank) + PARCEL_EXTRA
             with _in_time(s, terms, most):
                 parcel = await s.recv_bytes(rank, most)
-            found = await trio.to_thread.run_sync(_opened, terms, rank, inside, parcel, scored)
+            found = await trio.to_thread.run_sync(_opened, terms, rank, parcels, parcel, scored)
             places.append(found[0])
             tables.append(found[1])
             progress.advance(rank + 1)
@@ -194,9 +194,9 @@ async def _receive(
 
 
 def _opened(
-    terms: Terms, rank: int, inside: InsideOpen, parcel: memoryview, scored: bool
+    terms: Terms, rank: int, parcels: OpensParcels, parcel: memoryview, scored: bool
 ) -> tuple[NDArray[np.void], PartyTable]:
-    return unpack_untrusted(terms, rank, inside.open_untrusted(rank, parcel), scored=scored)
+    return unpack_untrusted(terms, rank, parcels.open_untrusted(rank, parcel), scored=scored)
 
 
 async def _give(s: Session, terms: Terms, rank: int, answer: bytes) -> None:

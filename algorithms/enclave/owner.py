@@ -26,7 +26,7 @@ from hansa.protocols.mpc.session.session import Session
 MOST_RELEASED = 1 << 29
 
 
-class OwnerSeal(Protocol):
+class SealsParcel(Protocol):
     """Encrypts for the code that the enclave proved to run, under this owner's release policy."""
 
     def seal(self, data: bytes) -> bytes:
@@ -44,7 +44,9 @@ class ReleasedInside:
         return self._plain
 
 
-async def train(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, progress: ProgressReport) -> TrainOutcome:
+async def train(
+    s: Session, terms: Terms, table: PartyTable, seal: SealsParcel, progress: ProgressReport
+) -> TrainOutcome:
     """Have the enclave train a model. Rounds: 3. Bytes sent: the encrypted table, and 32 to each member."""
     await agree(s, "train", terms)
     answer = await _ask(s, terms, table, seal, progress)
@@ -58,7 +60,7 @@ async def train(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, pr
 
 
 async def predict(
-    s: Session, terms: Terms, model: EnclaveModel, table: PartyTable, seal: OwnerSeal, progress: ProgressReport
+    s: Session, terms: Terms, model: EnclaveModel, table: PartyTable, seal: SealsParcel, progress: ProgressReport
 ) -> tuple[int, Scores | None]:
     """Have the enclave score the common rows: how many they are, and the scores, None where not opened to this party."""
     await agree(s, "predict", terms)
@@ -97,7 +99,9 @@ async def _hand_in(s: Session, terms: Terms, model: EnclaveModel) -> None:
             await s.send_bytes(s.n_parties - 1, model.closed)
 
 
-async def _ask(s: Session, terms: Terms, table: PartyTable, seal: OwnerSeal, progress: ProgressReport) -> EnclaveAnswer:
+async def _ask(
+    s: Session, terms: Terms, table: PartyTable, seal: SealsParcel, progress: ProgressReport
+) -> EnclaveAnswer:
     there = s.n_parties - 1
     progress.step("send")
     with s.step("send"):

@@ -1,4 +1,4 @@
-"""What a worker brings to a job in an enclave: parcels sealed by the owner's release policy, and the box of the job's model."""
+"""What is sealed in a job with an enclave: an owner's rows for the enclave (a parcel), and the enclave's model for its job."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from hansa.protocols.wire.consent.contract import Contract
 
 @dataclass(frozen=True, slots=True)
 class ParcelSealer:
-    """Closes an owner's rows for the code that the enclave has proven on this very link."""
+    """At an owner: seals its rows, under its release policy, to the key that the enclave has proven on this link."""
 
     signed_policy: bytes
     proven: Proven
 
     def seal(self, data: bytes) -> bytes:
-        """See ``algorithms.enclave.owner.OwnerSeal``."""
+        """See ``algorithms.enclave.owner.SealsParcel``."""
         return parcel.close(self.signed_policy, self.proven.public_key, data)
 
 
 @dataclass(frozen=True, slots=True)
 class ParcelOpener:
-    """Opens owners' parcels inside, each by its owner's policy."""
+    """In the enclave: opens what each owner sealed, where that owner's release policy allows it."""
 
     contract: Contract
     proven: Proven
 
     def open_untrusted(self, rank: int, data: bytes | memoryview) -> bytes:
-        """See ``algorithms.enclave.inside.InsideOpen``."""
+        """See ``algorithms.enclave.inside.OpensParcels``."""
         wanted = policy_of(self.contract, self.contract.parties[rank], until=0)
         own = self.proven.code
         if own not in self.contract.codes:
@@ -48,17 +48,17 @@ class ParcelOpener:
 
 @dataclass(frozen=True, slots=True)
 class ModelSealer:
-    """Closes the model of one training job with the job's key, which only enclaves of the accepted code have."""
+    """In the enclave: seals a training job's model with the job's key, which only enclaves of the accepted code have."""
 
     key: bytes = field(repr=False)
     job_id: bytes
 
-    def close(self, model: bytes) -> bytes:
-        """See ``algorithms.enclave.inside.ModelBox``."""
+    def seal(self, model: bytes) -> bytes:
+        """See ``algorithms.enclave.inside.SealsModel``."""
         return seal(self.key, model, self._name)
 
     def open(self, closed: bytes) -> bytes:
-        """See ``algorithms.enclave.inside.ModelBox``."""
+        """See ``algorithms.enclave.inside.SealsModel``."""
         return unseal(self.key, closed, self._name)
 
     @property

@@ -92,8 +92,11 @@ async def _with_enclave(
 
     terms = terms_of(contract)
     if session.rank == len(contract.parties):
-        opener, box = ParcelOpener(contract, proven), ModelSealer(start.sealing_key, contract.model or contract.job_id)
-        await inside.serve(session, contract.kind, terms, opener, box, reporter)
+        opener, model_sealer = (
+            ParcelOpener(contract, proven),
+            ModelSealer(start.sealing_key, contract.model or contract.job_id),
+        )
+        await inside.serve(session, contract.kind, terms, opener, model_sealer, reporter)
         return result_of(), b""
     sealer = ParcelSealer(start.release_policy, proven)
     if contract.kind == "train" and table is not None:

@@ -108,7 +108,7 @@ def allowed(t: Terms, kind: str) -> set[tuple[str, tuple[int, ...]]]:
 
 
 async def run(
-    t: Terms, kind: str, party: Any, *, box: ModelSealer, parcels: Any = None, sessions_seen: Any = None
+    t: Terms, kind: str, party: Any, *, sealer: ModelSealer, parcels: Any = None, sessions_seen: Any = None
 ) -> list[Any]:
     """``party(session)`` at each owner, the enclave's own code at the last rank; the owners' results."""
     async with parties(t.n_parties + 1, allowed=allowed(t, kind)) as sessions:
@@ -117,15 +117,15 @@ async def run(
 
         async def member(session: Any) -> Any:
             if session.rank == t.n_parties:
-                return await inside.serve(session, kind, t, parcels or Plain(), box, Quiet())
+                return await inside.serve(session, kind, t, parcels or Plain(), sealer, Quiet())
             return await party(session)
 
         return (await run_parties(sessions, member))[:-1]
 
 
-async def train(t: Terms, data: list[PartyTable], box: ModelSealer, **more: Any) -> list[TrainOutcome]:
+async def train(t: Terms, data: list[PartyTable], sealer: ModelSealer, **more: Any) -> list[TrainOutcome]:
     return await run(
-        t, "train", lambda s: owner.train(s, t, data[s.rank], more.get("seal", Plain()), Quiet()), box=box,
+        t, "train", lambda s: owner.train(s, t, data[s.rank], more.get("seal", Plain()), Quiet()), sealer=sealer,
         sessions_seen=more.get("sessions_seen"),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One job's box."""
+"""One job's sealer."""
 
 import os
 
@@ -8,6 +8,6 @@ from hansa.node.worker.enclave import ModelSealer
 
 
 @pytest.fixture
-def box():
+def sealer():
     """Closes models with a key of its own."""
     return ModelSealer(os.urandom(32), b"j" * 32)

@@ -17,32 +17,32 @@ from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
 pytest.importorskip("xgboost", reason="the extra 'enclave' is not installed")
 
 
-async def test_scores_go_to_whom_they_are_opened(box):
+async def test_scores_go_to_whom_they_are_opened(sealer):
     t = terms()
     data = tables(t)
-    models = [outcome.model for outcome in await train(t, data, box)]
+    models = [outcome.model for outcome in await train(t, data, sealer)]
 
     async def score(s):
         table = replace(data[s.rank], label=None)
         return await owner.predict(s, t, models[s.rank], table, Plain(), Quiet())
 
-    (_, scores), (count, nothing) = await run(t, "predict", score, box=box)
+    (_, scores), (count, nothing) = await run(t, "predict", score, sealer=sealer)
     assert (len(scores.values), count, nothing) == (400, 400, None)
 
 
-async def test_metrics_that_others_see_have_few_digits(box):
-    told = [outcome.metrics for outcome in await train(terms(), tables(terms()), box)]
+async def test_metrics_that_others_see_have_few_digits(sealer):
+    told = [outcome.metrics for outcome in await train(terms(), tables(terms()), sealer)]
     alone = terms(metrics="label-owner")
-    exact, nothing = (outcome.metrics for outcome in await train(alone, tables(alone), box))
+    exact, nothing = (outcome.metrics for outcome in await train(alone, tables(alone), sealer))
     assert nothing is None
     assert exact != rounded(exact)
     assert told == [rounded(exact)] * 2
 
 
 @pytest.mark.parametrize(("choice", "seen"), [("none", [[], []]), ("owner", [["bank"], ["bureau"]])])
-async def test_importance_is_told_as_the_contract_has_it(choice, seen, box):
+async def test_importance_is_told_as_the_contract_has_it(choice, seen, sealer):
     t = terms(importance=choice)
-    assert [list(outcome.model.importance) for outcome in await train(t, tables(t), box)] == seen
+    assert [list(outcome.model.importance) for outcome in await train(t, tables(t), sealer)] == seen
 
 
 def test_a_release_states_no_standardised_weights():
@@ -51,14 +51,14 @@ def test_a_release_states_no_standardised_weights():
 
 
 @pytest.mark.parametrize("params", [GBDT, {**GBDT, "max_depth": 1, "n_estimators": 2}, {**GBDT, "gamma": 1e9}])
-async def test_released_trees_are_on_record_by_their_splits_and_leaves(params, box):
+async def test_released_trees_are_on_record_by_their_splits_and_leaves(params, sealer):
     t, seen = terms(params=params), []
-    outcomes = await train(t, tables(t), box)
+    outcomes = await train(t, tables(t), sealer)
 
     async def release(s):
         return await owner.release(s, t, outcomes[s.rank].model, Quiet())
 
-    plain = [each.to_json() for each in await run(t, "release", release, box=box, sessions_seen=seen)]
+    plain = [each.to_json() for each in await run(t, "release", release, sealer=sealer, sessions_seen=seen)]
     trees = plain[0]["xgboost"]["learner"]["gradient_booster"]["model"]["trees"]
     nodes = [len(tree["left_children"]) for tree in trees]
     splits = sum(len([left for left in tree["left_children"] if left >= 0]) for tree in trees)
@@ -69,7 +69,7 @@ async def test_released_trees_are_on_record_by_their_splits_and_leaves(params, b
 
 
 @pytest.mark.parametrize("plain", [b"{}", b'{"xgboost": []}', b'{"xgboost": {"learner": 5}}', b"[]", b"[" * 10**5])
-async def test_what_is_no_model_is_not_taken_for_a_release(plain, box):
+async def test_what_is_no_model_is_not_taken_for_a_release(plain, sealer):
     t = terms()
 
     async def lying(s):

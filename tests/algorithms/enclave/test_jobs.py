@@ -48,10 +48,10 @@ def pooled(t, data):
         ("count", {**GBDT, "objective": "count:poisson"}),
     ],
 )
-async def test_trees_are_xgboosts_on_the_pooled_rows(task, params, box):
+async def test_trees_are_xgboosts_on_the_pooled_rows(task, params, sealer):
     t = terms(params=params, n=3)
     data = tables(t, task=task)
-    outcomes = await train(t, data, box)
+    outcomes = await train(t, data, sealer)
     x, y, n, rows = pooled(t, data)
     booster = xgboost_adapter.train(x[:n].astype(np.float32), y[:n], TreeParams(**params))
     margins = xgboost_adapter.margins(booster, x[n:].astype(np.float32))
@@ -71,10 +71,10 @@ async def test_trees_are_xgboosts_on_the_pooled_rows(task, params, box):
     assert outcomes[0].metrics == outcomes[1].metrics == outcomes[2].metrics == pytest.approx(exact, rel=2e-3, abs=1e-4)
 
 
-async def test_regression_is_the_regularised_optimum(box):
+async def test_regression_is_the_regularised_optimum(sealer):
     t = terms("lr")
     data = tables(t)
-    outcomes = await train(t, data, box)
+    outcomes = await train(t, data, sealer)
     x, y, n, _ = pooled(t, data)
     opened = [outcome.model.opened for outcome in outcomes]
     assert list(opened[0]) == [*t.column_names[0], "intercept"]
@@ -88,10 +88,10 @@ async def test_regression_is_the_regularised_optimum(box):
     assert np.allclose(outcomes[0].scores.values, p[n:])
 
 
-async def test_every_opening_is_stated_and_recorded_by_all_alike(box):
+async def test_every_opening_is_stated_and_recorded_by_all_alike(sealer):
     for t in (terms("lr"), terms("lr", weights="all"), terms(importance="all", training_metric="all")):
         seen = []
-        await train(t, tables(t), box, sessions_seen=seen)
+        await train(t, tables(t), sealer, sessions_seen=seen)
         stated = allowed(t, "train")
         for session in seen:
             assert {(record.what, record.to) for record in session.transcript.openings} == stated
@@ -101,9 +101,9 @@ async def test_every_opening_is_stated_and_recorded_by_all_alike(box):
     assert statement.MODEL_SIZE in names
 
 
-async def test_an_answer_holds_what_is_opened_to_that_party_and_no_more(box):
+async def test_an_answer_holds_what_is_opened_to_that_party_and_no_more(sealer):
     t = terms(importance="owner", training_metric="label-owner", metrics="label-owner")
-    outcomes = await train(t, tables(t), box)
+    outcomes = await train(t, tables(t), sealer)
     bank, bureau = (outcome.model for outcome in outcomes)
     assert list(bank.importance) == ["bank"]
     assert list(bureau.importance) == ["bureau"]
@@ -113,11 +113,11 @@ async def test_an_answer_holds_what_is_opened_to_that_party_and_no_more(box):
     assert bank.closed == bureau.closed
 
 
-async def test_a_model_scores_and_is_released_by_any_enclave_with_the_key(box):
+async def test_a_model_scores_and_is_released_by_any_enclave_with_the_key(sealer):
     for algorithm in ("gbdt", "lr"):
         t = terms(algorithm, scores="all")
         data = tables(t)
-        outcomes = await train(t, data, box)
+        outcomes = await train(t, data, sealer)
         models = [EnclaveModel.from_state(outcome.model.to_state()) for outcome in outcomes]
         unlabelled = [replace(table, label=None) for table in data]
 
@@ -125,7 +125,7 @@ async def test_a_model_scores_and_is_released_by_any_enclave_with_the_key(box):
             seal = Sealed()
             return await owner.predict(s, t, models[s.rank], unlabelled[s.rank], seal, Quiet())
 
-        (count, scores), (_, theirs) = await run(t, "predict", score, box=box)
+        (count, scores), (_, theirs) = await run(t, "predict", score, sealer=sealer)
         assert count == 400
         assert np.array_equal(scores.values, theirs.values)
         known = dict(zip(scores.rows.tolist(), scores.values.tolist(), strict=True))
@@ -135,7 +135,7 @@ async def test_a_model_scores_and_is_released_by_any_enclave_with_the_key(box):
         async def release(s, models=models, t=t):
             return await owner.release(s, t, models[s.rank], Quiet())
 
-        plain = [released.to_json() for released in await run(t, "release", release, box=box)]
+        plain = [released.to_json() for released in await run(t, "release", release, sealer=sealer)]
         assert plain[0] == plain[1]
         x = np.hstack([data[0].features[scores.rows], data[1].features[theirs.rows]])
         assert np.allclose(of_released(plain[0], x), scores.values, atol=1e-6)
@@ -153,11 +153,11 @@ def of_released(plain: dict[str, Any], x: np.ndarray) -> np.ndarray:
     return xgboost_adapter.predictions(booster, x.astype(np.float32), [False] * x.shape[1], names)
 
 
-async def test_a_release_has_nothing_of_how_the_training_went(box):
+async def test_a_release_has_nothing_of_how_the_training_went(sealer):
     """XGBoost writes down the best held out score in full where training stops early: enough to find the labels by trying."""
     t = terms(params={**GBDT, "n_estimators": 60, "early_stopping_rounds": 3, "validation_fraction": 0.2})
-    outcomes = await train(t, tables(t), box)
-    released = await run(t, "release", lambda s: owner.release(s, t, outcomes[s.rank].model, Quiet()), box=box)
+    outcomes = await train(t, tables(t), sealer)
+    released = await run(t, "release", lambda s: owner.release(s, t, outcomes[s.rank].model, Quiet()), sealer=sealer)
     plain = released[0].to_json()["xgboost"]
     learner, model = plain["learner"], plain["learner"]["gradient_booster"]["model"]
     parts = {"attributes", "feature_names", "feature_types", "gradient_booster", "learner_model_param", "objective"}
@@ -167,7 +167,7 @@ async def test_a_release_has_nothing_of_how_the_training_went(box):
     assert len(model["trees"]) < 60  # it did stop early
 
 
-async def test_models_of_a_like_size_are_closed_in_one_length(box):
+async def test_models_of_a_like_size_are_closed_in_one_length(sealer):
     """What their categories are called is nobody's business: the length of names must not show."""
     lengths = set()
     for levels in (("no", "yes"), ("HIV negative", "HIV positive"), ("a", "b", "c")):
@@ -176,7 +176,7 @@ async def test_models_of_a_like_size_are_closed_in_one_length(box):
         features = data[0].features.copy()
         features[:, 1] = np.arange(len(features)) % len(levels)
         data[0] = replace(data[0], features=features, levels={"bank_1": levels})
-        lengths.add(len((await train(t, data, box))[0].model.closed))
+        lengths.add(len((await train(t, data, sealer))[0].model.closed))
     assert len(lengths) == 1
 
 
@@ -195,7 +195,7 @@ class Sealed:
         return data
 
 
-async def test_categories_missing_cells_weights_and_early_stopping(box):
+async def test_categories_missing_cells_weights_and_early_stopping(sealer):
     params = {**GBDT, "missing": True, "n_estimators": 60, "early_stopping_rounds": 3, "eval_metric": "auc"}
     t = terms(params=params, categorical=(("bank_1",), ()), weighted=True, training_metric="all")
     data = tables(t)
@@ -206,21 +206,23 @@ async def test_categories_missing_cells_weights_and_early_stopping(box):
     features[::7, 0] = np.nan
     levels = {"bank_1": ("north", "south", "east", "west", "never")}
     data[0] = replace(data[0], features=features, levels=levels, weights=rng.uniform(0.5, 2, len(features)))
-    outcomes = await train(t, data, box)
+    outcomes = await train(t, data, sealer)
     rounds = len(outcomes[1].model.history)
     assert rounds < 60
     assert outcomes[0].metrics["auc"] > 0.75
     (released,) = {
         json.dumps(each.to_json()["categories"])
-        for each in await run(t, "release", lambda s: owner.release(s, t, outcomes[s.rank].model, Quiet()), box=box)
+        for each in await run(
+            t, "release", lambda s: owner.release(s, t, outcomes[s.rank].model, Quiet()), sealer=sealer
+        )
     }
     assert sorted(json.loads(released)["bank.bank_1"]) == sorted(levels["bank_1"])
 
 
-async def test_a_model_of_another_key_or_job_does_not_open(box):
+async def test_a_model_of_another_key_or_job_does_not_open(sealer):
     t = terms()
-    outcomes = await train(t, tables(t), box)
-    for other in (ModelSealer(os.urandom(32), box.job_id), ModelSealer(box.key, b"k" * 32)):
+    outcomes = await train(t, tables(t), sealer)
+    for other in (ModelSealer(os.urandom(32), sealer.job_id), ModelSealer(sealer.key, b"k" * 32)):
         with pytest.raises(SecurityError, match="does not open"):
             other.open(outcomes[0].model.closed)
 
@@ -228,7 +230,7 @@ async def test_a_model_of_another_key_or_job_does_not_open(box):
         return await owner.release(s, t, outcomes[s.rank].model, Quiet())
 
     with pytest.raises((SecurityError, PeerAborted), match="does not open"):
-        await run(t, "release", release, box=ModelSealer(os.urandom(32), box.job_id))
+        await run(t, "release", release, sealer=ModelSealer(os.urandom(32), sealer.job_id))
 
 
 @pytest.mark.parametrize(
@@ -244,15 +246,15 @@ async def test_a_model_of_another_key_or_job_does_not_open(box):
         (lambda d: replace(d, label=None), "a table of other columns than the contract's"),
     ],
 )
-async def test_tables_that_cannot_be_trained_on_are_refused_by_name(change, why, box):
+async def test_tables_that_cannot_be_trained_on_are_refused_by_name(change, why, sealer):
     t = terms()
     data = tables(t)
     data[0] = change(data[0])
     with pytest.raises((DataError, PeerMisbehaved, PeerAborted), match=why):
-        await train(t, data, box)
+        await train(t, data, sealer)
 
 
-async def test_members_that_mean_other_jobs_send_no_rows(box):
+async def test_members_that_mean_other_jobs_send_no_rows(sealer):
     t, sent = terms(), []
 
     class Watching:
@@ -267,7 +269,7 @@ async def test_members_that_mean_other_jobs_send_no_rows(box):
 
             mine = replace(t, max_rows=1999) if s.rank == 2 else t
             if s.rank == 2:
-                return await inside.serve(s, "train", mine, None, box, Quiet())
+                return await inside.serve(s, "train", mine, None, sealer, Quiet())
             return await owner.train(s, t, tables(t)[s.rank], Watching(), Quiet())
 
         outcomes = await outcomes_of_parties(sessions, member)
