@@ -273,8 +273,8 @@ def trust(engine: str, names: Sequence[str], computing: Sequence[int], dealer: s
     assumed = "all are taken to follow the protocol and to be no more than curious (semi-honest)"
     if engine == "replicated":
         three = [names[rank] for rank in computing or range(len(names))]
-        guests = [name for name in names if name not in three]
-        only = (f"{_list(guests)} only share their inputs in and receive",) if guests else ()
+        input_parties = [name for name in names if name not in three]
+        only = (f"{_list(input_parties)} only share their inputs in and receive",) if input_parties else ()
         return (
             f"any two of {_list(three)} together could read all inputs; no other group of institutions can",
             *only,

@@ -10,8 +10,8 @@ import trio
 from hansa.node.correlations.store import CorrelationStore, batch_of, forget_unpublished, preprocessing_folder
 from hansa.node.worker.messages import Start
 from hansa.node.worker.progress import Reporter
+from hansa.protocols.mpc.additive.dealerless.preprocessing import make_parcels
 from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS, ParcelId
-from hansa.protocols.mpc.additive.stored.preprocessing import make_parcels
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.wire.consent.contract import Contract
 

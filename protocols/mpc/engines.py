@@ -12,8 +12,9 @@ from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 from hansa.protocols.mpc.additive.stored.store import ParcelStore
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.ot.link import AUTO
+from hansa.protocols.mpc.replicated.computing_party import ComputingPartyEngine
 from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
-from hansa.protocols.mpc.replicated.input_parties import InputPartyEngine
+from hansa.protocols.mpc.replicated.input_party import InputPartyEngine
 from hansa.protocols.mpc.session.session import Session
 
 
@@ -37,10 +38,12 @@ async def open_engine(
     dealt = session.n_parties > parties
     institutions = session.subgroup(range(parties)) if dealt else session
     if name == "replicated":
-        if computing:
-            yield await InputPartyEngine.start(institutions, computing, frac_bits)
-        else:
+        if not computing:
             yield await ReplicatedEngine.start(institutions, frac_bits)
+        elif session.rank in computing:
+            yield await ComputingPartyEngine.start(institutions, computing, frac_bits)
+        else:
+            yield await InputPartyEngine.start(institutions, computing, frac_bits)
         return
     if not dealt:
         yield await DealerlessEngine.start(session, await PairwiseCorrelations.start(session, shelf, ot=ot), frac_bits)

@@ -46,7 +46,7 @@ class OwnedBins:
     owner: int
     shape: tuple[int, int]
     n_bins: int
-    seed: bytes
+    seed: bytes = field(repr=False)
     hint: Any = field(repr=False)
     bins: NDArray[np.uint8] | None = field(repr=False)
 
@@ -100,7 +100,7 @@ def _noise_bits(rows: int, senders: int) -> int:
 
 
 class AggregationEngine(Protocol):
-    """What an engine brings along: how a shared vector falls into what an owner has of it and what the others encrypt."""
+    """What hinted aggregation needs of an engine: which part of a shared vector an owner has, and who encrypts the rest."""
 
     @property
     def session(self) -> Session:
@@ -118,23 +118,26 @@ class AggregationEngine(Protocol):
         ...
 
     def senders(self, owner: int) -> tuple[int, ...]:
-        """Who sends the owner encryptions."""
+        """The parties that send the owner encryptions."""
         ...
 
     def part_of_owner(self, v: Share) -> Ring:
-        """What an owner has of v."""
+        """What this party, as the owner, holds of v in plain."""
         ...
 
     def encrypted_part(self, owner: int, v: Share) -> tuple[Ring, Keystream] | None:
-        """What is encrypted of v for another as the owner, and coins, if this party has them: its own, or common ones."""
+        """What this party encrypts of v for another as the owner, and the coins of the encryption; None if it encrypts nothing.
+
+        Parties that know the same part have the same coins, though only one of them sends. Else the coins are its own.
+        """
         ...
 
-    async def shares_from_senders(self, owner: int, x: Ring) -> Share:
-        """A share of secrets that those have who encrypt for the owner: of their sum, or of what is common to them."""
+    async def share_of_secrets(self, owner: int, secrets: Ring) -> Share:
+        """The secrets of all that is encrypted for the owner, as one share: each party gives those that it drew, else zeros."""
         ...
 
-    async def product_of_owner(self, owner: int, x: Ring) -> Product:
-        """What the owner knows (zeros at the others) as a product."""
+    async def product_from_owner(self, owner: int, values: Ring) -> Product:
+        """The owner's values as a product; the other parties give zeros."""
         ...
 
     async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> Any:
@@ -175,6 +178,10 @@ async def private_bins(
 async def select_sum(e: AggregationEngine, xs: Sequence[OwnedBins], v: Share, bits: int) -> list[Share]:
     """H[k, j, b] = sum of v[k, i] over the rows i whose bin in column j is b, or one more, for each of the owners' bins.
 
+    1. The senders encrypt for each owner what it lacks of v.
+    2. Each owner counts, over its bins, these encryptions and what it has of v itself.
+    3. What it counted, less the hint times the encryptions' secrets, is divided by Delta.
+
     ``v`` is (vectors, rows), |v| < 2^bits; each result is (vectors, columns, n_bins).
     Rounds: 3, whatever the number of vectors and owners. Bytes sent: to each owner (5 to 7)·vectors·rows by each
     ``senders``; those of ``private_linear`` with (columns·n_bins, 2048) for each vector; and of one truncation.
@@ -183,7 +190,35 @@ async def select_sum(e: AggregationEngine, xs: Sequence[OwnedBins], v: Share, bi
     if any(x.shape[0] != rows for x in xs):
         raise ProtocolError("vectors that do not fit the bins", remedy="report this as a bug")
     m = moduli(rows, bits, max(len(e.senders(x.owner)) for x in xs))
-    outgoing: dict[int, list[NDArray[Any]]] = {}
+    secrets, encryptions = await _exchange(e, xs, v, m)
+    factors: list[tuple[Any, Share]] = []
+    counted, ends = [], [0]
+    for x, secret, received in zip(xs, secrets, encryptions, strict=True):
+        values = await _count(e, x, v, m, received)
+        counted.append(await e.product_from_owner(x.owner, values))
+        ends.append(ends[-1] + values.size)
+        shared = await e.share_of_secrets(x.owner, secret)
+        factors += [(x.hint, shared[k]) for k in range(vectors)]
+    masks = await e.private_linear([hint for hint, _ in factors], [secret for _, secret in factors], slice(0, None))
+    scaled = (concatenate(counted) - concatenate(masks)).parts[0]
+    if e.first:
+        scaled = scaled + np.uint64(m.delta >> 1)
+    sums = await e.truncate(Product((scaled << np.uint64(64 - m.q),)), 64 - m.t)
+    return [
+        sums[start:end].reshape(vectors, x.shape[1], x.n_bins)
+        for x, start, end in zip(xs, ends, ends[1:], strict=False)
+    ]
+
+
+Octets = NDArray[np.uint8]
+
+
+async def _exchange(
+    e: AggregationEngine, xs: Sequence[OwnedBins], v: Share, m: Moduli
+) -> tuple[list[Ring], list[list[Octets]]]:
+    """For each of the bins the secrets of what this party encrypts, and what it receives, as their owner. Rounds: 1."""
+    vectors, rows = v.shape
+    outgoing: dict[int, list[Octets]] = {}
     secrets = []
     for x in xs:
         secret = np.zeros((vectors, DIMENSION), dtype=np.uint64)
@@ -195,36 +230,29 @@ async def select_sum(e: AggregationEngine, xs: Sequence[OwnedBins], v: Share, bi
             if e.rank in e.senders(x.owner):
                 encrypted = part * np.uint64(m.delta) + noise
                 encrypted += await trio.to_thread.run_sync(_times, x.seed, secret, rows)
-                lowest = (encrypted & np.uint64((1 << m.q) - 1)).view(np.uint8).reshape(vectors, rows, 8)
-                outgoing.setdefault(x.owner, []).append(np.ascontiguousarray(lowest[:, :, : m.octets]))
+                outgoing.setdefault(x.owner, []).append(_octets(encrypted, m))
         secrets.append(secret)
-    mine = [x for x in xs if x.bins is not None]
-    incoming = dict.fromkeys(e.senders(e.rank) if mine else (), [(vectors, rows, m.octets)] * len(mine))
-    got = await e.session.exchange(outgoing, incoming, dtype=np.uint8)
-    received = list(zip(*got.values(), strict=True))
-    factors: list[tuple[Any, Share]] = []
-    below, ends = [], [0]
-    for x, secret in zip(xs, secrets, strict=True):
-        total = np.zeros((vectors, x.shape[1] * x.n_bins), dtype=np.uint64)
-        if x.bins is not None:
-            theirs = map(_words, received.pop(0))
-            everything = sum(theirs, start=e.part_of_owner(v) * np.uint64(m.delta))
-            lines = np.ascontiguousarray(everything.T)
-            counted = await offload(x.bins.size * vectors, bin_sums, x.bins, lines, x.n_bins)
-            total += counted.reshape(-1, vectors).T
-        below.append(await e.product_of_owner(x.owner, total.reshape(-1)))
-        ends.append(ends[-1] + total.size)
-        shared = await e.shares_from_senders(x.owner, secret)
-        factors += [(x.hint, shared[k]) for k in range(vectors)]
-    masks = await e.private_linear([hint for hint, _ in factors], [secret for _, secret in factors], slice(0, None))
-    scaled = (concatenate(below) - concatenate(masks)).parts[0]
-    if e.first:
-        scaled = scaled + np.uint64(m.delta >> 1)
-    sums = await e.truncate(Product((scaled << np.uint64(64 - m.q),)), 64 - m.t)
-    return [
-        sums[start:end].reshape(vectors, x.shape[1], x.n_bins)
-        for x, start, end in zip(xs, ends, ends[1:], strict=False)
-    ]
+    mine = [x.bins is not None for x in xs]
+    incoming = dict.fromkeys(e.senders(e.rank) if any(mine) else (), [(vectors, rows, m.octets)] * sum(mine))
+    received = iter(zip(*(await e.session.exchange(outgoing, incoming, dtype=np.uint8)).values(), strict=True))
+    return secrets, [list(next(received)) if owned else [] for owned in mine]
+
+
+async def _count(e: AggregationEngine, x: OwnedBins, v: Share, m: Moduli, received: Sequence[Octets]) -> Ring:
+    """The per-bin sums of Delta v and the encryptions' masks, (vectors·columns·n_bins,), at the owner; zeros at the others."""
+    vectors = v.shape[0]
+    if x.bins is None:
+        return np.zeros(vectors * x.shape[1] * x.n_bins, dtype=np.uint64)
+    everything = sum(map(_words, received), start=e.part_of_owner(v) * np.uint64(m.delta))
+    lines = np.ascontiguousarray(everything.T)
+    counted: Ring = await offload(x.bins.size * vectors, bin_sums, x.bins, lines, x.n_bins)
+    return counted.reshape(-1, vectors).T.reshape(-1)
+
+
+def _octets(encrypted: Ring, m: Moduli) -> Octets:
+    """The bytes of elements modulo 2^q, lowest first along a new last axis."""
+    lowest = (encrypted & np.uint64((1 << m.q) - 1)).view(np.uint8).reshape(*encrypted.shape, 8)
+    return np.ascontiguousarray(lowest[..., : m.octets])
 
 
 def _words(octets: NDArray[np.uint8]) -> Ring:

@@ -1,9 +1,19 @@
-"""What an engine refuses before it sends anything: operands that do not fit. The same at every party, guests too."""
+"""What an engine refuses before it sends anything: operands that do not fit. The same at every party."""
 
 from __future__ import annotations
 
+import numpy as np
+
+from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.shares import BitShare, Share
+
+
+def check_input(values: Ring | None, shape: tuple[int, ...]) -> Ring:
+    """The owner's input, contiguous; it must be uint64 of the shape that all parties expect."""
+    if values is None or values.shape != shape or values.dtype != np.uint64:
+        raise ProtocolError(f"the owner's input must be uint64 of shape {shape}", remedy="report this as a bug")
+    return np.ascontiguousarray(values)
 
 
 def check_factors(x: Share, y: Share) -> None:

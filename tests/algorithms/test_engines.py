@@ -15,8 +15,7 @@ from hansa.algorithms.cost.lr_dealerless import LINK
 from hansa.algorithms.lr.plaintext import train_and_test
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
-from hansa.protocols.mpc.additive import matrices
-from hansa.protocols.mpc.additive.dealer import dealer
+from hansa.protocols.mpc.additive.dealer import dealer, matrices
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.mpc.session.session import Session

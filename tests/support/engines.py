@@ -10,8 +10,8 @@ from hansa.protocols.mpc.additive.dealer.dealer import serve
 from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
 from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations
 from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
+from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
-from hansa.protocols.mpc.replicated.input_parties import InputPartyEngine
 from hansa.protocols.mpc.session.memory import parties, run_parties
 from hansa.protocols.mpc.session.session import Session
 
@@ -72,12 +72,16 @@ def additive_direct(n_parties: int = 2, ot: str = "softspoken") -> Run:
     return run
 
 
-def with_guests(n_parties: int = 4) -> Run:
-    """The replicated engine of ranks 0, 1 and the last, all others being guests; what a guest holds are zeros."""
+def with_input_parties(n_parties: int = 4) -> Run:
+    """The replicated engine of ranks 0, 1 and the last; all others are input parties, whose shares are zeros."""
 
     async def run(protocol: Protocol, **options: Any) -> list[Any]:
         async def party(session: Session) -> Any:
-            return await protocol(await InputPartyEngine.start(session, (0, 1, n_parties - 1), FRAC_BITS))
+            three = (0, 1, n_parties - 1)
+            async with open_engine(
+                session, "replicated", parties=n_parties, computing=three, frac_bits=FRAC_BITS
+            ) as engine:
+                return await protocol(engine)
 
         async with parties(n_parties, **options) as sessions:
             return await run_parties(sessions, party)
@@ -87,7 +91,7 @@ def with_guests(n_parties: int = 4) -> Run:
 
 ENGINES: Mapping[str, Run] = {
     "replicated": replicated(),
-    "replicated with a guest": with_guests(),
+    "replicated with an input party": with_input_parties(),
     "additive, dealer, 2": additive_dealt(2),
     "additive, dealer, 4": additive_dealt(4),
     "additive, 2": additive_direct(2),

@@ -11,8 +11,8 @@ from hansa.config.vocabulary import FRAC_BITS
 from hansa.node.correlations.store import CorrelationStore
 from hansa.node.lab.bench.catalogue import Plan
 from hansa.node.lab.bench.operation import Build
+from hansa.protocols.mpc.additive.dealerless.preprocessing import make_parcels
 from hansa.protocols.mpc.additive.stored.kinds import BATCH_BYTES, STORED_KINDS, ParcelId
-from hansa.protocols.mpc.additive.stored.preprocessing import make_parcels
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.session.session import Session
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from hansa.protocols.mpc.adder import add
+from hansa.protocols.mpc.additive.party import AdditiveParty
 from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.shapes import check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Share, stack_planes
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.engine import AdditiveEngine
 
-
-async def and_bits(e: AdditiveEngine, x: BitShare, y: BitShare) -> BitShare:
+async def and_bits(e: AdditiveParty, x: BitShare, y: BitShare) -> BitShare:
     """AND of all planes: open x ^ a and y ^ b under bit triples (Beaver, CRYPTO'91).
 
     Rounds: 1. Bytes sent per party: 16·planes·words·(n_parties - 1). Preprocessing: planes·words bit triples.
@@ -30,7 +26,7 @@ async def and_bits(e: AdditiveEngine, x: BitShare, y: BitShare) -> BitShare:
     return BitShare((summand.reshape(shape),), x.length)
 
 
-async def a2b(e: AdditiveEngine, x: Share, bits: int) -> BitShare:
+async def a2b(e: AdditiveParty, x: Share, bits: int) -> BitShare:
     """The lowest ``bits`` bits of each element, flat, lowest plane first: the bits of every party's part are added up.
 
     Three numbers become two in one round (a ^ b ^ c, and twice their majority) until two are left, which are added.
@@ -40,7 +36,7 @@ async def a2b(e: AdditiveEngine, x: Share, bits: int) -> BitShare:
     return await add(e, *await two_addends(e, x, bits))
 
 
-async def two_addends(e: AdditiveEngine, x: Share, bits: int) -> tuple[BitShare, BitShare]:
+async def two_addends(e: AdditiveParty, x: Share, bits: int) -> tuple[BitShare, BitShare]:
     """Two numbers that add up to the lowest ``bits`` bits of each element, flat. Rounds and bytes: see ``a2b``."""
     check_width(bits)
     flat = np.ascontiguousarray(x.parts[0]).reshape(-1)
@@ -52,7 +48,7 @@ async def two_addends(e: AdditiveEngine, x: Share, bits: int) -> tuple[BitShare,
     return addends[0], addends[1]
 
 
-async def _thirds(e: AdditiveEngine, addends: list[BitShare]) -> list[BitShare]:
+async def _thirds(e: AdditiveParty, addends: list[BitShare]) -> list[BitShare]:
     groups = len(addends) // 3
     a, b, c = (stack_planes(*addends[place : 3 * groups : 3]) for place in range(3))
     majority = await e.and_bits(a ^ c, b ^ c) ^ c

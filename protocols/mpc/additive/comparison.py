@@ -1,62 +1,17 @@
-"""Comparison by a masked opening: the borrow of c - r for public c and secret r, blocks of four bits, then a tree.
-
-With x = c - r, the top bit of x is that of c, xor that of r, xor whether the lower bits of c are less than r's. Inside
-a block this is local, since the products of r's bits come with the mask (``Correlations.comparison_masks``).
-"""
+"""Comparison on bits shared by XOR: the borrow out of many blocks, joined as a tree; and bits as ring elements."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive.correlations import TOP_BITS
-from hansa.protocols.mpc.concurrency import offload
-from hansa.protocols.mpc.kernels.additive import block_less
-from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
+from hansa.protocols.mpc.additive.party import AdditiveParty
+from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.shares import BitShare, Share
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
-    from hansa.protocols.mpc.additive.engine import AdditiveEngine
 
-
-async def msb(e: DealerEngine, x: Share) -> BitShare:
-    """The top bit of each element, flat, exactly.
-
-    1. c = x + r is opened under a comparison mask.
-    2. [c < r] and [c == r] of each of the 16 blocks, locally; then the tree of ``borrow``.
-
-    Rounds: 5. Bytes sent per party: (8·size + 8·41·words)·(n_parties - 1), words = ceil(size / 64).
-    Preprocessing: a comparison mask each, 11·words bit triples of width 2 and 4·words of width 1.
-    """
-    r, planes = await e.source.comparison_masks(x.size)
-    (c,) = await e.sums(x.parts[0].reshape(-1) + r)
-    return await top_bit(e, await under_mask(e, c, planes, TOP_BITS), x.size)
-
-
-async def under_mask(e: AdditiveEngine, c: Ring, planes: Ring, below: int) -> Ring:
-    """[c < r] and [c == r] of each block of the ``below`` bits under the top bit, then c's top bit ^ r's. Local.
-
-    The mask's words of bits may be more than c's.
-    """
-    bits: Ring = await offload(8 * c.size, slice_bits, np.ascontiguousarray(c), 63 - below, below + 1)
-    compared: Ring = await offload(
-        8 * c.size, block_less, bits, np.ascontiguousarray(planes[:, : bits.shape[1]]), e.first
-    )
-    return compared
-
-
-async def top_bit(e: AdditiveEngine, compared: Ring, length: int) -> BitShare:
-    """The top bit of c - r from the result of ``under_mask``. Costs as ``borrow``."""
-    blocks = compared.shape[0] // 2
-    borrowed = await borrow(e, compared[:blocks], compared[blocks : 2 * blocks])
-    return BitShare((compared[2 * blocks :] ^ borrowed,), length)
-
-
-async def borrow(e: AdditiveEngine, less: Ring, equal: Ring) -> Ring:
+async def borrow(e: AdditiveParty, less: Ring, equal: Ring) -> Ring:
     """[c < r] of all blocks (blocks, words), lowest first, as (1, words): pairs are joined two by two, less = less_high
     ^ equal_high & less_low, equal = equal_high & equal_low (not needed of the lowest).
 
@@ -85,7 +40,7 @@ async def borrow(e: AdditiveEngine, less: Ring, equal: Ring) -> Ring:
     return less
 
 
-def _and(e: AdditiveEngine, d: Ring, f: Ring, a: Ring, b: Ring, c: Ring) -> Ring:
+def _and(e: AdditiveParty, d: Ring, f: Ring, a: Ring, b: Ring, c: Ring) -> Ring:
     """A summand of x & y from public d = x ^ a, f = y ^ b and a bit triple's."""
     summand: Ring = c ^ (d & b) ^ (f & (a ^ d if e.first else a))
     return summand
@@ -102,13 +57,13 @@ def _joins(blocks: int) -> tuple[int, int]:
     return wide, narrow
 
 
-async def _triples(e: AdditiveEngine, planes: int, words: int, width: int) -> tuple[Ring, Ring, Ring]:
+async def _triples(e: AdditiveParty, planes: int, words: int, width: int) -> tuple[Ring, Ring, Ring]:
     """Bit triples for many planes: a (1, planes, words), b and c (width, planes, words)."""
     a, b, c = await e.correlations.bit_triples(planes * words, width)
     return a.reshape(1, planes, words), b.reshape(width, planes, words), c.reshape(width, planes, words)
 
 
-async def b2a(e: AdditiveEngine, bits: BitShare) -> Share:
+async def b2a(e: AdditiveParty, bits: BitShare) -> Share:
     """One plane of bits as ring elements 0 and 1: open v = b ^ d under a daBit; b = v + d - 2vd.
 
     Rounds: 1. Bytes sent per party: 8·words·(n_parties - 1). Preprocessing: a daBit each.
@@ -120,7 +75,7 @@ async def b2a(e: AdditiveEngine, bits: BitShare) -> Share:
     return Share((from_dabit(e, unpack_bits(v, bits.length), ring),))
 
 
-def from_dabit(e: AdditiveEngine, v: Ring, ring: Ring) -> Ring:
+def from_dabit(e: AdditiveParty, v: Ring, ring: Ring) -> Ring:
     """A summand of v + d - 2vd for public v."""
     summand = ring * (np.uint64(1) - v - v)
     return summand + v if e.first else summand

@@ -18,7 +18,7 @@ from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc import hinted_aggregation as hints
 from hansa.protocols.mpc.additive import bits as binary
-from hansa.protocols.mpc.additive import comparison, matrices, products
+from hansa.protocols.mpc.additive import comparison, products
 from hansa.protocols.mpc.additive.correlations import Correlations
 from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.hinted_aggregation import OwnedBins
@@ -26,16 +26,17 @@ from hansa.protocols.mpc.kernels.additive import beaver
 from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.shapes import check_factors
+from hansa.protocols.mpc.shapes import check_factors, check_input
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 _STATE_VERSION: Final = 1
 
 
 class AdditiveEngine(ABC):
-    """What both engines ``additive`` have in common: ``Masked`` opens under masks dealt, ``Direct`` needs no dealer.
+    """What both engines ``additive`` have in common.
 
-    All parties of the session compute; a dealer is not among them (``Session.among``).
+    ``DealerEngine`` opens under masks that a dealer dealt; ``DealerlessEngine`` needs no dealer.
+    All parties of the session compute; a dealer is not among them (``Session.subgroup``).
     """
 
     name = "additive"
@@ -65,7 +66,7 @@ class AdditiveEngine(ABC):
         """
         if self.rank != owner:
             return Share((self._masks[owner][1].words(*shape),))
-        rest = matrices.checked(values, shape).copy()
+        rest = check_input(values, shape).copy()
         for own, _ in self._masks.values():
             rest -= own.words(*shape)
         return Share((rest,))
@@ -203,13 +204,13 @@ class AdditiveEngine(ABC):
         """This party's summand, and coins of its own."""
         return v.parts[0], Keystream(os.urandom(32), b"hinted aggregation")
 
-    async def shares_from_senders(self, owner: int, x: Ring) -> Share:
-        """The sum of what each party but the owner puts in. Local."""
-        return Share((np.zeros_like(x) if self.rank == owner else x,))
+    async def share_of_secrets(self, owner: int, secrets: Ring) -> Share:
+        """The sum of the secrets of each party but the owner. Local."""
+        return Share((np.zeros_like(secrets) if self.rank == owner else secrets,))
 
-    async def product_of_owner(self, owner: int, x: Ring) -> Product:
-        """What the owner knows, as its summand. Local."""
-        return Product((x,))
+    async def product_from_owner(self, owner: int, values: Ring) -> Product:
+        """The owner's values are its summand. Local."""
+        return Product((values,))
 
     # --- bits ----------------------------------------------------------------------------------------------------
 

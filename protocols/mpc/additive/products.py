@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
+from hansa.protocols.mpc.additive.party import AdditiveParty
 from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.kernels.ring import matmul as multiply
 from hansa.protocols.mpc.shapes import check_matrices
 from hansa.protocols.mpc.shares import Product, Share
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.engine import AdditiveEngine
-
 TILE: Final = 1024
 """Rows and columns of one triple's matrices, at most (so that its three fit the dealer's bound)."""
 
 
-async def matmul(e: AdditiveEngine, x: Share, y: Share) -> Product:
+async def matmul(e: AdditiveParty, x: Share, y: Share) -> Product:
     """``x @ y`` for shares of shapes (n, k) and (k, m): Beaver's product with a matrix triple for each tile.
 
     Rounds: 1. Bytes sent per party: 8·(n·k·ceil(m/1024) + k·m·ceil(n/1024))·(n_parties - 1).

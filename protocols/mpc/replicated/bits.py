@@ -6,22 +6,18 @@ shared for free. Bits are packed 64 elements a word, plane k holding bit k.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.adder import sum_from
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.kernels.ring import cross_and
+from hansa.protocols.mpc.replicated.party import ReplicatedParty
 from hansa.protocols.mpc.shapes import check_planes, check_width
 from hansa.protocols.mpc.shares import BitShare, Share
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 
-
-async def a2b(e: ReplicatedEngine, x: Share, bits: int) -> BitShare:
+async def a2b(e: ReplicatedParty, x: Share, bits: int) -> BitShare:
     """The lowest ``bits`` bits of each element, flat, lowest plane first.
 
     Rounds: 2 + ceil(log2(bits - 1)). Bytes sent per party: 8·words for each AND of ``adder.sum_from`` (310 for 64 bits,
@@ -35,7 +31,7 @@ async def a2b(e: ReplicatedEngine, x: Share, bits: int) -> BitShare:
     return BitShare(planes.parts, x.size)
 
 
-async def addends(e: ReplicatedEngine, x: Share, bits: int = 64) -> tuple[BitShare, BitShare]:
+async def addends(e: ReplicatedParty, x: Share, bits: int = 64) -> tuple[BitShare, BitShare]:
     """The lowest bits of u and v, which add up to x.
 
     Rounds: 1. Bytes sent: 8·words·bits by P0, none by the others.
@@ -45,7 +41,7 @@ async def addends(e: ReplicatedEngine, x: Share, bits: int = 64) -> tuple[BitSha
     return await _share_bits(e, slice_bits(np.ascontiguousarray(known), 0, bits))
 
 
-async def _share_bits(e: ReplicatedEngine, bits: Ring) -> tuple[BitShare, BitShare]:
+async def _share_bits(e: ReplicatedParty, bits: Ring) -> tuple[BitShare, BitShare]:
     """P0's bits as (component 0 drawn with P2, component 1 sent to P1); P1's and P2's common bits as component 2."""
     zero = np.zeros_like(bits)
     length = bits.shape[1] * 64
@@ -61,7 +57,7 @@ async def _share_bits(e: ReplicatedEngine, bits: Ring) -> tuple[BitShare, BitSha
     return BitShare((zero, e.key_next.words(*bits.shape)), length), BitShare((bits, zero), length)
 
 
-async def and_of_addends(e: ReplicatedEngine, u: BitShare, v: BitShare) -> BitShare:
+async def and_of_addends(e: ReplicatedParty, u: BitShare, v: BitShare) -> BitShare:
     """AND of bits that P0 has shared (u0, u1, 0) with bits (0, 0, v) that P1 and P2 know: u0·v at P2, u1·v at P1.
 
     Components 0 and 1 of the result are drawn by P0 with P2 and with P1; P1 and P2 tell each other the masked rest.
@@ -79,7 +75,7 @@ async def and_of_addends(e: ReplicatedEngine, u: BitShare, v: BitShare) -> BitSh
     return BitShare((mask, rest) if e.rank == 1 else (rest, mask), u.length)
 
 
-async def and_bits(e: ReplicatedEngine, x: BitShare, y: BitShare) -> BitShare:
+async def and_bits(e: ReplicatedParty, x: BitShare, y: BitShare) -> BitShare:
     """AND of all planes (Araki et al., section 2.1, over Z_2).
 
     Rounds: 1. Bytes sent per party: 8·planes·words.

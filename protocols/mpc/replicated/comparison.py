@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.replicated.bits import addends, and_bits, and_of_addends
+from hansa.protocols.mpc.replicated.party import ReplicatedParty
 from hansa.protocols.mpc.replicated.truncation import settle
 from hansa.protocols.mpc.shares import BitShare, Share, stack_planes
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 
-
-async def msb(e: ReplicatedEngine, x: Share) -> BitShare:
+async def msb(e: ReplicatedParty, x: Share) -> BitShare:
     """The top bit of each element, flat.
 
     Rounds: 8. Bytes sent per element, 64 elements a word: 187/8 by P1 and P2 each, 188/8 by P0.
@@ -24,7 +20,7 @@ async def msb(e: ReplicatedEngine, x: Share) -> BitShare:
     return await top_bit(e, u, v, x.size)
 
 
-async def top_bit(e: ReplicatedEngine, u: BitShare, v: BitShare, length: int) -> BitShare:
+async def top_bit(e: ReplicatedParty, u: BitShare, v: BitShare, length: int) -> BitShare:
     """The top bit of the sum of two numbers bit-shared by ``bits.addends``, lowest plane first.
 
     Of numbers of which only the highest ``planes`` of 64 bits are given, the carry out of the others is missing: the
@@ -40,7 +36,7 @@ async def top_bit(e: ReplicatedEngine, u: BitShare, v: BitShare, length: int) ->
     return BitShare((propagate[below:] ^ carry).parts, length)
 
 
-async def _carry(e: ReplicatedEngine, g: BitShare, p: BitShare) -> BitShare:
+async def _carry(e: ReplicatedParty, g: BitShare, p: BitShare) -> BitShare:
     """The carry out of all planes: (g, p) pairs joined two by two, (g1 ^ p1&g0, p1&p0), until one is left."""
     while g.planes > 1:
         odd = g.planes % 2  # a lone lowest plane waits for the next level
@@ -53,7 +49,7 @@ async def _carry(e: ReplicatedEngine, g: BitShare, p: BitShare) -> BitShare:
     return g
 
 
-async def b2a(e: ReplicatedEngine, bits: BitShare) -> Share:
+async def b2a(e: ReplicatedParty, bits: BitShare) -> Share:
     """One plane of bits as ring elements 0 and 1: b = s + t - 2st with s = b0 ^ b1 known to P0, t = b2 to P1 and P2.
 
     Rounds: 2. Bytes sent: 8·size by P0, 8·size each by P1 and P2.

@@ -28,7 +28,7 @@ from hansa.protocols.mpc.replicated import bits as binary
 from hansa.protocols.mpc.replicated import comparison, truncation
 from hansa.protocols.mpc.replicated import sigmoid as logistic
 from hansa.protocols.mpc.session.session import Session
-from hansa.protocols.mpc.shapes import check_factors, check_matrices
+from hansa.protocols.mpc.shapes import check_factors, check_input, check_matrices
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 PARTIES = 3
@@ -45,7 +45,7 @@ class ReplicatedMatrix:
 
 
 class ReplicatedEngine:
-    """The engine ``replicated``; make it with ``await Replicated.start(session, frac_bits)``."""
+    """The engine ``replicated``; make it with ``await ReplicatedEngine.start(session, frac_bits)``."""
 
     name = "replicated"
 
@@ -84,7 +84,7 @@ class ReplicatedEngine:
         Rounds: 1. Bytes sent: 8·size by the owner, none by the others.
         """
         if self.rank == owner:
-            flat = _checked(values, shape)
+            flat = check_input(values, shape)
             second = self.key_next.words(*shape)
             first = flat - second
             await self.session.exchange({self.previous: [first]}, {})
@@ -187,7 +187,7 @@ class ReplicatedEngine:
         Rounds: 1. Bytes sent: 8·rows·columns by the owner, none by the others.
         """
         if self.rank == owner:
-            plain = _checked(values, shape)
+            plain = check_input(values, shape)
             await self.session.exchange({self.previous: [plain - self.key_next.words(*shape)]}, {})
             return ReplicatedMatrix(owner, shape, plain)
         if self.rank == (owner + 1) % PARTIES:
@@ -242,16 +242,16 @@ class ReplicatedEngine:
         """The component that the owner lacks, and coins that both who know it have and the owner does not."""
         return self._component_for(owner, v), self.key_next if self.rank == (owner + 1) % PARTIES else self.key_own
 
-    async def product_of_owner(self, owner: int, x: Ring) -> Product:
-        """What the owner knows, as its summand. Local."""
-        return Product((x,))
+    async def product_from_owner(self, owner: int, values: Ring) -> Product:
+        """The owner's values are its summand. Local."""
+        return Product((values,))
 
-    async def shares_from_senders(self, owner: int, x: Ring) -> Share:
-        """Local. A share whose only component other than zero is x, the one that the owner lacks."""
-        zero = np.zeros_like(x)
+    async def share_of_secrets(self, owner: int, secrets: Ring) -> Share:
+        """The common secrets of the two that know what the owner lacks: they are the component that it lacks. Local."""
+        zero = np.zeros_like(secrets)
         if self.rank == owner:
             return Share((zero, zero))
-        return Share((zero, x) if self.rank == (owner + 1) % PARTIES else (x, zero))
+        return Share((zero, secrets) if self.rank == (owner + 1) % PARTIES else (secrets, zero))
 
     def _component_for(self, owner: int, v: Share) -> Ring:
         """The owner's two components of v, summed; at the others, the component that the owner lacks."""
@@ -310,9 +310,3 @@ class ReplicatedEngine:
             raise ProtocolError("a saved share is not of this party and version", remedy="train the model anew")
         both = np.frombuffer(state[2:], dtype=np.uint64).copy()
         return Share((both[: both.size // 2], both[both.size // 2 :]))
-
-
-def _checked(values: Ring | None, shape: tuple[int, ...]) -> Ring:
-    if values is None or values.shape != shape or values.dtype != np.uint64:
-        raise ProtocolError(f"the owner's input must be uint64 of shape {shape}", remedy="report this as a bug")
-    return np.ascontiguousarray(values)

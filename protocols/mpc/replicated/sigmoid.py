@@ -8,7 +8,7 @@ two, so reducing ring elements modulo it is exact. Beyond the domain, two compar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -17,14 +17,34 @@ from hansa.protocols.mpc.fourier import HARMONICS, TRIG_BITS, check_scale, edge,
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.masked import OFFSET, unmask
 from hansa.protocols.mpc.replicated import comparison
+from hansa.protocols.mpc.replicated.party import ReplicatedParty
 from hansa.protocols.mpc.replicated.truncation import masks_of_first, settle
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
+
+class ReplicatedSigmoidParty(ReplicatedParty, Protocol):
+    """A party whose engine also has the products that a sigmoid ends with."""
+
+    frac_bits: int
+
+    def add_public(self, x: Share, values: Ring | int) -> Share:
+        """As ``Engine.add_public``."""
+        ...
+
+    def cross(self, x: Share, y: Share) -> Ring:
+        """This party's summand of x·y."""
+        ...
+
+    async def reshare(self, product: Product) -> Share:
+        """As ``Engine.reshare``."""
+        ...
+
+    def zero_mask(self, *shape: int) -> Ring:
+        """This party's summand of a random additive sharing of zero."""
+        ...
 
 
-async def sigmoid(e: ReplicatedEngine, x: Linear, scale_bits: int) -> Share:
+async def sigmoid(e: ReplicatedSigmoidParty, x: Linear, scale_bits: int) -> Share:
     """1 / (1 + exp(-x)), elementwise and flat, of fixed point with ``scale_bits`` fraction bits; |x| < 2^(62 - scale).
 
     1. x = u + v: from a Share u = x0 + x1, v = x2; from a Product u = z0 masked, at P0, while P1 and P2 tell each other
@@ -55,7 +75,7 @@ async def sigmoid(e: ReplicatedEngine, x: Linear, scale_bits: int) -> Share:
     return kept + above.times(1 << e.frac_bits)
 
 
-async def _tell(e: ReplicatedEngine, u: Ring, scale_bits: int, width: int) -> tuple[Share, BitShare, BitShare]:
+async def _tell(e: ReplicatedSigmoidParty, u: Ring, scale_bits: int, width: int) -> tuple[Share, BitShare, BitShare]:
     """Steps 2 and 3 at P0."""
     end = edge(scale_bits)
     bits = slice_bits(np.concatenate((u + end, end - u)), 64 - width, width)
@@ -73,7 +93,7 @@ async def _tell(e: ReplicatedEngine, u: Ring, scale_bits: int, width: int) -> tu
 
 
 async def _hear(
-    e: ReplicatedEngine, x: Linear, own: Ring | None, scale_bits: int, width: int
+    e: ReplicatedSigmoidParty, x: Linear, own: Ring | None, scale_bits: int, width: int
 ) -> tuple[Share, BitShare, BitShare]:
     """Steps 1 to 3 at P1 and P2."""
     size, other = x.size, 3 - e.rank
@@ -101,5 +121,5 @@ async def _hear(
     return smooth, BitShare((zero, bits_of_u), length), BitShare((bits, zero), length)
 
 
-def _shift(e: ReplicatedEngine) -> int:
+def _shift(e: ReplicatedSigmoidParty) -> int:
     return 2 * TRIG_BITS - e.frac_bits

@@ -7,21 +7,17 @@ truncation, Dalskov, Escudero, Keller, PoPETs'20, section 4, with P0 in the plac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels.ring import mask_corrections
 from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
+from hansa.protocols.mpc.replicated.party import ReplicatedParty
 from hansa.protocols.mpc.shares import Product, Share
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.replicated.engine import ReplicatedEngine
 
-
-async def truncate(e: ReplicatedEngine, z: Product, bits: int) -> Share:
+async def truncate(e: ReplicatedParty, z: Product, bits: int) -> Share:
     """z / 2^bits for an additive sharing z with |z| < 2^62: floor(z / 2^bits) or one more, never anything else.
 
     1. z' = z + 2^62, in [0, 2^63). r0 is drawn by P0 and P2, r1 by P0 and P1; the mask is r = r0 + r1 - z0, which
@@ -61,7 +57,7 @@ async def truncate(e: ReplicatedEngine, z: Product, bits: int) -> Share:
     return (await settle(e, unmask(c, t, m, bits, first=e.rank == 1), size)).reshape(*shape)
 
 
-def masks_of_first(e: ReplicatedEngine, size: int, bits: int, z0: Ring | None = None) -> tuple[Ring, Ring]:
+def masks_of_first(e: ReplicatedParty, size: int, bits: int, z0: Ring | None = None) -> tuple[Ring, Ring]:
     """Steps 1 and 2 at P0, whose summand is ``z0`` (None: zero): draw r0, r1; P1's summands of t and m.
 
     P2 draws its own, with r0, from keystream 0.
@@ -72,7 +68,7 @@ def masks_of_first(e: ReplicatedEngine, size: int, bits: int, z0: Ring | None = 
     return t2, m2
 
 
-async def settle(e: ReplicatedEngine, summand: Ring | None, size: int) -> Share:
+async def settle(e: ReplicatedParty, summand: Ring | None, size: int) -> Share:
     """An additive sharing between P1 and P2 (P0 passes None) as a Share.
 
     Components 0 and 1 are drawn by P0 with P2 and with P1; P1 and P2 tell each other the masked rest, component 2.

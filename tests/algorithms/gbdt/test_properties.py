@@ -9,7 +9,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.engines import additive_dealt, replicated, with_guests
+from support.engines import additive_dealt, replicated, with_input_parties
 from support.gbdt_cases import LETTERS, Case, Trained, splits_of, train
 
 from hansa.algorithms.gbdt.layout import Layout, Split
@@ -103,7 +103,7 @@ def check(case: Case, results: list[Trained]) -> None:
 
 def hold(drawn: tuple[Case, int]) -> None:
     case, parties = drawn
-    run = {2: additive_dealt(2), 3: replicated(), 4: with_guests(4)}[parties]
+    run = {2: additive_dealt(2), 3: replicated(), 4: with_input_parties(4)}[parties]
     check(case, trio.run(run, lambda e: train(e, case)))
 
 

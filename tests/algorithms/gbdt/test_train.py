@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.engines import ENGINES, additive_dealt, additive_direct, replicated, with_guests
+from support.engines import ENGINES, additive_dealt, additive_direct, replicated, with_input_parties
 from support.gbdt_cases import NAMES, Case, make, splits_of, train
 
 from hansa.algorithms.gbdt.layout import Split
@@ -50,7 +50,7 @@ async def test_on_every_engine(engine: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("run", [additive_dealt(2), additive_direct(2), additive_direct(3), with_guests(5)])
+@pytest.mark.parametrize("run", [additive_dealt(2), additive_direct(2), additive_direct(3), with_input_parties(5)])
 @pytest.mark.parametrize("name", NAMES)
 async def test_everything_on_every_engine(name: str, run: Any) -> None:
     await check(run, make(name))

@@ -25,7 +25,7 @@ EXTREMES = [(1, 1, 1, 1), (2049, 2, 255, 20), (5000, 3, 4, 24)]
 
 @pytest.mark.parametrize(("rows", "columns", "n_bins", "bits"), EXTREMES)
 @pytest.mark.parametrize(
-    "engine", ["additive, dealer, 2", "additive, dealer, 4", "replicated", "replicated with a guest"]
+    "engine", ["additive, dealer, 2", "additive, dealer, 4", "replicated", "replicated with an input party"]
 )
 async def test_extreme_vectors(engine: str, rows: int, columns: int, n_bins: int, bits: int) -> None:
     rng = np.random.default_rng(rows)
@@ -57,7 +57,7 @@ def online(e: Any) -> int:
 
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_all_owners_bins_at_once(engine: str) -> None:
-    """Every party owns bins of its own width, at guests too; vectors and owners come in the same rounds."""
+    """Every party owns bins of its own width, at input parties too; vectors and owners come in the same rounds."""
     rng = np.random.default_rng(len(engine))
     rows, n_bins = 300, 4
     values = rng.integers(-(2**20), 2**20, (3, rows)).view(np.uint64)

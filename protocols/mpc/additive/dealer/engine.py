@@ -5,34 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hansa.protocols.arrays import Ring
-from hansa.protocols.mpc.additive import comparison, matrices
 from hansa.protocols.mpc.additive.correlations import MaskCorrelations
+from hansa.protocols.mpc.additive.dealer import comparison, matrices
 from hansa.protocols.mpc.additive.dealer import sigmoid as logistic
+from hansa.protocols.mpc.additive.dealer.matrices import AdditiveMatrix
 from hansa.protocols.mpc.additive.engine import AdditiveEngine, input_masks
-from hansa.protocols.mpc.additive.matrices import AdditiveMatrix
 from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
-from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 
 class DealerEngine(AdditiveEngine):
-    """The engine ``additive`` with a dealer; make it with ``await Masked.start(session, source, frac_bits)``."""
+    """The engine ``additive`` with a dealer; make it with ``await DealerEngine.start(session, correlations, frac_bits)``."""
 
-    def __init__(
-        self,
-        session: Session,
-        source: MaskCorrelations,
-        frac_bits: int,
-        masks: dict[int, tuple[Keystream, Keystream]],
-    ) -> None:
-        super().__init__(session, source, frac_bits, masks)
-        self.source = source
+    correlations: MaskCorrelations
 
     @classmethod
-    async def start(cls, session: Session, source: MaskCorrelations, frac_bits: int) -> DealerEngine:
+    async def start(cls, session: Session, correlations: MaskCorrelations, frac_bits: int) -> DealerEngine:
         """Costs as ``input_masks``."""
-        return cls(session, source, frac_bits, await input_masks(session, frac_bits))
+        return cls(session, correlations, frac_bits, await input_masks(session, frac_bits))
 
     async def truncate(self, x: Linear, bits: int) -> Share:
         """x / 2^bits for |x| < 2^62: floor or one more, never anything else (``masked.unmask``).
@@ -41,7 +32,7 @@ class DealerEngine(AdditiveEngine):
         Rounds: 1. Bytes sent per party: 8·size·(n_parties - 1). Preprocessing: a truncation mask each.
         """
         check_bits(bits)
-        r, t, m = await self.source.truncation_masks(x.size, bits)
+        r, t, m = await self.correlations.truncation_masks(x.size, bits)
         masked = x.parts[0].reshape(-1) + r
         if self.first:
             masked += OFFSET

@@ -6,24 +6,45 @@ x + 9 and x - 9 are comparisons of c + 9 and c - 9 with the shared bits of the s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from hansa.protocols.arrays import Ring
-from hansa.protocols.mpc.additive.comparison import from_dabit, top_bit, under_mask
+from hansa.protocols.mpc.additive.comparison import from_dabit
 from hansa.protocols.mpc.additive.correlations import sigmoid_bits, words_of
+from hansa.protocols.mpc.additive.dealer.comparison import top_bit, under_mask
+from hansa.protocols.mpc.additive.party import MaskedParty
 from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.fourier import TRIG_BITS, check_scale, edge, series
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.masked import OFFSET, unmask
-from hansa.protocols.mpc.shares import Linear, Share
-
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
+from hansa.protocols.mpc.shares import Linear, Product, Share
 
 
-async def sigmoid(e: DealerEngine, x: Linear, scale_bits: int) -> Share:
+class MaskedSigmoidParty(MaskedParty, Protocol):
+    """A party whose engine also has the products that a sigmoid ends with."""
+
+    frac_bits: int
+
+    def add_public(self, x: Share, values: Ring | int) -> Share:
+        """As ``Engine.add_public``."""
+        ...
+
+    async def mul(self, x: Share, y: Share) -> Product:
+        """As ``Engine.mul``."""
+        ...
+
+    async def reshare(self, product: Product) -> Share:
+        """As ``Engine.reshare``."""
+        ...
+
+    async def sum_and_xor(self, ring: Ring, bits: Ring) -> tuple[Ring, Ring]:
+        """A sum and an XOR of masked summands, in one round."""
+        ...
+
+
+async def sigmoid(e: MaskedSigmoidParty, x: Linear, scale_bits: int) -> Share:
     """1 / (1 + exp(-x)), elementwise and flat, of fixed point with ``scale_bits`` fraction bits; |x| < 2^(62 - scale).
 
     1. c = x + r is opened under a mask with shared sines and cosines of r, and products of its highest bits.
@@ -39,7 +60,7 @@ async def sigmoid(e: DealerEngine, x: Linear, scale_bits: int) -> Share:
     """
     check_scale(scale_bits)
     size, below = x.size, sigmoid_bits(scale_bits)
-    masks = await e.source.trig_masks(size, scale_bits)
+    masks = await e.correlations.trig_masks(size, scale_bits)
     (c,) = await e.sums(x.parts[0].reshape(-1) + masks.r)
     # sin(k(c - r)) = sin(kc) cos(kr) - cos(kc) sin(kr)
     turned = np.stack((np.uint64(0) - masks.trig[0], masks.trig[1]))
@@ -50,7 +71,7 @@ async def sigmoid(e: DealerEngine, x: Linear, scale_bits: int) -> Share:
 
     hidden, ring = await e.correlations.dabits(2 * 64 * words)
     bits = 2 * TRIG_BITS - e.frac_bits
-    r, t, m = await e.source.truncation_masks(size, bits)
+    r, t, m = await e.correlations.truncation_masks(size, bits)
     masked = smooth + r + (OFFSET if e.first else np.uint64(0))
     opened, v = await e.sum_and_xor(masked, signs ^ hidden)
     cut = Share((unmask(opened, t, m, bits, first=e.first),))

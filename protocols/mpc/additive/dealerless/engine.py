@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import TOP_BITS, sigmoid_bits
-from hansa.protocols.mpc.additive.dealerless import multi_party as many
-from hansa.protocols.mpc.additive.dealerless import sigmoid as live_sigmoid
-from hansa.protocols.mpc.additive.dealerless import two_party as two
+from hansa.protocols.mpc.additive.dealerless import multi_party, two_party
+from hansa.protocols.mpc.additive.dealerless import sigmoid as logistic
 from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations, multiply_other, multiply_own
 from hansa.protocols.mpc.additive.dealerless.pairs import Pair
 from hansa.protocols.mpc.additive.engine import AdditiveEngine, input_masks
-from hansa.protocols.mpc.additive.matrices import checked
 from hansa.protocols.mpc.concurrency import gather, offload
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
@@ -28,6 +26,7 @@ from hansa.protocols.mpc.masked import OFFSET, check_bits
 from hansa.protocols.mpc.masking import checked_bits
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
+from hansa.protocols.mpc.shapes import check_input
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
 
@@ -42,7 +41,7 @@ class PlainMatrix:
 
 
 class DealerlessEngine(AdditiveEngine):
-    """The engine ``additive`` without a dealer; make it with ``await Direct.start(session, pairwise, frac_bits)``."""
+    """The engine ``additive`` without a dealer; make it with ``await DealerlessEngine.start(session, pairwise, frac_bits)``."""
 
     def __init__(
         self,
@@ -95,20 +94,20 @@ class DealerlessEngine(AdditiveEngine):
     async def truncate(self, x: Linear, bits: int) -> Share:
         """x / 2^bits for |x| < 2^62: floor or one more, exact for multiples of 2^bits.
 
-        Rounds and bytes: as ``two.quotient`` of x + 2^62, which is below 2^63, or as ``many.quotient``.
+        Rounds and bytes: as ``two_party.quotient`` of x + 2^62, which is below 2^63, or as ``multi_party.quotient``.
         """
         check_bits(bits)
         own = x.parts[0].reshape(-1)
         if self.first:
             own = own + OFFSET
         self._online()
-        divided = await (two if self.session.n_parties == 2 else many).quotient(self, own, bits)
+        divided = await (two_party if self.session.n_parties == 2 else multi_party).quotient(self, own, bits)
         if self.first:
             divided = divided - np.uint64(1 << (62 - bits))
         return Share((divided.reshape(x.shape),))
 
     async def msb(self, x: Share) -> BitShare:
-        """The sign bit of every element, flat, exactly; see ``two.top_bits`` and ``many.top_bits``."""
+        """The sign bit of every element, flat, exactly; see ``two_party.top_bits`` and ``multi_party.top_bits``."""
         return BitShare((await self._top_bits(x.parts[0].reshape(-1), TOP_BITS, (0,)),), x.size)
 
     async def signs(self, own: Ring, scale_bits: int, offsets: Sequence[int]) -> Ring:
@@ -118,20 +117,20 @@ class DealerlessEngine(AdditiveEngine):
     async def _top_bits(self, own: Ring, below: int, offsets: Sequence[int]) -> Ring:
         self._online(encryption=False)
         if self.session.n_parties == 2:
-            return await two.top_bits(self, own, below, offsets)
-        return await many.top_bits(self, own, offsets)
+            return await two_party.top_bits(self, own, below, offsets)
+        return await multi_party.top_bits(self, own, offsets)
 
     async def sigmoid(self, x: Linear, scale_bits: int) -> Share:
-        """The logistic function; see ``live_sigmoid.sigmoid``."""
+        """The logistic function; see ``sigmoid.sigmoid``."""
         self._online()
-        return await live_sigmoid.sigmoid(self, x.parts[0].reshape(-1), scale_bits)
+        return await logistic.sigmoid(self, x.parts[0].reshape(-1), scale_bits)
 
     async def mux(self, bits: BitShare, x: Share, y: Share) -> Share:
-        """x where the bit is 1, else y, flat; costs as ``two.times_bit``, among more parties as ``b2a`` and ``mul``."""
+        """x where the bit is 1, else y, flat; costs as ``two_party.times_bit``, among more parties as ``b2a`` and ``mul``."""
         if self.session.n_parties > 2:
             return await super().mux(bits, x, y)
         self._online()
-        return y.reshape(-1) + await two.times_bit(self, bits, (x - y).reshape(-1))
+        return y.reshape(-1) + await two_party.times_bit(self, bits, (x - y).reshape(-1))
 
     async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
         """An owner's bits times shared vectors: its own summand locally, each other's by a correlated transfer an element.
@@ -168,7 +167,7 @@ class DealerlessEngine(AdditiveEngine):
 
     async def private_matrix(self, owner: int, values: Ring | None, shape: tuple[int, int]) -> PlainMatrix:
         """Note the owner's matrix; what of it is used is encrypted then, once. Rounds: 0."""
-        plain = checked(values, shape) if self.rank == owner else None
+        plain = check_input(values, shape) if self.rank == owner else None
         self._private += 1
         return PlainMatrix(owner, shape, self._private, plain)
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.bits import a2b, and_bits, two_addends
-from hansa.protocols.mpc.additive.comparison import borrow
+from hansa.protocols.mpc.additive.comparison import b2a, borrow
 from hansa.protocols.mpc.additive.correlations import words_of
+from hansa.protocols.mpc.additive.party import AdditiveParty
 from hansa.protocols.mpc.shares import BitShare, Share
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 
-
-async def top_bits(e: DealerlessEngine, own: Ring, offsets: Sequence[int]) -> Ring:
+async def top_bits(e: AdditiveParty, own: Ring, offsets: Sequence[int]) -> Ring:
     """The top bits of the sum of all parties' ``own`` (n,) plus each offset, modulo 2^64, exactly: (offsets, words).
 
     The summands become two numbers u and v; u + v carries into its top bit what a tree of (u & v, u ^ v) says, which
@@ -41,7 +38,7 @@ def digit_bits(n_parties: int) -> int:
     return 1 + (n_parties - 2).bit_length()
 
 
-async def carries(e: DealerlessEngine, digits: Ring) -> Share:
+async def carries(e: AdditiveParty, digits: Ring) -> Share:
     """(H + N - 1) >> k for the sum H of all parties' digits of k = ``digit_bits`` bits, (n,).
 
     Rounds and bytes: as ``bits.a2b`` for k + log2 N bits, and ``b2a`` for log2 N.
@@ -51,12 +48,12 @@ async def carries(e: DealerlessEngine, digits: Ring) -> Share:
     own = digits + np.uint64(n - 1) if e.first else digits
     planes = (await a2b(e, Share((own,)), k + counted)).parts[0][k:]
     length = 64 * planes.shape[1]
-    numbers = await e.b2a(BitShare((planes.reshape(1, -1),), counted * length))
+    numbers = await b2a(e, BitShare((planes.reshape(1, -1),), counted * length))
     weights = np.uint64(1) << np.arange(counted, dtype=np.uint64)
     return numbers.reshape(counted, length).times(weights[:, None]).sum(axis=0)[: digits.size]
 
 
-async def quotient(e: DealerlessEngine, own: Ring, bits: int) -> Ring:
+async def quotient(e: AdditiveParty, own: Ring, bits: int) -> Ring:
     """A summand of z / 2^bits, floor or one more, for the sum z < 2^63 of all parties' ``own`` modulo 2^64.
 
     The summands' quotients add up to z's, less what the remainders carry, and more by w 2^(64-bits) if the sum wraps w times.

@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT
+from hansa.protocols.mpc.additive.dealerless.pairs import Pair
 from hansa.protocols.mpc.concurrency import gather, offload
 from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
 from hansa.protocols.mpc.rlwe.products import best_terms
-from hansa.protocols.mpc.shares import BitShare, Share
+from hansa.protocols.mpc.session.session import Session
+from hansa.protocols.mpc.shares import BitShare, Linear, Share
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
+
+class PairwiseSigmoidParty(Protocol):
+    """A party with its pairs, and an engine that truncates, compares and chooses."""
+
+    session: Session
+    rank: int
+    first: bool
+    frac_bits: int
+    pairs: list[Pair]
+
+    async def signs(self, own: Ring, scale_bits: int, offsets: Sequence[int]) -> Ring:
+        """The sign bits of the sum of all parties' ``own`` plus each offset, (offsets, words)."""
+        ...
+
+    def public(self, values: Ring) -> Share:
+        """As ``Engine.public``."""
+        ...
+
+    async def truncate(self, x: Linear, bits: int) -> Share:
+        """As ``Engine.truncate``."""
+        ...
+
+    async def b2a(self, bits: BitShare) -> Share:
+        """As ``Engine.b2a``."""
+        ...
+
+    async def mux(self, bits: BitShare, x: Share, y: Share) -> Share:
+        """As ``Engine.mux``."""
+        ...
+
 
 TRIG_WIDTH: Final = TRIG_BITS + 2
 """Bits of a sine at ``TRIG_BITS``, one at most, with its sign."""
 
 
-async def sigmoid(e: DealerlessEngine, own: Ring, scale_bits: int) -> Share:
+async def sigmoid(e: PairwiseSigmoidParty, own: Ring, scale_bits: int) -> Share:
     """1 / (1 + exp(-x)) of the sum of all parties' ``own``, flat, |x| < 2^(62 - scale); error as ``additive.sigmoid``.
 
     1. The signs of x + 9 and x - 9, between two parties from the highest bits, and the series.
@@ -43,7 +74,7 @@ async def sigmoid(e: DealerlessEngine, own: Ring, scale_bits: int) -> Share:
     return kept + above.times(1 << e.frac_bits)
 
 
-async def _series(e: DealerlessEngine, own: Ring, scale_bits: int) -> Ring:
+async def _series(e: PairwiseSigmoidParty, own: Ring, scale_bits: int) -> Ring:
     """A summand of 1/2 + sum c_k sin(k x), at twice ``TRIG_BITS``, of x the sum of all parties' ``own``.
 
     sin(k(u + v)) = sin ku cos kv + cos ku sin kv and cos(k(u + v)) = cos ku cos kv - sin ku sin kv, for u the sum of the parties

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import numpy as np
 import trio
@@ -18,20 +18,28 @@ from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.comparison import borrow
 from hansa.protocols.mpc.additive.correlations import blocks_of, words_of
 from hansa.protocols.mpc.additive.dealerless.pairs import Pair
+from hansa.protocols.mpc.additive.party import AdditiveParty
 from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.kernels.additive import leaf_choices, leaf_planes, leaf_tables
 from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.shares import BitShare, Share
 
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
+
+class PairedParty(AdditiveParty, Protocol):
+    """One of two parties."""
+
+    @property
+    def pair(self) -> Pair:
+        """Its ends with the other."""
+        ...
+
 
 PIECE: Final = 1 << 11
 """Words of elements compared at once in a direction (131,072 elements)."""
 
 
-async def top_bits(e: DealerlessEngine, own: Ring, below: int, offsets: Sequence[int] = (0,)) -> Ring:
+async def top_bits(e: PairedParty, own: Ring, below: int, offsets: Sequence[int] = (0,)) -> Ring:
     """The top bits of the sum of both parties' ``own`` (n,) plus each offset, from the ``below`` bits under it: (offsets, words).
 
     x0 + x1 carries into the top bit if the complement of x0's lower bits is less than x1's: one party offers for each block
@@ -102,7 +110,7 @@ def _pieces(size: int) -> list[slice]:
     return [slice(low, low + step) for low in range(0, max(size, 1), step)]
 
 
-async def bit_products(e: DealerlessEngine, own: Ring, bits: int) -> Ring:
+async def bit_products(e: PairedParty, own: Ring, bits: int) -> Ring:
     """A summand modulo 2^bits of the product of both parties' bits (n,), 0 or 1. One correlated transfer each.
 
     Rounds: 2. Bytes sent: for half of the elements each as ``OtSender.correlated`` and ``OtReceiver.correlated``.
@@ -117,7 +125,7 @@ async def bit_products(e: DealerlessEngine, own: Ring, bits: int) -> Ring:
     return np.concatenate((sent, chosen) if mine == 0 else (chosen, sent))
 
 
-async def quotient(e: DealerlessEngine, own: Ring, bits: int) -> Ring:
+async def quotient(e: PairedParty, own: Ring, bits: int) -> Ring:
     """A summand of z / 2^bits, floor or one more, for the sum z < 2^63 of both parties' ``own`` modulo 2^64.
 
     The sum wraps exactly if one of the top bits is set. One summand is divided rounding down, the other rounding up, which is
@@ -131,7 +139,7 @@ async def quotient(e: DealerlessEngine, own: Ring, bits: int) -> Ring:
     return divided - (wrapped << np.uint64(64 - bits))
 
 
-async def times_bit(e: DealerlessEngine, bits: BitShare, x: Share) -> Share:
+async def times_bit(e: PairedParty, bits: BitShare, x: Share) -> Share:
     """Each number where its bit is 1, else 0, flat: (b_0 ^ b_1)·x_i = b_i x_i + b_j (1 - 2 b_i) x_i, two transfers.
 
     Rounds: 2. Bytes sent: as ``OtSender.correlated`` and ``OtReceiver.correlated`` for all elements.

@@ -52,7 +52,7 @@ async def test_operands_that_do_not_fit() -> None:
             op.random_bits(e, 5, 0)
         assert e.session.transcript.bytes_sent == before
 
-    await ENGINES["replicated with a guest"](protocol)
+    await ENGINES["replicated with an input party"](protocol)
 
 
 @pytest.mark.parametrize("frac_bits", [11, 21])

@@ -12,12 +12,13 @@ from support.statistics import chi_square
 from support.taps import Tap
 
 from hansa.protocols.errors import ProtocolError, UndeclaredOpening
-from hansa.protocols.mpc.replicated.input_parties import InputPartyEngine
+from hansa.protocols.mpc.engine import Engine
+from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.session.memory import network, parties, run_parties
 from hansa.protocols.mpc.session.session import Session
 
 COMPUTING = (1, 2, 4)
-GUESTS = (0, 3)
+INPUT_PARTIES = (0, 3)
 
 
 def random(*shape: int) -> Any:
@@ -28,7 +29,8 @@ async def run(protocol: Any, **options: Any) -> list[Any]:
     async with parties(5, **options) as sessions:
 
         async def party(session: Session) -> Any:
-            return await protocol(await InputPartyEngine.start(session, COMPUTING, 18), session.rank)
+            async with open_engine(session, "replicated", parties=5, computing=COMPUTING, frac_bits=18) as engine:
+                return await protocol(engine, session.rank)
 
         return await run_parties(sessions, party)
 
@@ -38,7 +40,7 @@ async def run(protocol: Any, **options: Any) -> list[Any]:
 async def test_inputs_and_openings(owner: int, shape: tuple[int, ...]) -> None:
     x = random(*shape)
 
-    async def protocol(e: InputPartyEngine, rank: int) -> Any:
+    async def protocol(e: Engine, rank: int) -> Any:
         share = await e.input(owner, x if rank == owner else None, shape)
         plus = e.add_public(share, 7)
         (everybody,) = await e.open(plus, what="x + 7")
@@ -59,7 +61,7 @@ async def test_every_operation(owner: int) -> None:
     small = (np.arange(n, dtype=np.int64) - 35).view(np.uint64)
     places = (random(n, d) % np.uint64(bins)).astype(np.uint8)
 
-    async def protocol(e: InputPartyEngine, rank: int) -> Any:
+    async def protocol(e: Engine, rank: int) -> Any:
         mine = rank == owner
         matrix = await e.private_matrix(owner, x if mine else None, (n, d))
         held = await e.private_bins(owner, places if mine else None, (n, d), bins)
@@ -94,10 +96,10 @@ async def test_every_operation(owner: int) -> None:
         assert np.array_equal(state, r)
 
 
-async def test_a_guest_sends_inputs_only_and_receives_openings_only() -> None:
+async def test_an_input_party_sends_inputs_only_and_receives_openings_only() -> None:
     x = random(1000)
 
-    async def protocol(e: InputPartyEngine, rank: int) -> int:
+    async def protocol(e: Engine, rank: int) -> int:
         share = await e.input(0, x if rank == 0 else None, (1000,))
         before = e.session.transcript.bytes_sent
         await e.less(await e.reshare(await e.mul(share, share)), share)
@@ -114,8 +116,8 @@ async def test_a_guest_sends_inputs_only_and_receives_openings_only() -> None:
     assert received[3] == 3  # the summands of what is opened to it
 
 
-async def test_what_anybody_receives_of_a_guests_input_is_uniform() -> None:
-    async def protocol(e: InputPartyEngine, rank: int) -> None:
+async def test_what_anybody_receives_of_an_input_partys_input_is_uniform() -> None:
+    async def protocol(e: Engine, rank: int) -> None:
         constant = np.full(20_000, 3, dtype=np.uint64)
         share = await e.input(0, constant if rank == 0 else None, (20_000,))
         await e.open_to(3, share, what="x")
@@ -129,8 +131,8 @@ async def test_what_anybody_receives_of_a_guests_input_is_uniform() -> None:
                 assert 150 < chi_square(message[16:-64]) < 400
 
 
-async def test_an_opening_to_a_guest_must_be_declared() -> None:
-    async def protocol(e: InputPartyEngine, rank: int) -> None:
+async def test_an_opening_to_an_input_party_must_be_declared() -> None:
+    async def protocol(e: Engine, rank: int) -> None:
         share = await e.input(1, np.zeros(3, dtype=np.uint64) if rank == 1 else None, (3,))
         await e.open_to(0, share, what="x")
 
@@ -140,20 +142,24 @@ async def test_an_opening_to_a_guest_must_be_declared() -> None:
 
 @pytest.mark.parametrize("computing", [(0, 1), (0, 1, 1), (0, 1, 5), (0, 1, 2, 3)])
 async def test_three_of_the_institutions_compute(computing: tuple[int, ...]) -> None:
+    async def party(session: Session) -> None:
+        async with open_engine(session, "replicated", parties=5, computing=computing, frac_bits=18):
+            pass
+
     async with parties(5) as sessions:
         with trio.fail_after(5), pytest.raises(ProtocolError, match="computing"):
-            await run_parties(sessions, lambda session: InputPartyEngine.start(session, computing, 18))
+            await run_parties(sessions, party)
 
 
 async def test_states_of_another_role_are_refused() -> None:
-    async def protocol(e: InputPartyEngine, rank: int) -> bytes:
+    async def protocol(e: Engine, rank: int) -> bytes:
         share = await e.input(1, np.zeros(3, dtype=np.uint64) if rank == 1 else None, (3,))
         state = e.share_state(share)
         for wrong in (
             state[:-1],
             b"",
             b"\x01guest" + bytes(7),
-            bytes(9) if rank in GUESTS else b"\x01guest" + bytes(8),
+            bytes(9) if rank in INPUT_PARTIES else b"\x01guest" + bytes(8),
         ):
             with pytest.raises(ProtocolError, match="train the model anew"):
                 e.share_from_state(wrong)

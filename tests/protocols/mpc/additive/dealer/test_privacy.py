@@ -17,8 +17,8 @@ from support.taps import PayloadTap
 
 from hansa.protocols.mpc.additive.dealer.correlations import DealerCorrelations
 from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
+from hansa.protocols.mpc.additive.dealer.matrices import AdditiveMatrix
 from hansa.protocols.mpc.additive.engine import AdditiveEngine
-from hansa.protocols.mpc.additive.matrices import AdditiveMatrix
 from hansa.protocols.mpc.fixed_point import encode
 from hansa.protocols.mpc.session.memory import network, parties, run_parties
 

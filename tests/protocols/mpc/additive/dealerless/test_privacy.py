@@ -15,7 +15,7 @@ from support.engines import additive_direct
 from support.statistics import UNIFORM, chi_square, chi_square_of_two
 from support.taps import PayloadTap
 
-from hansa.protocols.mpc.additive.dealerless import two_party as two
+from hansa.protocols.mpc.additive.dealerless import two_party
 from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 from hansa.protocols.mpc.additive.dealerless.pairs import Pair
 from hansa.protocols.mpc.fixed_point import encode
@@ -42,7 +42,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         monkeypatch.setattr(owner, name, watched)
 
     watch(OtReceiver, "correlated", lambda share: share.tobytes() if int(share.max(initial=0)) >> 62 else b"")
-    watch(two, "_choose", lambda planes: planes.tobytes())
+    watch(two_party, "_choose", lambda planes: planes.tobytes())
     watch(Pair, "cross", lambda share: share.tobytes())
     watch(DealerlessEngine, "_merged", lambda opened: b"".join(part.tobytes() for part in opened))
     return kept
@@ -105,7 +105,7 @@ class Zeros:
 
 
 async def test_unmasked_leaves_are_caught(taken: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(two, "Keystream", Zeros)
+    monkeypatch.setattr(two_party, "Keystream", Zeros)
     await views("less", INPUTS["equal"], 2)
     assert chi_square(b"".join(taken)) > UNIFORM
 

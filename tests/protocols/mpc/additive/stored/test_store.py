@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations
 from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
+from hansa.protocols.mpc.additive.dealerless.preprocessing import make_parcels
 from hansa.protocols.mpc.additive.stored import store as shelves
 from hansa.protocols.mpc.additive.stored.kinds import (
     MAX_PLACE,
@@ -23,7 +24,6 @@ from hansa.protocols.mpc.additive.stored.kinds import (
     unpacked_untrusted,
     weight,
 )
-from hansa.protocols.mpc.additive.stored.preprocessing import make_parcels
 from hansa.protocols.mpc.engines import open_engine
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.session.memory import parties, run_parties

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import Pad
+from hansa.protocols.mpc.additive.party import MaskedParty
 from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
+from hansa.protocols.mpc.shapes import check_input
 from hansa.protocols.mpc.shares import Product, Share
-
-if TYPE_CHECKING:
-    from hansa.protocols.mpc.additive.dealer.engine import DealerEngine
 
 BLOCK_WORDS: Final = 1 << 18
 """Words of a padded matrix that travel in one message (2 MiB)."""
@@ -37,28 +36,21 @@ class AdditiveMatrix:
     piece: Ring = field(repr=False)
 
 
-def checked(values: Ring | None, shape: tuple[int, ...]) -> Ring:
-    """The owner's input, which must be uint64 of the shape that all parties expect."""
-    if values is None or values.shape != shape or values.dtype != np.uint64:
-        raise ProtocolError(f"the owner's input must be uint64 of shape {shape}", remedy="report this as a bug")
-    return np.ascontiguousarray(values)
-
-
 def _blocks(shape: tuple[int, int]) -> list[slice]:
     """Rows that travel together."""
     step = max(1, BLOCK_WORDS // max(shape[1], 1))
     return [slice(low, min(low + step, shape[0])) for low in range(0, shape[0], step)]
 
 
-async def private_matrix(e: DealerEngine, owner: int, values: Ring | None, shape: tuple[int, int]) -> AdditiveMatrix:
+async def private_matrix(e: MaskedParty, owner: int, values: Ring | None, shape: tuple[int, int]) -> AdditiveMatrix:
     """Pad the owner's matrix, once a job: the others get X - A, uniform to them all together.
 
     Rounds: one for each 2 MiB, none of them waited for by the owner. Bytes sent: 8·rows·columns·(n_parties - 1) by the
     owner, none by the others. Memory: 8·rows·columns at every party.
     """
-    pad = await e.source.pad(owner, shape)
+    pad = await e.correlations.pad(owner, shape)
     if e.rank == owner:
-        plain = checked(values, shape)
+        plain = check_input(values, shape)
         for rows in _blocks(shape):
             padded = plain[rows] - pad.rows(rows)
             await e.session.exchange(dict.fromkeys(e.session.peers, [padded]), {})
@@ -71,7 +63,7 @@ async def private_matrix(e: DealerEngine, owner: int, values: Ring | None, shape
 
 
 async def multiply(
-    e: DealerEngine, xs: Sequence[AdditiveMatrix], ws: Sequence[Share], rows: slice, *, transposed: bool
+    e: MaskedParty, xs: Sequence[AdditiveMatrix], ws: Sequence[Share], rows: slice, *, transposed: bool
 ) -> list[Product]:
     """``x[rows] @ w``, or ``x[rows].T @ w``, for each matrix and its shared vector w.
 
@@ -84,7 +76,7 @@ async def multiply(
     for x, w, part in zip(xs, ws, parts, strict=True):
         if w.shape != ((part.stop - part.start) if transposed else x.shape[1],):
             raise ProtocolError("a vector that does not fit the matrix", remedy="report this as a bug")
-        masks.append(await e.source.pad_products(x.pad, part, transposed))
+        masks.append(await e.correlations.pad_products(x.pad, part, transposed))
     factors = await _tell_owners(e, [x.owner for x in xs], [w.parts[0] for w in ws], [b for b, _ in masks])
     out = []
     for x, part, factor, (_, c) in zip(xs, parts, factors, masks, strict=True):
@@ -93,7 +85,7 @@ async def multiply(
     return out
 
 
-async def _tell_owners(e: DealerEngine, owners: Sequence[int], ws: Sequence[Ring], bs: Sequence[Ring]) -> list[Ring]:
+async def _tell_owners(e: MaskedParty, owners: Sequence[int], ws: Sequence[Ring], bs: Sequence[Ring]) -> list[Ring]:
     """What this party multiplies each matrix by: its owner w_P + delta, the others b."""
     outgoing: dict[int, list[Ring]] = {}
     for owner, w, b in zip(owners, ws, bs, strict=True):
