@@ -30,9 +30,9 @@ from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
 from hansa.node.worker.enclave import ModelSealer
 from hansa.protocols.mpc.session.memory import parties, run_parties
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements import parcel
 from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
-from hansa.protocols.wire.consent.contract import Code
 
 SEED = b"\1" * 32
 

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from hansa.config.bounds import is_real, is_whole
 from hansa.config.errors import ConfigError
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ def parse(text: str, file: str) -> dict[str, Any]:
     except (
         ValueError,
         RecursionError,
-    ) as error:  # also of numbers with thousands of digits, and brackets by the thousand
+    ) as error:  # numbers of thousands of digits and brackets by the thousand raise them too
         found = re.search(r"line (\d+)", str(error))
         line = int(found[1]) if found else None
         raise ConfigError(
@@ -61,7 +62,7 @@ class TomlTable:
     def integer(self, key: str, least: int, most: int, default: int | None = None) -> int:
         """An integer in [least, most]."""
         value = self._take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        if not is_whole(value, least, most):
             raise self.wrong(key, f"must be an integer from {least} to {most}")
         return value
 
@@ -70,14 +71,14 @@ class TomlTable:
         value = self._take(key, word)
         if value == word:
             return None
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        if not is_whole(value, least, most):
             raise self.wrong(key, f"must be {word!r} or an integer from {least} to {most}")
         return value
 
     def real(self, key: str, least: float, most: float, default: float | None = None) -> float:
         """A number in [least, most]."""
         value = self._take(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        if not is_real(value, least, most):
             raise self.wrong(key, f"must be a number from {least:g} to {most:g}")
         return float(value)
 

@@ -17,8 +17,8 @@ from hansa.node.identity import Identity
 from hansa.node.store import Store
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, chain
+from hansa.protocols.wire.chain import AuditHead
 from hansa.protocols.wire.limits import MAX_HEADS
-from hansa.protocols.wire.messages import AuditHead
 
 _MAX_BODY = 4 << 20
 

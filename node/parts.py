@@ -51,7 +51,8 @@ from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.node.tee.peers.votes import Endorsements, VoteBook
 from hansa.node.tee.tee_settings import judge_of, prover_of, worker_settings
 from hansa.protocols.wire.attestation.statements.votes import Vote
-from hansa.protocols.wire.messages import End, Equivocation, Failed, JobDone, Offer, ProgressNote, ResumeOffer
+from hansa.protocols.wire.consent.statements import End, Equivocation, Offer, ResumeOffer
+from hansa.protocols.wire.messages import Failed, JobDone, ProgressNote
 from hansa.protocols.wire.record import PeerRecord
 
 log = logging.getLogger(__name__)

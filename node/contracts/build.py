@@ -14,17 +14,9 @@ from hansa.config.vocabulary import AUTO, COMPUTING_PARTIES, FRAC_BITS
 from hansa.node.contracts import check
 from hansa.node.contracts.check import KnownParty
 from hansa.node.contracts.explain import openings_of
-from hansa.protocols.wire.consent.contract import (
-    VERSION,
-    Align,
-    Code,
-    Contract,
-    Dealer,
-    Enclave,
-    Limits,
-    Outputs,
-    Party,
-)
+from hansa.protocols.wire.attestation.platforms import Code
+from hansa.protocols.wire.consent.contract import VERSION, Contract
+from hansa.protocols.wire.consent.terms import Align, Dealer, Enclave, Limits, Outputs, Party
 
 
 def contract_from(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from hansa.config.jobfile import EVERY, JobFile, PartyEntry
 from hansa.config.vocabulary import LEAST_PARTIES, MOST_PARTIES
 from hansa.node.errors import UsageError, nearest
-from hansa.protocols.wire.consent.contract import Contract, Party
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Party
 from hansa.protocols.wire.messages import DatasetInfo
 
 

@@ -10,7 +10,8 @@ from hansa.config.jobfile import JobFile
 from hansa.config.params import Param
 from hansa.config.vocabulary import AUTO, ENCLAVE
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
-from hansa.protocols.wire.consent.contract import Contract, Opening, Outputs, Party
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Opening, Outputs, Party
 
 
 def why_engine(job: JobFile) -> str:

@@ -9,8 +9,9 @@ from typing import Protocol
 from hansa.config.errors import HansaError
 from hansa.config.vocabulary import ENCLAVE
 from hansa.protocols.errors import PeerError, SecurityError
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import Role
-from hansa.protocols.wire.consent.contract import Code, Contract
+from hansa.protocols.wire.consent.contract import Contract
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ that compared nothing would open the model for whoever signs.
 
 from __future__ import annotations
 
-from hansa.protocols.wire.consent.contract import Contract, Party
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Party
 
 
 def incompatibility(trained: Contract, use: Contract) -> str | None:

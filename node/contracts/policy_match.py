@@ -17,7 +17,8 @@ from fnmatch import fnmatchcase
 from hansa.config.policy import Policy, Rule
 from hansa.config.vocabulary import ATTESTED, PREPROCESSING
 from hansa.protocols.mpc.additive.stored.kinds import weight
-from hansa.protocols.wire.consent.contract import Contract, Dealer, Enclave
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Dealer, Enclave
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,10 @@ from hansa.node.contracts.plan import DryRun, Json
 from hansa.node.data.catalog import Catalog, info_of
 from hansa.node.errors import UsageError
 from hansa.node.net.mesh import Mesh
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import Role
-from hansa.protocols.wire.consent.contract import Code, Contract, Enclave
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Enclave
 
 MODEL_JOB_EXPIRES_S = 3600
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hansa.node.contracts import hardware as job_hardware
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
-from hansa.protocols.wire.consent.contract import Contract, Party
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Party
 
 POLICY_S = 3600
 """How long an owner's parcel may be opened: its rows are sent as soon as the job has started."""

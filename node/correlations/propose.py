@@ -9,7 +9,8 @@ from hansa.config.params import PARAMS, Whole
 from hansa.config.vocabulary import FRAC_BITS, PREPROCESSING
 from hansa.node.errors import UsageError
 from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS
-from hansa.protocols.wire.consent.contract import VERSION, Align, Contract, Limits, Outputs, Party
+from hansa.protocols.wire.consent.contract import VERSION, Contract
+from hansa.protocols.wire.consent.terms import Align, Limits, Outputs, Party
 
 EXPIRES_S = 3600
 

@@ -18,7 +18,8 @@ from hansa.node.jobs.store import JobStore
 from hansa.node.net.listener import Serve
 from hansa.node.worker.messages import Start
 from hansa.node.worker.process import WorkerProcess
-from hansa.protocols.wire.messages import AuditHead, DatasetInfo, Message
+from hansa.protocols.wire.chain import AuditHead
+from hansa.protocols.wire.messages import DatasetInfo, Message
 
 
 class JobsMesh(Protocol):

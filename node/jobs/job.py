@@ -51,7 +51,8 @@ from hansa.protocols.wire import canonical, messages
 from hansa.protocols.wire.consent.consent import Broadcast, Committed, Consent, Ended, Note
 from hansa.protocols.wire.consent.consent import Effect as ConsentEffect
 from hansa.protocols.wire.consent.resume import Agreed
-from hansa.protocols.wire.messages import End, Failed, JobDone, Offer, ResumeOffer
+from hansa.protocols.wire.consent.statements import End, Offer, ResumeOffer
+from hansa.protocols.wire.messages import Failed, JobDone
 
 log = logging.getLogger(__name__)
 

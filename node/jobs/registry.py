@@ -25,7 +25,8 @@ from hansa.node.jobs.store import forgettable, long_expired
 from hansa.node.net.token_bucket import TokenBucket
 from hansa.protocols.wire.consent.consent import Consent
 from hansa.protocols.wire.consent.contract import Contract
-from hansa.protocols.wire.messages import End, Equivocation, Failed, JobDone, Offer, ProgressNote, ResumeOffer
+from hansa.protocols.wire.consent.statements import End, Equivocation, Offer, ResumeOffer
+from hansa.protocols.wire.messages import Failed, JobDone, ProgressNote
 
 TICK_S = 1.0
 RETOLD_S = 7 * 24 * 3600  # how long an ended job is still told to a party that comes back

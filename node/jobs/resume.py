@@ -15,7 +15,7 @@ from hansa.node.jobs.record import JobRecord
 from hansa.node.sealing import checkpoint_files
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.consent.resume import Agreed, OfferAnew, Resume
-from hansa.protocols.wire.messages import ResumeOffer
+from hansa.protocols.wire.consent.statements import ResumeOffer
 
 FURTHEST_AHEAD = 100
 """Attempts that an offer may skip: restarts skip some, but nobody may lead a job to the last number there is."""

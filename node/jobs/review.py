@@ -24,7 +24,8 @@ from hansa.node.jobs.job import Job
 from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.store import KEPT_BYTES
 from hansa.protocols.mpc.additive.stored.kinds import weight
-from hansa.protocols.wire.consent.contract import Contract, Party
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Party
 from hansa.protocols.wire.limits import CONTRACT_MAX_BYTES
 
 CLOCK_SLACK_S = 600

@@ -9,7 +9,7 @@ from typing import Any
 from hansa.config.settings import TeeSettings
 from hansa.node.tee.evidence.judge import Judge
 from hansa.node.tee.evidence.prover import Prover, prover_from
-from hansa.protocols.wire.consent.contract import Code
+from hansa.protocols.wire.attestation.platforms import Code
 
 
 def prover_of(home: Path, tee: TeeSettings, version: str) -> Prover | None:

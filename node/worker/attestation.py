@@ -30,9 +30,10 @@ from hansa.node.worker.messages import Attested, Start
 from hansa.node.worker.progress import Reporter
 from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.mpc.session.session import Session
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import NONCE_BYTES, report_data
 from hansa.protocols.wire.attestation.statements.proof import Proof
-from hansa.protocols.wire.consent.contract import Code, Contract
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S, ATTESTATION_MAX_SENT
 
 log = logging.getLogger(__name__)

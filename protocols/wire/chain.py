@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hansa.protocols.errors import ProtocolError, SecurityError
-from hansa.protocols.wire import canonical, signing
-from hansa.protocols.wire.messages import AuditHead
+from hansa.protocols.wire import canonical, limits, signing
+from hansa.protocols.wire.declared import declared, number, octets
 
 GENESIS = bytes(32)
 _TAG = "audit-head"
@@ -27,6 +27,16 @@ class AuditEntry:
     body: bytes
     hash: bytes
     sig: bytes
+
+
+@declared()
+class AuditHead:
+    """A signed head of ``identity``'s audit chain, exchanged at the start and the end of a job."""
+
+    identity: bytes = octets(32)
+    seq: int = number(limits.MAX_COUNTER)
+    hash: bytes = octets(32)
+    sig: bytes = octets(64)
 
 
 def append(previous: bytes, seq: int, time_ms: int, kind: str, body: bytes, signing_key: bytes) -> AuditEntry:

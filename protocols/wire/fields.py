@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from hansa.config.bounds import is_real, is_whole
 from hansa.config.vocabulary import PRINTABLE
 from hansa.protocols.errors import PeerMisbehaved
 
@@ -15,10 +16,10 @@ _PRINTABLE = re.compile(f"{PRINTABLE}*")
 
 
 class Fields:
-    """One map; every reader names the field in its error. Call ``end()`` when all are read."""
+    """One map, of a ``version`` if it has versions. Every reader names the field in its error; ``end()`` when all are read."""
 
-    def __init__(self, value: Any, what: str) -> None:
-        self.what = what
+    def __init__(self, value: Any, what: str, version: int | None = None) -> None:
+        self.what, self.version = what, version
         if not isinstance(value, dict):
             raise self.refused("is not a map")
         self._left = dict(value)
@@ -37,11 +38,8 @@ class Fields:
         return value
 
     def optional_text(self, name: str, most: int) -> str | None:
-        """A printable string or None."""
-        if self._left.get(name, 0) is None:
-            self._left.pop(name)
-            return None
-        return self.text(name, most, least=1)
+        """A printable string of 1 to ``most`` characters, or None."""
+        return None if self._took_none(name) else self.text(name, most, least=1)
 
     def choice(self, name: str, *choices: str) -> str:
         """One of ``choices``."""
@@ -53,14 +51,14 @@ class Fields:
     def number(self, name: str, least: int, most: int) -> int:
         """An integer in [least, most]."""
         value = self._take(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        if not is_whole(value, least, most):
             raise self.refused(f"has no valid '{name}' (an integer from {least} to {most})")
         return value
 
     def real(self, name: str, least: float, most: float) -> float:
         """A float (or integer) in [least, most]."""
         value = self._take(name)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        if not is_real(value, least, most):
             raise self.refused(f"has no valid '{name}' (a number from {least} to {most})")
         return float(value)
 
@@ -80,10 +78,7 @@ class Fields:
 
     def optional_octets(self, name: str, length: int) -> bytes | None:
         """Exactly ``length`` bytes, or None."""
-        if self._left.get(name, 0) is None:
-            self._left.pop(name)
-            return None
-        return self.octets(name, length)
+        return None if self._took_none(name) else self.octets(name, length)
 
     def blob(self, name: str, most: int) -> bytes:
         """At most ``most`` bytes."""
@@ -103,6 +98,10 @@ class Fields:
         """A list of at most ``count`` printable strings of 1 to ``most`` characters."""
         return self.each(name, count, lambda item: Fields({name: item}, self.what).text(name, most, least=1))
 
+    def blobs(self, name: str, count: int, most: int) -> tuple[bytes, ...]:
+        """A list of at most ``count`` byte strings of at most ``most`` bytes."""
+        return self.each(name, count, lambda item: Fields({name: item}, self.what).blob(name, most))
+
     def integers(self, name: str, count: int, most: int) -> tuple[int, ...]:
         """A list of at most ``count`` integers from 0 to ``most``."""
         return self.each(name, count, lambda item: Fields({name: item}, self.what).number(name, 0, most))
@@ -115,6 +114,10 @@ class Fields:
         """One value through ``read``."""
         return read(self._take(name))
 
+    def optional(self, name: str, read: Callable[[Any], T]) -> T | None:
+        """One value through ``read``, or None."""
+        return None if self._took_none(name) else self.value(name, read)
+
     def map(self, name: str) -> dict[str, Any]:
         """A nested map, as it is."""
         value = self._take(name)
@@ -126,6 +129,10 @@ class Fields:
         """Refuse fields that nobody has read."""
         if self._left:
             raise self.refused(f"has unknown fields: {ascii(', '.join(sorted(self._left))[:100])[1:-1]}")
+
+    def _took_none(self, name: str) -> bool:
+        """Whether the field is there and None; it is read then."""
+        return name in self._left and self._left[name] is None and self._left.pop(name) is None
 
     def _take(self, name: str) -> Any:
         if name not in self._left:

@@ -63,6 +63,8 @@ MAX_CHECKPOINTS = 4096
 
 # --- control messages --------------------------------------------------------------------------------------------
 CONTROL_MAX_BYTES = 4 << 20
+MAX_COUNTER = (1 << 63) - 1
+"""The greatest request number, byte count or other number that only grows."""
 RECORD_MAX_BYTES = 4096
 RECORD_MAX_ADDRESSES = MOST_ADDRESSES
 MAX_RECORDS = 256

@@ -7,12 +7,12 @@ higher sequence number counts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from hansa.config.vocabulary import ADDRESS, NAME
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.wire import canonical, limits, signing
+from hansa.protocols.wire.declared import declared, each, number, octets, plain, printable, read_untrusted
 from hansa.protocols.wire.fields import Fields
 
 _TAG = "peer-record"
@@ -31,16 +31,24 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-@dataclass(frozen=True, slots=True)
+def _address_untrusted(value: Any) -> str:
+    try:
+        split_address(value)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise Fields({}, "a peer record").refused(f"has a bad address ({error})") from error
+    return str(value)
+
+
+@declared()
 class PeerRecord:
     """Identity (Ed25519), static key (X25519), name, addresses (``host:port``), sequence number, signature."""
 
-    identity: bytes
-    static_key: bytes
-    name: str
-    addresses: tuple[str, ...]
-    sequence: int
-    sig: bytes
+    identity: bytes = octets(32)
+    static_key: bytes = octets(32)
+    name: str = printable(limits.NAME_MAX, 1)
+    addresses: tuple[str, ...] = each(limits.RECORD_MAX_ADDRESSES, _address_untrusted)
+    sequence: int = number(1 << 62)
+    sig: bytes = octets(64)
 
     @classmethod
     def make(
@@ -63,16 +71,7 @@ class PeerRecord:
 
     def encode(self) -> bytes:
         """The canonical bytes."""
-        return canonical.encode(
-            {
-                "identity": self.identity,
-                "static_key": self.static_key,
-                "name": self.name,
-                "addresses": list(self.addresses),
-                "sequence": self.sequence,
-                "sig": self.sig,
-            }
-        )
+        return canonical.encode(plain(self))
 
     @classmethod
     def decode_untrusted(cls, data: bytes | memoryview) -> PeerRecord:
@@ -87,18 +86,9 @@ class PeerRecord:
     @classmethod
     def decode_pinned(cls, data: bytes | memoryview) -> PeerRecord:
         """Decode one from our own store, where an operator's pin needs no signature (then ``sequence`` is 0)."""
-        fields = Fields(canonical.decode_untrusted(data, limits.RECORD_MAX_BYTES), "a peer record")
-        record = cls(
-            identity=fields.octets("identity", 32),
-            static_key=fields.octets("static_key", 32),
-            name=fields.text("name", limits.NAME_MAX, least=1),
-            addresses=fields.each("addresses", limits.RECORD_MAX_ADDRESSES, _address_untrusted),
-            sequence=fields.number("sequence", 0, 1 << 62),
-            sig=fields.octets("sig", 64),
-        )
-        fields.end()
+        record = read_untrusted(cls, canonical.decode_untrusted(data, limits.RECORD_MAX_BYTES), "a peer record")
         if not valid_name(record.name):
-            raise fields.refused(f"has the name {record.name!r}")
+            raise Fields({}, "a peer record").refused(f"has the name {record.name!r}")
         return record
 
 
@@ -117,14 +107,6 @@ def newer(known: PeerRecord | None, incoming: PeerRecord) -> bool:
             peer=incoming.name,
         )
     return False
-
-
-def _address_untrusted(value: Any) -> str:
-    try:
-        split_address(value)
-    except (ValueError, AttributeError, TypeError) as error:
-        raise Fields({}, "a peer record").refused(f"has a bad address ({error})") from error
-    return str(value)
 
 
 def _body(static_key: bytes, name: str, addresses: tuple[str, ...], sequence: int) -> bytes:

@@ -21,7 +21,8 @@ from hansa.node.store import FILE, Store
 from hansa.node.tee.keys.vault import Vault
 from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.node.tee.peers.votes import VoteBook
-from hansa.protocols.wire.consent.contract import Code, Contract
+from hansa.protocols.wire.attestation.platforms import Code
+from hansa.protocols.wire.consent.contract import Contract
 
 NOW = 1_800_000_000
 CODE = Code("SGX", b"c" * 32)

@@ -9,13 +9,14 @@ from hansa.algorithms.lr.model import PartyModel
 from hansa.node.tee.keys.epoch_tokens import EpochToken, lineage_of
 from hansa.node.worker.links import LinkTerms, PeerTerms
 from hansa.protocols.wire import chain
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements import parcel
 from hansa.protocols.wire.attestation.statements.binding import Role, report_data
 from hansa.protocols.wire.attestation.statements.proof import Proof
 from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
 from hansa.protocols.wire.attestation.statements.votes import Vote
 from hansa.protocols.wire.consent.certificate import Certificate, Signature
-from hansa.protocols.wire.consent.contract import Code, Contract
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.invitation import Invitation
 from hansa.protocols.wire.record import PeerRecord
 

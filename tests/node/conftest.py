@@ -19,17 +19,10 @@ from hansa.node.store import Store
 from hansa.node.worker.messages import Finished, Stepped
 from hansa.protocols.errors import HansaError, PeerLost
 from hansa.protocols.wire import messages
-from hansa.protocols.wire.consent.contract import Align, Contract, Limits, Outputs, Party
-from hansa.protocols.wire.messages import (
-    DatasetInfo,
-    End,
-    Equivocation,
-    Failed,
-    JobDone,
-    Offer,
-    ProgressNote,
-    ResumeOffer,
-)
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.statements import End, Equivocation, Offer, ResumeOffer
+from hansa.protocols.wire.consent.terms import Align, Limits, Outputs, Party
+from hansa.protocols.wire.messages import DatasetInfo, Failed, JobDone, ProgressNote
 
 NAMES = ("bank", "bureau", "telecom")
 LATENCY_S = 0.01

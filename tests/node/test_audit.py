@@ -16,8 +16,8 @@ from hansa.node.identity import Identity
 from hansa.node.store import FILE, Store
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import chain
+from hansa.protocols.wire.chain import AuditHead
 from hansa.protocols.wire.limits import MAX_HEADS
-from hansa.protocols.wire.messages import AuditHead
 
 
 def somebody() -> Identity:

@@ -14,7 +14,8 @@ from hansa.node.net.mesh import Mesh
 from hansa.node.net.peers import Peer, PeerBook
 from hansa.node.net.requests import HEADS
 from hansa.protocols.errors import PeerError, SecurityError
-from hansa.protocols.wire.messages import AuditHead, Heads, HeadsRequest
+from hansa.protocols.wire.chain import AuditHead
+from hansa.protocols.wire.messages import Heads, HeadsRequest
 
 
 class AuditMethods:

@@ -13,9 +13,8 @@ from hansa.node.net.mesh import Mesh
 from hansa.node.net.peers import PeerBook
 from hansa.node.tee.peers.attestations import Attestations, Standing
 from hansa.node.tee.peers.votes import VoteBook
-from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, MEASUREMENT_BYTES
+from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, MEASUREMENT_BYTES, Code
 from hansa.protocols.wire.attestation.statements.votes import Vote
-from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.limits import VOTE_MAX_AHEAD_S
 
 Json = dict[str, Any]

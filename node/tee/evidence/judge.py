@@ -14,12 +14,11 @@ from typing import Any
 from hansa.node.errors import UsageError
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.attestation.errors import MalformedEvidence
-from hansa.protocols.wire.attestation.platforms import code_of
+from hansa.protocols.wire.attestation.platforms import Code, code_of
 from hansa.protocols.wire.attestation.policy import Expected
 from hansa.protocols.wire.attestation.simulated import MARK, WORD, insecure_verify
 from hansa.protocols.wire.attestation.statements.proof import Proof
 from hansa.protocols.wire.attestation.verdict import Findings, Reason, ReasonCode, Verdict
-from hansa.protocols.wire.consent.contract_parts import Code
 
 
 @dataclass(frozen=True, slots=True)

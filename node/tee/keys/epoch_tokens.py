@@ -19,7 +19,7 @@ from hashlib import blake2b
 
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.consent.contract_parts import Code
+from hansa.protocols.wire.attestation.platforms import Code
 
 LINEAGE_BYTES = STATE_BYTES = 16
 NO_STATE = bytes(STATE_BYTES)

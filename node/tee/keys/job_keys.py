@@ -14,7 +14,8 @@ from hansa.node.tee.evidence.prover import Prover
 from hansa.node.tee.keys.sealing_key import sealing_key
 from hansa.node.tee.keys.vault import Vault
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.consent.contract import Code, Contract
+from hansa.protocols.wire.attestation.platforms import Code
+from hansa.protocols.wire.consent.contract import Contract
 
 log = logging.getLogger(__name__)
 

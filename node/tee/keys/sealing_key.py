@@ -21,8 +21,7 @@ from hansa.node.tee.evidence import gramine, sev_guest
 from hansa.node.tee.evidence.evidence import broken, read
 from hansa.node.tee.evidence.sev_guest import GuestRequest, Ioctl
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, SGX, SNP
-from hansa.protocols.wire.consent.contract_parts import Code
+from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, SGX, SNP, Code
 
 KEY_BYTES = 32
 INSECURE_FILE = "insecure-sealing.secret"

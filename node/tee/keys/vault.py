@@ -27,9 +27,10 @@ from hansa.node.tee.keys.epoch_tokens import NO_STATE, STATE_BYTES, EpochToken, 
 from hansa.node.tee.keys.vault_keys import KEY_BYTES, JobKey, Room, decode_keys_untrusted, encode_keys, voted
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
+from hansa.protocols.wire.attestation.platforms import Code, code_untrusted
 from hansa.protocols.wire.attestation.statements.votes import Vote
-from hansa.protocols.wire.consent.contract import Code, Contract
-from hansa.protocols.wire.consent.contract_parts import code_map, code_untrusted
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.declared import plain
 from hansa.protocols.wire.fields import Fields
 
 MAGIC = b"HVT1"
@@ -274,7 +275,7 @@ class Vault:
             self._put_aside()
             self.why_unread = ""
         epoch, state = max(self.epoch, self._latest_seen) + 1, os.urandom(STATE_BYTES)
-        header = canonical.encode({"code": code_map(self.code), "epoch": epoch, "node": self._identity, "state": state})
+        header = canonical.encode({"code": plain(self.code), "epoch": epoch, "node": self._identity, "state": state})
         sealed = seal(self._sealing_key(), encode_keys(keys.values()), header)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(self._path, MAGIC + len(header).to_bytes(4, "big") + header + sealed)

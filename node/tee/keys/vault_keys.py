@@ -10,8 +10,9 @@ from typing import Any
 
 from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.wire import canonical, limits
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.votes import Vote, approving
-from hansa.protocols.wire.consent.contract import Code, Contract
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.fields import Fields
 
 KEY_BYTES = 32

@@ -28,10 +28,11 @@ from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.node.tee.peers.requester import AttestationAnswer, AttestationRequester
 from hansa.node.tee.peers.responder import AttestationResponder
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, SecurityError
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import Role, report_data
 from hansa.protocols.wire.attestation.statements.proof import Proof
 from hansa.protocols.wire.attestation.verdict import ReasonCode
-from hansa.protocols.wire.consent.contract import Code, Contract
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.messages import Sealed
 
 log = logging.getLogger(__name__)

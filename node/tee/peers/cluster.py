@@ -33,8 +33,8 @@ from hansa.node.tee.peers.attestations import Attestations, AuditLog
 from hansa.node.tee.peers.votes import VoteBook
 from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire import limits
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import Role
-from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import KeysReply, KeysRequest, Sealed
 
 log = logging.getLogger(__name__)

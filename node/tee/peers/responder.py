@@ -19,8 +19,8 @@ from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.tee.evidence.prover import Prover
 from hansa.node.tee.keys.job_keys import JobKeys
 from hansa.protocols.errors import PeerLost
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import Role, report_data
-from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import AttestReply, AttestRequest
 
 log = logging.getLogger(__name__)

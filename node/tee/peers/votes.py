@@ -20,8 +20,8 @@ from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.sealing import write_whole
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.votes import Vote, verified
-from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import Votes
 
 NEW_AT_ONCE, NEW_PER_S = 16.0, 1 / 600

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha384
 from typing import Any
+
+from hansa.protocols.wire.fields import Fields
 
 SGX, TDX, SNP = "SGX", "TDX", "SEV-SNP"
 INSECURE_SIMULATED = "insecure-simulated"
@@ -26,3 +29,24 @@ def code_of(platform: str, fields: dict[str, Any]) -> bytes:
     """
     measured = [bytes.fromhex(fields[name]) for name in NAMED_BY[platform]]
     return measured[0] if len(measured) == 1 else sha384(b"".join(measured)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Code that may run: the platform that proves it, and the measurement that stands for it (``code_of``)."""
+
+    platform: str
+    measurement: bytes
+
+    def __str__(self) -> str:
+        """As people type it: PLATFORM:HEX."""
+        return f"{self.platform}:{self.measurement.hex()}"
+
+
+def code_untrusted(value: Any) -> Code:
+    """Read a code; ``PeerMisbehaved`` where the map is none."""
+    fields = Fields(value, "an accepted code")
+    platform = fields.choice("platform", *MEASUREMENT_BYTES)
+    code = Code(platform, fields.octets("measurement", MEASUREMENT_BYTES[platform]))
+    fields.end()
+    return code

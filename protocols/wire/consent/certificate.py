@@ -8,28 +8,27 @@ workers' channels.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, limits, signing
 from hansa.protocols.wire.consent.contract import Contract
-from hansa.protocols.wire.fields import Fields
+from hansa.protocols.wire.declared import declared, each, number, octets, plain, read_untrusted
 
 _TAG = "contract"
 _MAX_BYTES = 512 * limits.CONTRACT_MAX_MEMBERS
 
 
-@dataclass(frozen=True, slots=True)
+@declared()
 class Signature:
     """``identity`` agrees to attempt ``attempt`` of the job, with the worker key ``job_key``."""
 
-    identity: bytes
-    job_id: bytes
-    nonce: bytes
-    attempt: int
-    job_key: bytes
-    sig: bytes
+    identity: bytes = octets(32)
+    job_id: bytes = octets(32)
+    nonce: bytes = octets(16)
+    attempt: int = number(limits.MAX_ATTEMPT)
+    job_key: bytes = octets(32)
+    sig: bytes = octets(64)
 
     @classmethod
     def make(cls, signing_key: bytes, identity: bytes, contract: Contract, attempt: int, job_key: bytes) -> Signature:
@@ -41,41 +40,21 @@ class Signature:
         """Raise ``SecurityError`` unless ``identity`` made it."""
         signing.verify(self.identity, _TAG, _body(self.job_id, self.nonce, self.attempt, self.job_key), self.sig)
 
-    def to_map(self) -> dict[str, Any]:
-        """Plain data for canonical encoding."""
-        return {
-            "identity": self.identity,
-            "job_id": self.job_id,
-            "nonce": self.nonce,
-            "attempt": self.attempt,
-            "job_key": self.job_key,
-            "sig": self.sig,
-        }
-
     @classmethod
     def from_untrusted(cls, value: Any) -> Signature:
         """Read and verify; raises ``PeerMisbehaved`` or ``SecurityError``."""
-        fields = Fields(value, "a signature")
-        signature = cls(
-            identity=fields.octets("identity", 32),
-            job_id=fields.octets("job_id", 32),
-            nonce=fields.octets("nonce", 16),
-            attempt=fields.number("attempt", 0, limits.MAX_ATTEMPT),
-            job_key=fields.octets("job_key", 32),
-            sig=fields.octets("sig", 64),
-        )
-        fields.end()
+        signature = read_untrusted(cls, value, "a signature")
         signature.verify()
         return signature
 
 
-@dataclass(frozen=True, slots=True)
+@declared()
 class Certificate:
     """One signature of every member, in rank order, for one attempt."""
 
-    job_id: bytes
-    attempt: int
-    entries: tuple[Signature, ...]
+    job_id: bytes = octets(32)
+    attempt: int = number(limits.MAX_ATTEMPT)
+    entries: tuple[Signature, ...] = each(limits.CONTRACT_MAX_MEMBERS, Signature.from_untrusted, least=2)
 
     @classmethod
     def of(cls, contract: Contract, attempt: int, signatures: Iterable[Signature]) -> Certificate | None:
@@ -87,20 +66,12 @@ class Certificate:
 
     def encode(self) -> bytes:
         """The canonical bytes, equal at every party."""
-        entries = [entry.to_map() for entry in self.entries]
-        return canonical.encode({"job_id": self.job_id, "attempt": self.attempt, "entries": entries})
+        return canonical.encode(plain(self))
 
     @classmethod
     def decode_untrusted(cls, data: bytes | memoryview) -> Certificate:
         """Decode, each signature verified; call ``verify`` with the contract before trusting the whole."""
-        fields = Fields(canonical.decode_untrusted(data, _MAX_BYTES), "a certificate")
-        certificate = cls(
-            job_id=fields.octets("job_id", 32),
-            attempt=fields.number("attempt", 0, limits.MAX_ATTEMPT),
-            entries=fields.each("entries", limits.CONTRACT_MAX_MEMBERS, Signature.from_untrusted, least=2),
-        )
-        fields.end()
-        return certificate
+        return read_untrusted(cls, canonical.decode_untrusted(data, _MAX_BYTES), "a certificate")
 
     def verify(self, contract: Contract) -> None:
         """Raise ``SecurityError``, naming the member, unless every member of ``contract`` signed this attempt."""

@@ -32,7 +32,7 @@ from enum import Enum
 from hansa.protocols.errors import ConsentError, SecurityError
 from hansa.protocols.wire.consent.certificate import Certificate, Signature
 from hansa.protocols.wire.consent.contract import Contract
-from hansa.protocols.wire.messages import End, Equivocation, Message, Offer
+from hansa.protocols.wire.consent.statements import End, Equivocation, Offer
 
 __all__ = ["Broadcast", "Certificate", "Committed", "Consent", "ConsentState", "Ended", "Note", "Signature"]
 
@@ -52,11 +52,14 @@ _END_ORDER = ("conflict", "refused", "cancelled", "expired")
 _EXPIRED_TEXT = "the contract expired before every party had signed"
 
 
+Statement = Offer | End | Equivocation
+
+
 @dataclass(frozen=True, slots=True)
 class Broadcast:
     """Send this to every other party that is online."""
 
-    message: Message
+    message: Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class Consent:
         """The commit certificate, once every party has signed."""
         return Certificate.of(self.contract, 0, self._signatures.values())
 
-    def resync(self) -> tuple[Message, ...]:
+    def resync(self) -> tuple[Statement, ...]:
         """What a party that has (re)appeared must hear; harmless when repeated."""
         return (Offer(self.contract.encode(), self.signatures), *self._ends.values(), *self._evidence.values())
 

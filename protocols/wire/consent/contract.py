@@ -7,7 +7,7 @@ policy and data, and signs its id.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -19,44 +19,59 @@ from hansa.config.vocabulary import (
     FRAC_BITS,
     KINDS,
     LEAST_PARTIES,
-    NORMALISATIONS,
     PREPROCESSING,
 )
 from hansa.protocols.errors import ConsentError
-from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.consent.contract_parts import (
+from hansa.protocols.wire import canonical
+from hansa.protocols.wire.attestation.platforms import Code, code_untrusted
+from hansa.protocols.wire.consent.terms import (
+    DEALERS,
     HARDWARE,
     Align,
-    Code,
     Dealer,
     Enclave,
     Limits,
     Opening,
     Outputs,
     Party,
-    code_map,
-    code_untrusted,
-    dealer_untrusted,
-    enclave_untrusted,
-    opening_untrusted,
-    outputs_map,
-    outputs_untrusted,
     params_map,
     params_untrusted,
-    party_map,
-    party_untrusted,
+)
+from hansa.protocols.wire.declared import (
+    choice,
+    declared,
+    each,
+    integers,
+    number,
+    octets,
+    optional_octets,
+    optional_part,
+    part,
+    parts,
+    plain,
+    printable,
+    read_by,
+    read_untrusted,
+    real,
 )
 from hansa.protocols.wire.fields import Fields
+from hansa.protocols.wire.limits import (
+    CONTRACT_MAX_BYTES,
+    CONTRACT_MAX_CODES,
+    CONTRACT_MAX_LIFETIME_S,
+    CONTRACT_MAX_OPENINGS,
+    CONTRACT_MAX_PARTIES,
+    NAME_MAX,
+    TEXT_MAX,
+)
 from hansa.protocols.wire.signing import tagged_hash
-
-__all__ = ["VERSION", "Align", "Code", "Contract", "Dealer", "Enclave", "Limits", "Opening", "Outputs", "Party"]
 
 VERSION = 4
 FIRST_VERSION = 1
 """Contracts without a dealer, all of whose parties compute: their models are still to be used."""
 
 
-@dataclass(frozen=True)
+@declared(slots=False)
 class Contract:
     """A job, complete. Ranks are the places in ``parties``, a dealer's or enclave's is the one after; times are unix
     seconds.
@@ -65,62 +80,33 @@ class Contract:
     ``codes``: what the dealer or enclave must prove it runs, one of these; empty where it is a dealer trusted as it is.
     """
 
-    version: int
-    kind: str
-    name: str
-    purpose: str
-    parties: tuple[Party, ...]
-    align: Align
-    algorithm: str
-    params: Mapping[str, Param]
-    test_fraction: float
-    seed: bytes
-    frac_bits: int
-    engine: str
-    outputs: Outputs
-    model: bytes | None
-    openings: tuple[Opening, ...]
-    limits: Limits
-    created: int
-    expires: int
-    nonce: bytes
-    computing: tuple[int, ...] = ()
-    dealer: Dealer | None = None
-    enclave: Enclave | None = None
-    codes: tuple[Code, ...] = ()
+    version: int = number(VERSION, FIRST_VERSION)
+    kind: str = choice(*KINDS)
+    name: str = printable(NAME_MAX * 2, 1)
+    purpose: str = printable(TEXT_MAX, 1)
+    parties: tuple[Party, ...] = parts(Party, "a contract's party", CONTRACT_MAX_PARTIES, least=2)
+    align: Align = part(Align, "a contract's alignment")
+    algorithm: str = choice(*PARAMS)
+    params: Mapping[str, Param] = read_by(lambda fields, name: fields.map(name))
+    test_fraction: float = real(0.0, 0.9)
+    seed: bytes = octets(16)
+    frac_bits: int = number(FRAC_BITS, FRAC_BITS)
+    engine: str = choice(*ENGINES)
+    outputs: Outputs = part(Outputs, "a contract's outputs")
+    model: bytes | None = optional_octets(32)
+    openings: tuple[Opening, ...] = parts(Opening, "a contract's opening", CONTRACT_MAX_OPENINGS)
+    limits: Limits = part(Limits, "a contract's limits")
+    created: int = number(1 << 40)
+    expires: int = number(1 << 40)
+    nonce: bytes = octets(16)
+    computing: tuple[int, ...] = integers(CONTRACT_MAX_PARTIES, CONTRACT_MAX_PARTIES - 1, since=DEALERS, default=())
+    dealer: Dealer | None = optional_part(Dealer, "a contract's dealer", since=DEALERS, default=None)
+    enclave: Enclave | None = optional_part(Enclave, "a contract's enclave", since=HARDWARE, default=None)
+    codes: tuple[Code, ...] = each(CONTRACT_MAX_CODES, code_untrusted, since=HARDWARE, default=())
 
     def encode(self) -> bytes:
         """The canonical bytes."""
-        later = {"computing": list(self.computing), "dealer": None if self.dealer is None else _helper_map(self.dealer)}
-        hardware = {
-            "enclave": None if self.enclave is None else _helper_map(self.enclave) | {"votes": self.enclave.votes},
-            "codes": [code_map(code) for code in self.codes],
-        }
-        return canonical.encode(
-            {
-                "version": self.version,
-                "kind": self.kind,
-                "name": self.name,
-                "purpose": self.purpose,
-                "parties": [party_map(party, self.version) for party in self.parties],
-                "align": {"normalise": self.align.normalise},
-                "algorithm": self.algorithm,
-                "params": params_map(self.algorithm, self.params),
-                "test_fraction": float(self.test_fraction),
-                "seed": self.seed,
-                "frac_bits": self.frac_bits,
-                "engine": self.engine,
-                "outputs": outputs_map(self.outputs, self.version),
-                "model": self.model,
-                "openings": [{"what": o.what, "to": list(o.to), "text": o.text} for o in self.openings],
-                "limits": {"max_rows": self.limits.max_rows},
-                "created": self.created,
-                "expires": self.expires,
-                "nonce": self.nonce,
-            }
-            | (later if self.version > FIRST_VERSION else {})
-            | (hardware if self.version >= HARDWARE else {})
-        )
+        return canonical.encode(plain(self, self.version) | {"params": params_map(self.algorithm, self.params)})
 
     @cached_property
     def job_id(self) -> bytes:
@@ -153,43 +139,13 @@ class Contract:
     @classmethod
     def decode_untrusted(cls, data: bytes | memoryview) -> Contract:
         """Decode and check every field; raises ``PeerMisbehaved`` (malformed) or ``ConsentError`` (unacceptable)."""
-        fields = Fields(canonical.decode_untrusted(data, limits.CONTRACT_MAX_BYTES), "a contract")
-        algorithm = fields.choice("algorithm", *PARAMS)
-        align = Fields(fields.map("align"), "a contract's alignment")
-        bounds = Fields(fields.map("limits"), "a contract's limits")
-        version = fields.number("version", FIRST_VERSION, VERSION)
-        everyone_computes = version == FIRST_VERSION
-        most = limits.CONTRACT_MAX_PARTIES
-        contract = cls(
-            version=version,
-            kind=fields.choice("kind", *KINDS),
-            name=fields.text("name", limits.NAME_MAX * 2, least=1),
-            purpose=fields.text("purpose", limits.TEXT_MAX, least=1),
-            parties=fields.each("parties", most, lambda party: party_untrusted(party, version), least=2),
-            align=Align(align.choice("normalise", *NORMALISATIONS)),
-            algorithm=algorithm,
-            params=params_untrusted(algorithm, fields.map("params")),
-            test_fraction=fields.real("test_fraction", 0.0, 0.9),
-            seed=fields.octets("seed", 16),
-            frac_bits=fields.number("frac_bits", FRAC_BITS, FRAC_BITS),
-            engine=fields.choice("engine", *ENGINES),
-            outputs=outputs_untrusted(fields.map("outputs"), version),
-            model=fields.optional_octets("model", 32),
-            openings=fields.each("openings", limits.CONTRACT_MAX_OPENINGS, opening_untrusted),
-            limits=Limits(bounds.number("max_rows", 1, limits.CONTRACT_MAX_ROWS)),
-            created=fields.number("created", 0, 1 << 40),
-            expires=fields.number("expires", 0, 1 << 40),
-            nonce=fields.octets("nonce", 16),
-            computing=() if everyone_computes else fields.integers("computing", most, most - 1),
-            dealer=None if everyone_computes else fields.value("dealer", dealer_untrusted),
-            enclave=fields.value("enclave", enclave_untrusted) if version >= HARDWARE else None,
-            codes=fields.each("codes", limits.CONTRACT_MAX_CODES, code_untrusted) if version >= HARDWARE else (),
-        )
-        for part in (fields, align, bounds):
-            part.end()
+        value = canonical.decode_untrusted(data, CONTRACT_MAX_BYTES)
+        version = Fields(value, "a contract").number("version", FIRST_VERSION, VERSION)
+        read = read_untrusted(cls, value, "a contract", version)
+        contract = replace(read, params=params_untrusted(read.algorithm, read.params))
         contract.check()
         if contract.encode() != data:  # one job id, one byte string
-            raise fields.refused("is not in canonical form")
+            raise Fields(value, "a contract").refused("is not in canonical form")
         return contract
 
     def check(self) -> None:
@@ -221,7 +177,7 @@ class Contract:
             *self._problems_of_trees(),
             *self._problems_of_hardware(),
             (self.expires <= self.created, "expires before it was made"),
-            (self.expires - self.created > limits.CONTRACT_MAX_LIFETIME_S, "is open longer than 30 days"),
+            (self.expires - self.created > CONTRACT_MAX_LIFETIME_S, "is open longer than 30 days"),
             (any(rank >= len(self.parties) for o in self.openings for rank in o.to), "opens to an unknown rank"),
         )
         for wrong, why in problems:
@@ -311,7 +267,7 @@ class Contract:
             "seed": self.seed.hex(),
             "frac_bits": self.frac_bits,
             "normalise": self.align.normalise,
-            "outputs": outputs_map(self.outputs, VERSION),
+            "outputs": plain(self.outputs, VERSION),
             "model": self.model.hex() if self.model is not None else None,
             "openings": [
                 {"what": o.what, "to": [self.parties[rank].name for rank in o.to], "text": o.text}
@@ -335,10 +291,6 @@ class Contract:
                 for rank, party in enumerate(self.parties)
             ],
         }
-
-
-def _helper_map(helper: Dealer | Enclave) -> dict[str, Any]:
-    return {"identity": helper.identity, "name": helper.name}
 
 
 _NEED_SCORES = (

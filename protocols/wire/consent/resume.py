@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hansa.protocols.errors import ProtocolError, SecurityError
 from hansa.protocols.wire.consent.certificate import Certificate, Signature
 from hansa.protocols.wire.consent.contract import Contract
-from hansa.protocols.wire.messages import ResumeOffer
+from hansa.protocols.wire.consent.statements import ResumeOffer
 
 FROM_START = -1
 

@@ -7,7 +7,9 @@ from hansa.node.contracts.build import contract_from, contract_on_model, engine_
 from hansa.node.contracts.check import KnownParty
 from hansa.node.contracts.explain import openings_of, trust_of, why_engine
 from hansa.node.errors import UsageError
-from hansa.protocols.wire.consent.contract import Code, Contract, Dealer, Enclave, Outputs
+from hansa.protocols.wire.attestation.platforms import Code
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Dealer, Enclave, Outputs
 from hansa.protocols.wire.messages import DatasetInfo
 
 NOW = 1_800_000_000

@@ -14,9 +14,11 @@ from hansa.node.errors import EvidenceError, UsageError
 from hansa.node.jobs.review import MAX_WAITING_OF_ONE
 from hansa.node.worker.messages import Attested, Finished
 from hansa.protocols.errors import PeerTimeout
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.consent.consent import Consent
-from hansa.protocols.wire.consent.contract import VERSION, Code, Dealer, Outputs
-from hansa.protocols.wire.messages import Offer
+from hansa.protocols.wire.consent.contract import VERSION
+from hansa.protocols.wire.consent.statements import Offer
+from hansa.protocols.wire.consent.terms import Dealer, Outputs
 
 CODE = Code("SGX", b"c" * 32)
 POLICY = Policy("refuse", (Rule("approve", peers=("bank", "bureau", "telecom")), Rule("approve", roles=("dealer",))))

@@ -6,7 +6,8 @@ import pytest
 from support.tee.members import CODE, JOB, contract, use
 
 from hansa.node.contracts.model_terms import incompatibility
-from hansa.protocols.wire.consent.contract import Align, Code, Dealer, Enclave, Outputs
+from hansa.protocols.wire.attestation.platforms import Code
+from hansa.protocols.wire.consent.terms import Align, Dealer, Enclave, Outputs
 
 STRANGER = b"s" * 32
 FIRST, SECOND, THIRD = JOB.parties

@@ -5,7 +5,9 @@ import pytest
 from hansa.config.policy import Policy, Rule
 from hansa.node.contracts.explain import openings_of
 from hansa.node.contracts.policy_match import decide
-from hansa.protocols.wire.consent.contract import Align, Code, Contract, Dealer, Enclave, Limits, Outputs, Party
+from hansa.protocols.wire.attestation.platforms import Code
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Align, Dealer, Enclave, Limits, Outputs, Party
 
 ME, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 NAMES = {B: "bureau", C: "telecom"}

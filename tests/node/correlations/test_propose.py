@@ -14,7 +14,8 @@ from hansa.node.errors import UsageError
 from hansa.node.worker.messages import Broke, Finished, Stepped
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS, ParcelId
-from hansa.protocols.wire.consent.contract import Contract, Dealer, Opening
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Dealer, Opening
 
 NAMES = ("bank", "bureau", "telecom")
 AMOUNTS = {"triples": 1, "bit_triples": 100}

@@ -6,7 +6,7 @@ from hansa.config.policy import Policy, Rule
 from hansa.node.admin import views as job_views
 from hansa.node.contracts.explain import openings_of
 from hansa.node.worker.messages import Finished, Start
-from hansa.protocols.wire.consent.contract import Dealer, Outputs
+from hansa.protocols.wire.consent.terms import Dealer, Outputs
 
 POLICY = Policy("refuse", (Rule("approve", peers=("bank", "bureau", "telecom")), Rule("approve", roles=("dealer",))))
 NOTHING = {"rows": 0, "test_rows": 0}

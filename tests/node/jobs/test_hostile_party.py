@@ -11,7 +11,8 @@ from hansa.node.worker.verdict import FailureVerdict, Priority
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, signing
 from hansa.protocols.wire.consent.certificate import Signature
-from hansa.protocols.wire.messages import Failed, ResumeOffer
+from hansa.protocols.wire.consent.statements import ResumeOffer
+from hansa.protocols.wire.messages import Failed
 
 ERROR = {"code": "peer-lost", "exit_code": 5, "message": "gone", "remedy": "wait", "fields": {}}
 

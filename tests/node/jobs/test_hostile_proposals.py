@@ -13,8 +13,8 @@ from hansa.node.jobs.registry import NEW_AT_ONCE
 from hansa.node.jobs.review import MAX_WAITING, MAX_WAITING_OF_ONE
 from hansa.node.jobs.store import KEPT_PROPOSALS, KEPT_S, forgettable
 from hansa.protocols.wire.consent.certificate import Signature
-from hansa.protocols.wire.consent.contract import Outputs
-from hansa.protocols.wire.messages import Offer
+from hansa.protocols.wire.consent.statements import Offer
+from hansa.protocols.wire.consent.terms import Outputs
 
 
 async def test_a_proposal_signed_for_another_contract_is_no_proposal(autojump_clock, league_of):

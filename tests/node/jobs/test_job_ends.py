@@ -5,7 +5,8 @@ import trio
 
 from hansa.config.policy import Policy
 from hansa.node.worker.messages import Stepped
-from hansa.protocols.wire.messages import JobDone, ResumeOffer
+from hansa.protocols.wire.consent.statements import ResumeOffer
+from hansa.protocols.wire.messages import JobDone
 
 
 async def forever(worker):

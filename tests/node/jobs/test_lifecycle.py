@@ -38,8 +38,9 @@ from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.worker.verdict import FailureVerdict, Priority
 from hansa.protocols.wire.consent.certificate import Certificate
 from hansa.protocols.wire.consent.consent import Committed, ConsentState, Ended
-from hansa.protocols.wire.consent.contract import VERSION, Align, Contract, Limits, Outputs, Party
+from hansa.protocols.wire.consent.contract import VERSION, Contract
 from hansa.protocols.wire.consent.resume import Agreed
+from hansa.protocols.wire.consent.terms import Align, Limits, Outputs, Party
 
 ME, OTHER = b"a" * 32, b"b" * 32
 CREATED, EXPIRES = 1_800_000_000, 1_800_003_600

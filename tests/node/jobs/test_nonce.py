@@ -3,7 +3,7 @@
 import pytest
 
 from hansa.protocols.wire.consent.certificate import Signature
-from hansa.protocols.wire.messages import Offer
+from hansa.protocols.wire.consent.statements import Offer
 
 
 @pytest.mark.parametrize("moment", ["running", "done"])

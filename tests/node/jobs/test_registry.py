@@ -10,8 +10,9 @@ from hansa.node.contracts.explain import openings_of
 from hansa.node.errors import UsageError
 from hansa.protocols.errors import ConsentError
 from hansa.protocols.wire.consent.certificate import Signature
-from hansa.protocols.wire.consent.contract import Outputs
-from hansa.protocols.wire.messages import Offer, ProgressNote
+from hansa.protocols.wire.consent.statements import Offer
+from hansa.protocols.wire.consent.terms import Outputs
+from hansa.protocols.wire.messages import ProgressNote
 
 
 async def test_a_job_that_all_approve_runs_to_done(autojump_clock, league_of):

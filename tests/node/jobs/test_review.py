@@ -7,7 +7,8 @@ import pytest
 from hansa.node.contracts.explain import openings_of
 from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.jobs.review import reason_to_refuse
-from hansa.protocols.wire.consent.contract import VERSION, Outputs
+from hansa.protocols.wire.consent.contract import VERSION
+from hansa.protocols.wire.consent.terms import Outputs
 
 PARAMS = {
     "n_estimators": 2,

@@ -26,8 +26,9 @@ from hansa.node.net.requests import PROBE
 from hansa.node.store import Store
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError
 from hansa.protocols.wire import messages
+from hansa.protocols.wire.consent.statements import Offer
 from hansa.protocols.wire.limits import CONTROL_MAX_BYTES
-from hansa.protocols.wire.messages import Hello, Offer, Probe, ProbeResult
+from hansa.protocols.wire.messages import Hello, Probe, ProbeResult
 from hansa.protocols.wire.signing import tagged_hash
 
 

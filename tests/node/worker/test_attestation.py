@@ -17,8 +17,8 @@ from hansa.node.worker.attestation import attest
 from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
 from hansa.protocols.mpc.session.group import culprit
 from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import NONCE_BYTES
-from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.limits import ATTESTATION_DEADLINE_S
 
 WORD = "insecure-simulated"

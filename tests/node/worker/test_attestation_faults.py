@@ -12,7 +12,8 @@ from hansa.node.worker import attestation as worker_hardware
 from hansa.node.worker.verdict import judge
 from hansa.protocols.errors import PeerAborted
 from hansa.protocols.mpc.session.memory import outcomes_of_parties, parties
-from hansa.protocols.wire.consent.contract import Code, Dealer
+from hansa.protocols.wire.attestation.platforms import Code
+from hansa.protocols.wire.consent.terms import Dealer
 
 WORD = "insecure-simulated"
 MEMBERS = (Dealer(b"b" * 32, "bank"), Dealer(b"u" * 32, "bureau"), Dealer(b"t" * 32, "telecom"))

@@ -13,8 +13,8 @@ from hansa.node.jobs.attempt import Attempt
 from hansa.node.worker.attestation import Proven
 from hansa.node.worker.enclave import ParcelOpener, ParcelSealer
 from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
-from hansa.protocols.wire.consent.contract import Code
 
 JOB = contract()
 SECRET = b"s" * 32

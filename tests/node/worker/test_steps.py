@@ -1,7 +1,8 @@
 import dataclasses
 
 from hansa.node.worker.steps import terms_of
-from hansa.protocols.wire.consent.contract import VERSION, Align, Contract, Limits, Outputs, Party
+from hansa.protocols.wire.consent.contract import VERSION, Contract
+from hansa.protocols.wire.consent.terms import Align, Limits, Outputs, Party
 
 
 def test_what_algorithms_are_told_of_a_contract():

@@ -7,7 +7,8 @@ import pytest
 from nacl.signing import SigningKey
 
 from hansa.protocols.wire.consent.certificate import Signature
-from hansa.protocols.wire.consent.contract import Align, Contract, Limits, Opening, Outputs, Party
+from hansa.protocols.wire.consent.contract import Contract
+from hansa.protocols.wire.consent.terms import Align, Limits, Opening, Outputs, Party
 
 NAMES = ("bank", "bureau", "telecom")
 NOW = 1_800_000_000

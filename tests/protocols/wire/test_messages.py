@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits, messages
+from hansa.protocols.wire.chain import AuditHead
+from hansa.protocols.wire.consent.statements import End, Equivocation, Offer, ResumeOffer
 from hansa.protocols.wire.messages import (
     AttestReply,
     AttestRequest,
-    AuditHead,
     CatalogReply,
     CatalogRequest,
     DatasetInfo,
-    End,
-    Equivocation,
     Failed,
     Heads,
     HeadsRequest,
@@ -27,12 +26,10 @@ from hansa.protocols.wire.messages import (
     JobDone,
     KeysReply,
     KeysRequest,
-    Offer,
     Probe,
     ProbeResult,
     ProgressNote,
     Records,
-    ResumeOffer,
     Sealed,
     Votes,
 )

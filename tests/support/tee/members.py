@@ -7,8 +7,10 @@ from nacl.signing import SigningKey
 
 from hansa.node.contracts.explain import openings_of
 from hansa.node.tee.keys.vault import Vault
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.votes import Vote
-from hansa.protocols.wire.consent.contract import VERSION, Align, Code, Contract, Enclave, Limits, Outputs, Party
+from hansa.protocols.wire.consent.contract import VERSION, Contract
+from hansa.protocols.wire.consent.terms import Align, Enclave, Limits, Outputs, Party
 
 CODE, OTHER = Code("SGX", b"c" * 32), Code("SGX", b"d" * 32)
 SIGNING_KEYS = [bytes([number]) * 32 for number in (1, 2, 3)]

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from hansa.config.vocabulary import BACKENDS
-from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.fields import Fields
+from hansa.protocols.wire import canonical
+from hansa.protocols.wire.declared import blob, blobs, choice, declared, plain, read_untrusted
+from hansa.protocols.wire.limits import ATTESTATION_MAX_PIECES, ATTESTATION_MAX_QUOTE, ATTESTATION_MAX_SENT
 
 
-@dataclass(frozen=True, slots=True)
+@declared()
 class Proof:
     """``collateral`` are whole files: Intel's JSON, AMD's certificates, tables and revocation lists. None of it is trusted."""
 
-    backend: str
-    evidence: bytes = field(repr=False)
-    collateral: tuple[bytes, ...] = field(default=(), repr=False)
+    backend: str = choice(*BACKENDS)
+    evidence: bytes = blob(ATTESTATION_MAX_QUOTE, repr=False)
+    collateral: tuple[bytes, ...] = blobs(ATTESTATION_MAX_PIECES, ATTESTATION_MAX_SENT, default=(), repr=False)
 
     def encode(self) -> bytes:
         """Canonical bytes."""
-        return canonical.encode(
-            {"backend": self.backend, "evidence": self.evidence, "collateral": list(self.collateral)}
-        )
+        return canonical.encode(plain(self))
 
     @classmethod
     def decode_untrusted(cls, data: bytes | memoryview) -> Proof:
         """Read a proof of at most ``ATTESTATION_MAX_SENT`` bytes; ``PeerMisbehaved`` where it is none."""
-        most = limits.ATTESTATION_MAX_SENT
-        fields = Fields(canonical.decode_untrusted(data, most), "a proof of hardware")
-        proof = cls(
-            fields.choice("backend", *BACKENDS),
-            fields.blob("evidence", limits.ATTESTATION_MAX_QUOTE),
-            fields.each(
-                "collateral",
-                limits.ATTESTATION_MAX_PIECES,
-                lambda piece: Fields({"piece": piece}, "collateral").blob("piece", most),
-            ),
-        )
-        fields.end()
-        return proof
+        return read_untrusted(cls, canonical.decode_untrusted(data, ATTESTATION_MAX_SENT), "a proof of hardware")

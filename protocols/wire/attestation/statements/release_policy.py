@@ -5,12 +5,12 @@ It travels in front of the encrypted rows (``parcel``) and is checked inside the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, limits, signing
-from hansa.protocols.wire.consent.contract_parts import Code, code_map, code_untrusted
+from hansa.protocols.wire.attestation.platforms import Code, code_untrusted
+from hansa.protocols.wire.declared import declared, each, number, octets, plain, printable, read_fields, texts
 from hansa.protocols.wire.fields import Fields
 
 _TAG = "release-policy"
@@ -18,37 +18,25 @@ _VERSION = 1
 _MAX_TIME = 1 << 53
 
 
-@dataclass(frozen=True, slots=True)
+@declared()
 class ReleasePolicy:
     """``owner`` lets the member ``enclave``, proven to run one of ``codes``, read these columns for this job and ``role``.
 
     ``until`` is Unix seconds, exclusive: when the parcel may still be opened.
     """
 
-    job_id: bytes
-    owner: bytes
-    enclave: bytes
-    role: str
-    codes: tuple[Code, ...]
-    dataset: str
-    columns: tuple[str, ...]
-    until: int
+    job_id: bytes = octets(32)
+    owner: bytes = octets(32)
+    enclave: bytes = octets(32)
+    role: str = printable(limits.NAME_MAX, 1)
+    codes: tuple[Code, ...] = each(limits.CONTRACT_MAX_CODES, code_untrusted, least=1)
+    dataset: str = printable(limits.NAME_MAX)
+    columns: tuple[str, ...] = texts(limits.CONTRACT_MAX_COLUMNS + 2, limits.COLUMN_NAME_MAX)
+    until: int = number(_MAX_TIME)
 
     def encode(self) -> bytes:
         """Canonical bytes: what is signed."""
-        return canonical.encode(
-            {
-                "version": _VERSION,
-                "job_id": self.job_id,
-                "owner": self.owner,
-                "enclave": self.enclave,
-                "role": self.role,
-                "codes": [code_map(code) for code in self.codes],
-                "dataset": self.dataset,
-                "columns": list(self.columns),
-                "until": self.until,
-            }
-        )
+        return canonical.encode({"version": _VERSION} | plain(self))
 
     def signed(self, signing_key: bytes) -> bytes:
         """With the signature of its owner, whose ``signing_key`` this is."""
@@ -64,17 +52,7 @@ class ReleasePolicy:
         outer.end()
         fields = Fields(canonical.decode_untrusted(body, limits.RELEASE_POLICY_MAX_BYTES), "a release policy")
         fields.number("version", _VERSION, _VERSION)
-        policy = cls(
-            job_id=fields.octets("job_id", 32),
-            owner=fields.octets("owner", 32),
-            enclave=fields.octets("enclave", 32),
-            role=fields.text("role", limits.NAME_MAX, least=1),
-            codes=fields.each("codes", limits.CONTRACT_MAX_CODES, code_untrusted, least=1),
-            dataset=fields.text("dataset", limits.NAME_MAX),
-            columns=fields.texts("columns", limits.CONTRACT_MAX_COLUMNS + 2, limits.COLUMN_NAME_MAX),
-            until=fields.number("until", 0, _MAX_TIME),
-        )
-        fields.end()
+        policy: ReleasePolicy = read_fields(cls, fields)
         signing.verify(policy.owner, _TAG, body, signature)
         return policy
 

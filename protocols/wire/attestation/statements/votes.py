@@ -14,8 +14,8 @@ from typing import Any
 
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import canonical, limits, signing
-from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
-from hansa.protocols.wire.consent.contract_parts import Code, code_map, code_untrusted
+from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, Code, code_untrusted
+from hansa.protocols.wire.declared import plain
 from hansa.protocols.wire.fields import Fields
 
 _TAG = "code-upgrade"
@@ -107,4 +107,4 @@ def _body(code_from: Code, code_to: Code, voter: bytes, until: int) -> bytes:
 
 
 def _map(code_from: Code, code_to: Code, voter: bytes, until: int) -> dict[str, Any]:
-    return {"from": code_map(code_from), "to": code_map(code_to), "voter": voter, "until": until}
+    return {"from": plain(code_from), "to": plain(code_to), "voter": voter, "until": until}

@@ -9,10 +9,10 @@ from support.tee.amd import AT, DATA
 from hansa.node.tee.evidence.judge import Judge
 from hansa.node.tee.peers.votes import VoteBook
 from hansa.protocols.errors import SecurityError
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.simulated import WORD, insecure_make
 from hansa.protocols.wire.attestation.statements.proof import Proof
 from hansa.protocols.wire.attestation.statements.votes import Vote
-from hansa.protocols.wire.consent.contract import Code
 
 CODE, OTHER = Code("SEV-SNP", b"\x22" * 48), Code("SEV-SNP", b"\x23" * 48)
 SIGNING_KEYS = [bytes([number]) * 32 for number in (1, 2, 3)]

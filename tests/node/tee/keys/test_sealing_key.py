@@ -11,7 +11,7 @@ from hansa.node.tee.evidence.sev_guest import GuestRequest
 from hansa.node.tee.keys import sealing_key as module
 from hansa.node.tee.keys.sealing_key import INSECURE_FILE, DerivedKeyRequest, DerivedKeyResponse, sealing_key
 from hansa.protocols.errors import SecurityError
-from hansa.protocols.wire.consent.contract import Code
+from hansa.protocols.wire.attestation.platforms import Code
 
 SGX, SNP = Code("SGX", b"c" * 32), Code("SEV-SNP", b"c" * 48)
 SIMULATED = Code("insecure-simulated", b"c" * 48)

@@ -11,8 +11,8 @@ from hansa.node.tee.keys.vault import Vault
 from hansa.node.tee.keys.vault_keys import JobKey
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.votes import Vote
-from hansa.protocols.wire.consent.contract import Code
 
 STRANGER = b"s" * 32
 

@@ -13,9 +13,9 @@ from hansa.node.tee.evidence.judge import Judge
 from hansa.node.tee.peers.attestations import RETRY_AFTER_S
 from hansa.node.tee.peers.responder import NO_EVIDENCE, NO_HARDWARE, TOO_OFTEN
 from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, PeerTimeout, SecurityError
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import Role, report_data
 from hansa.protocols.wire.attestation.statements.proof import Proof
-from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import AttestReply, AttestRequest, Sealed
 
 OTHER = Code(WORD, b"x" * 48)

@@ -15,8 +15,8 @@ from hansa.node.identity import create_identity
 from hansa.node.tee.peers.votes import NEW_AT_ONCE, NEW_PER_S, UNKNOWN_AT_ONCE, VoteBook
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import limits
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.votes import Vote
-from hansa.protocols.wire.consent.contract import Code
 from hansa.protocols.wire.messages import Votes
 
 SIGNING_KEY = b"m" * 32

@@ -7,6 +7,7 @@ import pytest
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
 from hansa.protocols.wire.consent.certificate import Certificate, Signature
+from hansa.protocols.wire.declared import plain
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_signature_with_one_bit_changed_is_refused(signatures, field):
     value = bytearray(getattr(signatures[0], field))
     value[3] ^= 4
     with pytest.raises(SecurityError, match="does not verify"):
-        Signature.from_untrusted(replace(signatures[0], **{field: bytes(value)}).to_map())
+        Signature.from_untrusted(plain(replace(signatures[0], **{field: bytes(value)})))
 
 
 def test_a_signature_is_for_one_attempt(signatures):
@@ -51,9 +52,9 @@ def test_a_signature_is_for_one_attempt(signatures):
 
 def test_attempts_are_bounded(trio_of, contract):
     most = trio_of.sign(0, contract, attempt=limits.MAX_ATTEMPT)
-    assert Signature.from_untrusted(most.to_map()) == most
+    assert Signature.from_untrusted(plain(most)) == most
     with pytest.raises(PeerMisbehaved, match="'attempt'"):
-        Signature.from_untrusted(trio_of.sign(0, contract, attempt=limits.MAX_ATTEMPT + 1).to_map())
+        Signature.from_untrusted(plain(trio_of.sign(0, contract, attempt=limits.MAX_ATTEMPT + 1)))
 
 
 def test_what_is_wrong_with_a_certificate_names_the_party(trio_of, contract, signatures):

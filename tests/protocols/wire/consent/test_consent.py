@@ -13,7 +13,8 @@ from hansa.protocols.wire import messages
 from hansa.protocols.wire.consent.certificate import Certificate
 from hansa.protocols.wire.consent.consent import Broadcast, Committed, Consent, ConsentState, Ended, Note
 from hansa.protocols.wire.consent.contract import Contract
-from hansa.protocols.wire.messages import End, Equivocation, Offer
+from hansa.protocols.wire.consent.statements import End, Equivocation, Offer
+from hansa.protocols.wire.declared import plain
 
 
 class Node:
@@ -443,7 +444,7 @@ def test_foreign_forged_and_misplaced_signatures_change_nothing(trio_of, contrac
     consent.approve(trio_of.job_key(0), trio_of.now)
     before = snapshot(consent)
     good = trio_of.sign(1, contract)
-    forged = trio_of.sign(2, contract).to_map() | {"sig": bytes(64)}
+    forged = plain(trio_of.sign(2, contract)) | {"sig": bytes(64)}
     cases = [
         (trio_of.sign(3, contract), "stranger"),
         (trio_of.sign(1, trio_of.contract(name="other")), "another contract"),
@@ -585,7 +586,7 @@ def test_what_proves_nothing_changes_nothing(trio_of, contract):
     ):
         with pytest.raises(SecurityError, match="proves nothing"):
             consent.receive_evidence_untrusted(evidence)
-    forged = type(one)(**(trio_of.sign(0, another).to_map() | {"sig": bytes(64)}))
+    forged = type(one)(**(plain(trio_of.sign(0, another)) | {"sig": bytes(64)}))
     with pytest.raises(SecurityError, match="does not verify"):
         consent.receive_evidence_untrusted(Equivocation(one, forged))
     elsewhere = [trio_of.contract(nonce=b"m" * 16, name=name) for name in "ab"]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hansa.config.errors import HansaError
 from hansa.protocols.errors import ConsentError, PeerMisbehaved
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.consent.contract import VERSION, Contract, Dealer, Limits, Opening, Outputs
+from hansa.protocols.wire.consent.contract import VERSION, Contract
+from hansa.protocols.wire.consent.terms import Dealer, Limits, Opening, Outputs
 
 
 def plain(contract):
@@ -137,9 +138,9 @@ def test_each_list_is_bounded(trio_of, monkeypatch):
     with pytest.raises(PeerMisbehaved, match="'parties'"):
         Contract.decode_untrusted(changed(contract, ("parties",), [party] * (limits.CONTRACT_MAX_PARTIES + 1)))
 
-    monkeypatch.setattr(limits, "CONTRACT_MAX_BYTES", len(contract.encode()))
+    monkeypatch.setattr("hansa.protocols.wire.consent.contract.CONTRACT_MAX_BYTES", len(contract.encode()))
     Contract.decode_untrusted(contract.encode())
-    monkeypatch.setattr(limits, "CONTRACT_MAX_BYTES", len(contract.encode()) - 1)
+    monkeypatch.setattr("hansa.protocols.wire.consent.contract.CONTRACT_MAX_BYTES", len(contract.encode()) - 1)
     with pytest.raises(PeerMisbehaved, match="bytes where at most"):
         Contract.decode_untrusted(contract.encode())
 

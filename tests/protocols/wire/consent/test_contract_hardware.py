@@ -4,7 +4,9 @@ import pytest
 
 from hansa.protocols.errors import ConsentError, PeerMisbehaved
 from hansa.protocols.wire import limits
-from hansa.protocols.wire.consent.contract import VERSION, Code, Contract, Dealer, Enclave
+from hansa.protocols.wire.attestation.platforms import Code
+from hansa.protocols.wire.consent.contract import VERSION, Contract
+from hansa.protocols.wire.consent.terms import Dealer, Enclave
 
 CODE, OTHER = Code("SGX", b"c" * 32), Code("SEV-SNP", b"c" * 48)
 

@@ -10,7 +10,8 @@ from hansa.config.errors import HansaError
 from hansa.config.params import PARAMS, Choice, misfit
 from hansa.protocols.errors import ConsentError, PeerMisbehaved
 from hansa.protocols.wire import canonical, limits
-from hansa.protocols.wire.consent.contract import VERSION, Contract, Dealer, Outputs
+from hansa.protocols.wire.consent.contract import VERSION, Contract
+from hansa.protocols.wire.consent.terms import Dealer, Outputs
 
 FIRST = {
     "n_estimators": 20,

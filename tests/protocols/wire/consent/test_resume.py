@@ -8,9 +8,9 @@ import pytest
 from hansa.protocols.errors import ProtocolError, SecurityError
 from hansa.protocols.wire import limits, messages
 from hansa.protocols.wire.consent.certificate import Signature
-from hansa.protocols.wire.consent.contract import Dealer
 from hansa.protocols.wire.consent.resume import FROM_START, Agreed, OfferAnew, Resume
-from hansa.protocols.wire.messages import ResumeOffer
+from hansa.protocols.wire.consent.statements import ResumeOffer
+from hansa.protocols.wire.consent.terms import Dealer
 
 
 @pytest.fixture

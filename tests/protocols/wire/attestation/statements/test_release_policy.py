@@ -9,9 +9,9 @@ from nacl.signing import SigningKey
 
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits, signing
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements import parcel
 from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
-from hansa.protocols.wire.consent.contract import Code
 
 CODE = Code("SEV-SNP", b"c" * 48)
 SIGNING_KEY = b"\1" * 32

@@ -7,8 +7,8 @@ from support.tee.members import CODE, NOW, OTHER, SIGNING_KEYS, VOTERS, vote
 
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
+from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.votes import Vote, approving, verified
-from hansa.protocols.wire.consent.contract import Code
 
 
 def junk(count, rank=0):
