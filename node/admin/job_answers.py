@@ -1,7 +1,6 @@
 """The shapes of the daemon's answers about jobs, models and correlations; docs/cli.md says what the fields mean."""
 
-from __future__ import annotations
-
+# No annotations as text here: a `TypedDict` compiles each such text, at the start of every command.
 from typing import Any, NotRequired, TypedDict
 
 

@@ -2,8 +2,39 @@
 
 import pytest
 
+from hansa.node.admin import answers, job_answers
 from hansa.node.errors import UsageError
 from hansa.protocols.errors import ConsentError
+
+
+def check_shape(value, shape):
+    """Fail where an answer lacks a field of its type, or has another."""
+    assert shape.__required_keys__ <= set(value) <= shape.__required_keys__ | shape.__optional_keys__, shape.__name__
+
+
+async def check_answers(league, job, text):
+    """What a node says around a trained model has the fields that the typed client promises."""
+    (dataset,) = await league.call("bank", "data.list")
+    (model,) = await league.call("bank", "model.list")
+    full, view = await league.call("bank", "job.show", job=job), await league.call("bank", "model.show", model=job)
+    plan = await league.call("bank", "job.plan", file_text=text, file_name="job.toml")
+    for value, shape in [
+        (plan, job_answers.Plan),
+        (plan["cost"], job_answers.Cost),
+        (plan["engine"], job_answers.EngineChoice),
+        (dataset, answers.Dataset),
+        *((column, answers.Column) for column in dataset["columns"]),
+        (full, job_answers.JobView),
+        *((member, job_answers.Member) for member in full["parties"]),
+        *((event, job_answers.JobEvent) for event in full["events"]),
+        *((line, job_answers.LogLine) for line in await league.call("bank", "job.logs", job=job)),
+        (model, job_answers.ModelSummary),
+        (view, job_answers.ModelView),
+        (view["label"], job_answers.LabelView),
+        *((column, job_answers.Coefficient) for column in view["columns"]),
+        (await league.call("bank", "tee.status"), answers.Hardware),
+    ]:
+        check_shape(value, shape)
 
 
 async def test_watch_show_logs_and_what_is_refused(league_of, job_text):
@@ -20,6 +51,9 @@ async def test_watch_show_logs_and_what_is_refused(league_of, job_text):
         assert ended["state"] == "done"
         assert {event["party"] for event in seen if event["kind"] == "step"} == {"bank", "bureau", "telecom"}
         assert [event["text"] for event in seen if event["kind"] == "state"][-1] == "done"
+        for event in seen:
+            check_shape(event, job_answers.JobEvent)
+        await check_answers(league, job, job_text())
         again = []
 
         async def note(method, event):
@@ -57,5 +91,7 @@ async def test_watch_show_logs_and_what_is_refused(league_of, job_text):
         await league.settled(predicted, "done")
         with pytest.raises(UsageError, match="has made no model here: it is a predict job"):
             await league.call("bank", "model.show", model=predicted)
-        assert (await league.call("bank", "model.scores", job=predicted))["rows"] == 300
+        scores = await league.call("bank", "model.scores", job=predicted)
+        check_shape(scores, job_answers.Scores)
+        assert scores["rows"] == 300
         assert [len(await league.call(name, "model.list")) for name in league.daemons] == [1, 1, 1]
