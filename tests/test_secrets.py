@@ -42,6 +42,7 @@ PUBLIC = {
     "DemoTables.key": "a column's name",
     "TableSpec.key": "columns' names",
     "DatasetInfo.key": "columns' names",
+    "_JudgedProof.token": "members see and keep it",
     "PeerTerms.token": "the route that the clear preamble names",
     "Preamble.token": "sent in the clear",
     "PingReceived.token": "a number that a peer wants back",

@@ -3,142 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
+from support.net.members import Member, dial_as, ended, hello, pair, rude, running, until
 
-from hansa.config.settings import SUITES
 from hansa.node.identity import Identity
-from hansa.node.net import control_link
 from hansa.node.net import mesh as mesh_module
-from hansa.node.net.connection import Connection, HandshakeParams, Purpose, dial
-from hansa.node.net.control_link import ControlLink
-from hansa.node.net.listener import Listener
-from hansa.node.net.mesh import Mesh
-from hansa.node.net.peers import PeerBook
 from hansa.node.net.requests import PROBE
-from hansa.node.store import Store
-from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, PeerTimeout, ProtocolError
+from hansa.protocols.errors import PeerError, PeerLost, PeerMisbehaved, PeerTimeout
 from hansa.protocols.wire import messages
-from hansa.protocols.wire.consent.statements import Offer
 from hansa.protocols.wire.limits import CONTROL_MAX_BYTES
-from hansa.protocols.wire.messages import Hello, Probe, ProbeResult
-from hansa.protocols.wire.signing import tagged_hash
-
-
-def hello(name: str) -> Hello:
-    return Hello(name, "1", 0, (), "")
-
-
-@dataclass
-class Member:
-    name: str
-    identity: Identity
-    book: PeerBook
-    mesh: Mesh
-    listener: Listener
-    store: Store
-    got: list[tuple[bytes, Any]] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> bytes:
-        return self.identity.public
-
-
-def member(home: Path, name: str, identity: Identity | None = None) -> Member:
-    home.mkdir(exist_ok=True)
-    identity = identity or Identity.from_secrets(os.urandom(32), os.urandom(32), os.urandom(32))
-    store = Store(home)
-    book = PeerBook(store, identity.public, name)
-    mesh = Mesh(identity, book, suites=SUITES, hello=lambda: hello(name))
-    made = Member(name, identity, book, mesh, Listener({Purpose.CONTROL: mesh.accept}), store)
-
-    async def probed(sender: bytes, message: Probe) -> None:
-        made.got.append((sender, message))
-
-    async def up(identity: bytes) -> None:
-        made.events.append("up")
-
-    async def down(identity: bytes) -> None:
-        made.events.append("down")
-
-    mesh.handle(Probe, probed)
-    mesh.on_up(up)
-    mesh.on_down(down)
-    return made
-
-
-@asynccontextmanager
-async def running(*members: Member) -> AsyncIterator[None]:
-    async with trio.open_nursery() as nursery:
-        for m in members:
-            await nursery.start(m.listener.run, "127.0.0.1", 0)
-        for m in members:
-            for other in members:
-                if other is not m:
-                    address = (f"127.0.0.1:{other.listener.port}",)
-                    m.book.pin(other.identity.record(other.name, address, 1), "added")
-        for m in members:
-            await nursery.start(m.mesh.run)
-        yield
-        nursery.cancel_scope.cancel()
-    for m in members:
-        m.store.close()
-
-
-async def until(condition: Callable[[], bool], within: float = 10) -> None:
-    with trio.fail_after(within):
-        while not condition():
-            await trio.sleep(0.01)
-
-
-def pair(tmp_path: Path) -> tuple[Member, Member]:
-    """(lower, higher): the first dials."""
-    made = sorted((member(tmp_path / name, name) for name in ("bank", "bureau")), key=lambda m: m.key)
-    return made[0], made[1]
-
-
-def token(dialer: Identity, dialed: Identity) -> bytes:
-    return tagged_hash("hansa-control-token", dialer.static.public, dialed.static.public)[:16]
-
-
-async def dial_as(dialer: Identity, to: Member, secret: bytes | None = None) -> Connection:
-    """A control connection by hand, as a peer that runs other software would."""
-    params = HandshakeParams("KK", secret or dialer.static.secret, SUITES, remote_static=to.identity.static.public)
-    return await dial(
-        "127.0.0.1", to.listener.port, purpose=Purpose.CONTROL, token=token(dialer, to.identity), params=params
-    )
-
-
-@asynccontextmanager
-async def rude(tmp_path: Path) -> AsyncIterator[tuple[Member, Identity, Connection]]:
-    """A member, and a connection from a peer it has pinned that the test speaks for."""
-    m = member(tmp_path / "bank", "bank")
-    peer = Identity.from_secrets(os.urandom(32), os.urandom(32), os.urandom(32))
-    m.book.pin(peer.record("rude", (), 1), "added")
-    async with running(m):
-        conn = await dial_as(peer, m)
-        try:
-            yield m, peer, conn
-        finally:
-            await conn.close()
-
-
-async def ended(conn: Connection) -> PeerError:
-    """Drain a connection to its end, and say how it ended."""
-    with trio.fail_after(10):
-        while True:
-            try:
-                await conn.receive()
-            except PeerError as error:
-                return error
+from hansa.protocols.wire.messages import Probe, ProbeResult
 
 
 async def test_messages_arrive_in_order_and_ups_and_downs_are_told(tmp_path: Path) -> None:
@@ -344,59 +221,6 @@ async def test_a_removed_peer_is_cut_off_at_once(tmp_path: Path) -> None:
             await dial_as(peer, m)
 
 
-async def test_a_peer_that_takes_nothing_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_link, "OUTGOING_BYTES", 8 << 20)
-    async with rude(tmp_path) as (m, peer, conn):
-        await conn.send(messages.encode(hello("rude")))
-        await until(lambda: m.mesh.online(peer.public))
-        big = Offer(bytes(1 << 20), ())
-        for _ in range(9):
-            await m.mesh.broadcast([peer.public], big)
-        await until(lambda: not m.mesh.online(peer.public))
-        assert "too slowly" in m.mesh.last_error[peer.public].message
-
-
-async def test_more_messages_than_the_queue_holds_drop_the_peer(tmp_path: Path) -> None:
-    async with rude(tmp_path) as (m, peer, conn):
-        await conn.send(messages.encode(hello("rude")))
-        await until(lambda: m.mesh.online(peer.public))
-        for number in range(control_link.OUTGOING_MESSAGES + 2):
-            await m.mesh.broadcast([peer.public], Probe(number, bytes(32)))
-        await until(lambda: not m.mesh.online(peer.public))
-
-
-async def test_a_message_no_peer_would_read_is_our_own_error(tmp_path: Path) -> None:
-    async with rude(tmp_path) as (m, peer, conn):
-        await conn.send(messages.encode(hello("rude")))
-        await until(lambda: m.mesh.online(peer.public))
-        with pytest.raises(ProtocolError, match="more than a peer reads"):
-            await m.mesh.send(peer.public, Offer(bytes(CONTROL_MAX_BYTES), ()))
-        assert m.mesh.online(peer.public)
-
-
-async def test_a_peer_that_talks_without_end_is_read_slowly(autojump_clock: trio.testing.MockClock) -> None:
-    class Talker:
-        last_heard = 0.0
-
-        def limit_messages(self, most: int) -> None: ...
-
-        async def receive(self) -> bytes:
-            return messages.encode(Probe(1, bytes(32)))
-
-    link = ControlLink(Talker(), by_lower=True, address="")  # type: ignore[arg-type]
-    began, heard_at = trio.current_time(), []
-
-    async def hear(message: object) -> None:
-        heard_at.append(trio.current_time() - began)
-        if len(heard_at) == control_link.BURST + control_link.RATE_PER_S * 10:
-            raise PeerMisbehaved("enough", remedy="stop")
-
-    with pytest.raises(PeerMisbehaved):
-        await link._read(hear)
-    assert heard_at[control_link.BURST // 2] == 0
-    assert heard_at[-1] == pytest.approx(10, rel=0.1)
-
-
 async def test_a_callback_that_fails_ends_nothing(tmp_path: Path) -> None:
     lower, higher = pair(tmp_path)
 
@@ -409,22 +233,3 @@ async def test_a_callback_that_fails_ends_nothing(tmp_path: Path) -> None:
         await until(lambda: lower.mesh.online(higher.key) and higher.mesh.online(lower.key))
         higher.mesh.link(lower.key).scope.cancel()  # type: ignore[union-attr]
         await until(lambda: lower.events == ["up", "down", "up"])
-
-
-async def test_a_peer_whose_messages_take_long_is_heard_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signatures and the disk cost more than the bytes they came in: no peer may have all of the daemon's time."""
-    monkeypatch.setattr(control_link, "BURST", 20.0)
-    async with rude(tmp_path) as (m, _, conn):
-        heard = []
-
-        async def slow(sender: bytes, message: Probe) -> None:
-            time.sleep(0.02)  # noqa: ASYNC251  # as work does that leaves no room for others
-            heard.append(message.request)
-
-        m.mesh.handle(Probe, slow)
-        await conn.send(messages.encode(hello("rude")))
-        for number in range(100):
-            await conn.send(messages.encode(Probe(number, bytes(32))))
-        await trio.sleep(1)
-        assert 5 <= len(heard) <= 25  # of the 50 that there is time for
-        await conn.close()

@@ -5,19 +5,13 @@ import time
 import pytest
 import trio
 import trio.testing
-from support.tee.nodes import TEE, Heard, two_nodes
+from support.tee.nodes import TEE, Heard
 
 from hansa.node.tee.evidence import prover as prover_module
 from hansa.node.tee.peers.responder import ASKED_AT_ONCE, MOST_WAITING, NO_EVIDENCE, TOO_OFTEN
 from hansa.protocols.errors import PeerError
 from hansa.protocols.wire.attestation.statements.binding import Role
 from hansa.protocols.wire.messages import AttestReply, AttestRequest
-
-
-@pytest.fixture
-async def pair(tmp_path):
-    async with two_nodes(tmp_path) as nodes:
-        yield nodes
 
 
 async def test_whoever_asks_without_end_is_told_to_wait(pair):
