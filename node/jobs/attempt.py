@@ -14,22 +14,18 @@ import trio
 from trio.socket import SocketType
 
 from hansa.config.errors import HansaError
-from hansa.config.vocabulary import PREPROCESSING
-from hansa.node.contracts.release_policies import POLICY_S, policy_of
-from hansa.node.correlations.store import check_room, set_id, store_folder
-from hansa.node.data.schema import Use
-from hansa.node.errors import JobError, UsageError
+from hansa.node.errors import JobError
 from hansa.node.jobs import failure
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.failure import COLLECT_S, Agreement
-from hansa.node.jobs.lifecycle import Done, Judged
+from hansa.node.jobs.lifecycle import AllDone, CommonVerdict
 from hansa.node.jobs.record import JobRecord
+from hansa.node.jobs.start import start_of
 from hansa.node.sealing import write_whole
 from hansa.node.worker.links import route_token
-from hansa.node.worker.messages import Attested, Broke, Finished, FromWorker, Opened, Start, Stepped
+from hansa.node.worker.messages import Attested, Broke, Finished, FromWorker, Opened, Stepped
 from hansa.node.worker.process import WorkerProcess
 from hansa.node.worker.verdict import FailureVerdict, Priority, own_failure
-from hansa.protocols.mpc.additive.stored.kinds import weight
 from hansa.protocols.wire import canonical
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED
 from hansa.protocols.wire.channel.preamble import Preamble
@@ -54,7 +50,7 @@ class Attempt:
         self.worker: WorkerProcess | None = None
         self._ended = trio.Event()
 
-    async def run(self) -> Judged | Done | None:
+    async def run(self) -> CommonVerdict | AllDone | None:
         """Run to the end; None if it was stopped by its ``scope`` before every party had its result."""
         context, record = self.context, self.record
         others = record.others(context.me)
@@ -67,9 +63,9 @@ class Attempt:
         except Exception:  # the border of a job: whatever it was, the daemon and its other jobs go on
             log.exception("job %s", record.short)
             return await self._internal()
-        return Done() if self._done_by_all else None
+        return AllDone() if self._done_by_all else None
 
-    async def _execute(self, others: list[bytes]) -> Judged | Done:
+    async def _execute(self, others: list[bytes]) -> CommonVerdict | AllDone:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._work)
             for identity in others:
@@ -79,7 +75,7 @@ class Attempt:
                 await trio.sleep(COLLECT_S)
             nursery.cancel_scope.cancel()
         common = self.agreement.common
-        return Done() if self._done_by_all or common is None else Judged(common)
+        return AllDone() if self._done_by_all or common is None else CommonVerdict(common)
 
     @property
     def _done_by_all(self) -> bool:
@@ -87,12 +83,12 @@ class Attempt:
         record = self.record
         return record.done_by_all(self.attempt) and other_result(record, self.attempt, self.context.me) is None
 
-    async def _internal(self) -> Judged:
+    async def _internal(self) -> CommonVerdict:
         record, me = self.record, self.context.me
         error = JobError("the daemon failed to run the job", remedy=f"see `hansa job logs {record.short}` there")
         verdict = own_failure(error, me, record.name_of(me), step=record.step, job=record.short)
         await self.fail(verdict)
-        return Judged(self.agreement.common or verdict)
+        return CommonVerdict(self.agreement.common or verdict)
 
     async def peer_down(self, identity: bytes) -> None:
         """A peer's daemon may be gone: unless it is back within a moment, the attempt fails."""
@@ -134,7 +130,7 @@ class Attempt:
         context, record = self.context, self.record
         name = record.name_of(context.me)
         try:
-            start = self._start()
+            start = start_of(context, record)
         except HansaError as error:
             await self.fail(own_failure(error, context.me, name, step=record.step, job=record.short))
             return
@@ -154,79 +150,6 @@ class Attempt:
                 context.routes.pop(token, None)
         if how is not None and record.result_attempt != self.attempt:
             await self.fail(failure.worker_lost(context.me, name, how, step=record.step, job=record.short))
-
-    def _start(self) -> Start:
-        context, record = self.context, self.record
-        contract = record.contract
-        mine = contract.party(context.me)
-        dataset = {}
-        if contract.kind == PREPROCESSING:
-            check_room(context.home, weight(contract.params), context.max_correlations_mb)
-        elif mine is not None and contract.kind != "release":
-            said = contract.describe()
-            use = Use.of(said, said["parties"][contract.parties.index(mine)])
-            dataset = context.data.table_spec(mine.dataset, use)
-        model = contract.model
-        identities = [party.identity for party in contract.parties]
-        stores = contract.engine == "additive" and contract.dealer is None
-        return Start(
-            contract=record.contract_bytes,
-            certificate=record.certificate,
-            attempt=self.attempt,
-            me=context.me,
-            job_secret=record.job_secret,
-            sealing_key=self._sealing_key(),
-            addresses={identity: context.addresses(identity) for identity in record.others(context.me)},
-            suites=list(context.suites),
-            dataset=dataset,
-            folder=str(context.folder(record.job_id)),
-            scores_file=str(context.scores_file(record.job_id)),
-            released_file=str(context.released_file(model)) if model else "",
-            model=self._model(model) if model and mine is not None else b"",
-            resume_epoch=record.resume_epoch,
-            correlation_store=str(store_folder(context.home, identities)) if stores else "",
-            correlation_key=context.sealing_key(set_id(identities)) if stores else b"",
-            tee=dict(context.tee()),
-            release_policy=self._release_policy(),
-        )
-
-    def _sealing_key(self) -> bytes:
-        """A party's own, or at an enclave the key of the model."""
-        contract = self.record.contract
-        if contract.enclave is not None and contract.enclave.identity == self.context.me:
-            return self.context.hardware.job_key(contract)
-        return self.context.sealing_key(contract.model or self.record.job_id)
-
-    def _release_policy(self) -> bytes:
-        """What this owner lets the contract's enclave read, signed anew for every attempt."""
-        context, contract = self.context, self.record.contract
-        mine = contract.party(context.me)
-        if contract.enclave is None or mine is None or contract.kind == "release":
-            return b""
-        policy = policy_of(contract, mine, until=context.now() + POLICY_S)
-        context.audit.append(
-            "release-policy",
-            {
-                "job": self.record.short,
-                "enclave": contract.enclave.name,
-                "role": policy.role,
-                "codes": [str(code) for code in policy.codes],
-                "dataset": policy.dataset,
-                "columns": list(policy.columns),
-                "until": policy.until,
-            },
-        )
-        return policy.signed(context.signing_key)
-
-    def _model(self, model: bytes) -> bytes:
-        try:
-            return self.context.model_file(model).read_bytes()
-        except OSError as error:
-            raise UsageError(
-                f"the sealed part of model {model.hex()[:16]} is gone",
-                remedy="restore HOME/blobs from a backup, or train the model anew",
-                model=model.hex()[:16],
-            ) from error
 
     async def _on_worker(self, message: FromWorker) -> None:
         match message:

@@ -23,19 +23,19 @@ from hansa.node.jobs import failure
 from hansa.node.jobs.attempt import Attempt, done_message, failed_message, other_result
 from hansa.node.jobs.context import JobContext
 from hansa.node.jobs.lifecycle import (
+    AllDone,
+    AppendAudit,
     AttemptOver,
-    Audit,
-    Done,
+    Begin,
+    CommonVerdict,
     Effect,
     Event,
-    Judged,
     Lifecycle,
     OfferResume,
     PeerUp,
     Publish,
     Save,
     ShareHead,
-    Start,
     StartAttempt,
     StopAttempt,
     StoreCorrelations,
@@ -101,14 +101,14 @@ class Job:
 
     async def tick(self) -> None:
         """Let time pass."""
-        now = self.context.now()
-        if self.record.state is JobState.PROPOSED:
-            await self.apply(self.consent.tick(now))
+        await self.apply(self.consent.tick(self.context.now()))
         await self.hear(Tick())
 
     async def apply(self, effects: Iterable[ConsentEffect]) -> None:
         """Write down what the consent machine decided, then do it, then tell the others."""
         record, effects = self.record, list(effects)
+        if not effects:
+            return
         record.offer = messages.encode(Offer(record.contract_bytes, self.consent.signatures))
         record.ends = [messages.encode(end) for end in self.consent.ends]
         events = [effect for effect in effects if isinstance(effect, Committed | Ended)]
@@ -120,7 +120,7 @@ class Job:
                     await self.context.mesh.broadcast(self._others, message)
                 case Note(kind, body):
                     self.context.audit.append(kind, {"job": record.short, **body})
-        await self.hear(Start())
+        await self.hear(Begin())
 
     # --- its life ------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class Job:
             match effect:
                 case Save():
                     self.save()
-                case Audit(kind, body):
+                case AppendAudit(kind, body):
                     self.context.audit.append(kind, body)
                 case Publish(kind, facts):
                     self.publish(kind, **facts)
@@ -196,7 +196,7 @@ class Job:
         if self.running is not None:
             await self.running.heard(verdict)
         else:
-            await self.hear(Judged(verdict))
+            await self.hear(CommonVerdict(verdict))
 
     async def done_heard(self, identity: bytes, done: JobDone) -> None:
         """A peer has its result; when all have, an interrupted end is a good one after all."""
@@ -208,7 +208,7 @@ class Job:
         if self.running is not None:
             await self.running.check_done()
         elif record.done_by_all(record.attempt) and other_result(record, record.attempt, self.context.me) is None:
-            await self.hear(Done())
+            await self.hear(AllDone())
 
     async def peer_up(self, identity: bytes) -> None:
         """A party's node is back: tell it everything that it may have missed."""

@@ -79,19 +79,19 @@ TRANSITIONS: Mapping[Turn, Mapping[JobState, JobState]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Begin:
     """The parties know that the job is committed: begin the first attempt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class CommonVerdict:
     """The parties' common verdict on the last attempt: the first, or one that was late."""
 
     verdict: FailureVerdict
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class AllDone:
     """Every party has its result of the last attempt, of the same rows."""
 
 
@@ -99,7 +99,7 @@ class Done:
 class AttemptOver:
     """The attempt that ran here has ended; with no outcome if it was stopped."""
 
-    outcome: Judged | Done | None
+    outcome: CommonVerdict | AllDone | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Restored:
     """The daemon has restarted: an attempt that was running here has lost this node."""
 
 
-Event = Committed | Ended | Agreed | Start | Judged | Done | AttemptOver | PeerUp | Tick | Restored
+Event = Committed | Ended | Agreed | Begin | CommonVerdict | AllDone | AttemptOver | PeerUp | Tick | Restored
 
 
 # --- effects ---------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class AppendAudit:
     """An entry for the audit log."""
 
     kind: str
@@ -183,7 +183,18 @@ class ShareHead:
     """Give the other parties the head of our audit log."""
 
 
-Effect = Save | Audit | Publish | StartAttempt | StopAttempt | Tidy | StoreCorrelations | OfferResume | Tell | ShareHead
+Effect = (
+    Save
+    | AppendAudit
+    | Publish
+    | StartAttempt
+    | StopAttempt
+    | Tidy
+    | StoreCorrelations
+    | OfferResume
+    | Tell
+    | ShareHead
+)
 
 
 class Lifecycle:
@@ -226,7 +237,7 @@ class Lifecycle:
                 turn = Turn.REFUSED if state is ConsentState.CONFLICT else Turn(state.value)
             case Agreed(certificate) if certificate.attempt > record.attempt:
                 turn = Turn.RESUMED
-            case Judged(verdict) if self._outranks_the_known(verdict):
+            case CommonVerdict(verdict) if self._outranks_the_known(verdict):
                 turn = Turn(verdict.state)
             case PeerUp():
                 turn = Turn.PEER_UP if record.attempt + 1 < MAX_ATTEMPTS else Turn.GAVE_UP
@@ -234,9 +245,9 @@ class Lifecycle:
                 turn = Turn.GAVE_UP
             case Committed():
                 turn = Turn.COMMITTED
-            case Start():
+            case Begin():
                 turn = Turn.STARTED
-            case Done():
+            case AllDone():
                 turn = Turn.DONE
             case Restored():
                 turn = Turn.RESTORED
@@ -254,13 +265,13 @@ class Lifecycle:
             case Committed(certificate):
                 self.record.certificate = certificate.encode()
                 effects = [Save(), _state("every party has signed")]
-            case Start():
+            case Begin():
                 effects = self._started()
             case Agreed():
                 effects = self._resumed(event)
-            case Judged(verdict):
+            case CommonVerdict(verdict):
                 effects = self._judged(verdict, now)
-            case Done():
+            case AllDone():
                 effects = self._done(now)
             case Ended():
                 effects = self._ended(event, now)
@@ -341,8 +352,8 @@ class Lifecycle:
         record.error = record.verdict.error
         return [Save()]
 
-    def _audit(self, kind: str, **body: str | int | list[str]) -> Audit:
-        return Audit(kind, {"job": self.record.short, **body})
+    def _audit(self, kind: str, **body: str | int | list[str]) -> AppendAudit:
+        return AppendAudit(kind, {"job": self.record.short, **body})
 
 
 def _state(text: str) -> Publish:

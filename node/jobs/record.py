@@ -14,16 +14,7 @@ from hansa.protocols.wire.consent.contract import Contract
 
 
 class JobState(StrEnum):
-    """Where a job stands at this node.
-
-    proposed ─▶ committed ─▶ running ─▶ done
-        │            │        │  ▲
-        │            │        ▼  │
-        │            │     interrupted
-        ▼            ▼        ▼
-     refused      cancelled, failed
-     expired
-    """
+    """Where a job stands at this node. node.jobs.lifecycle has the table of what leads from one state to the next."""
 
     PROPOSED = "proposed"
     COMMITTED = "committed"

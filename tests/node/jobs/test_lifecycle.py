@@ -14,10 +14,11 @@ from hansa.node.jobs import lifecycle
 from hansa.node.jobs.lifecycle import (
     MAX_ATTEMPTS,
     TRANSITIONS,
+    AllDone,
+    AppendAudit,
     AttemptOver,
-    Audit,
-    Done,
-    Judged,
+    Begin,
+    CommonVerdict,
     Lifecycle,
     OfferResume,
     PeerUp,
@@ -25,7 +26,6 @@ from hansa.node.jobs.lifecycle import (
     Restored,
     Save,
     ShareHead,
-    Start,
     StartAttempt,
     StopAttempt,
     StoreCorrelations,
@@ -89,7 +89,9 @@ def verdict(priority, culprit=OTHER, step="train"):
 
 
 VERDICTS = st.builds(verdict, st.sampled_from(Priority), st.sampled_from([ME, OTHER]), st.sampled_from("xyz"))
-OUTCOMES = st.one_of(VERDICTS.map(Judged), VERDICTS.map(Judged), VERDICTS.map(Judged), st.just(Done()))
+OUTCOMES = st.one_of(
+    VERDICTS.map(CommonVerdict), VERDICTS.map(CommonVerdict), VERDICTS.map(CommonVerdict), st.just(AllDone())
+)
 ENDS = st.sampled_from([ConsentState.REFUSED, ConsentState.CANCELLED, ConsentState.EXPIRED, ConsentState.CONFLICT]).map(
     lambda state: Ended(state, "why", OTHER)
 )
@@ -136,24 +138,24 @@ def test_nothing_else_writes_what_the_lifecycle_keeps():
 
 def test_a_start_is_written_down_first():
     life = lives(JobState.COMMITTED)
-    assert life.handle(Start(), CREATED) == [Save(), Publish("state", {"text": "running"}), StartAttempt(0)]
+    assert life.handle(Begin(), CREATED) == [Save(), Publish("state", {"text": "running"}), StartAttempt(0)]
 
 
 def test_an_end_stops_the_attempt_and_tidies_once_it_is_over():
     life = lives(JobState.COMMITTED)
-    life.handle(Start(), CREATED)
+    life.handle(Begin(), CREATED)
     ended = Ended(ConsentState.CANCELLED, "no", OTHER)
     assert kinds(life.handle(ended, CREATED)) == [Save, Publish, StopAttempt]
     assert life.record.error["message"] == "bureau cancelled the job: no"
     assert life.handle(AttemptOver(None), CREATED) == [Tidy()]
-    assert life.handle(Start(), CREATED) == []
+    assert life.handle(Begin(), CREATED) == []
 
 
 def test_a_common_verdict_that_may_be_resumed_offers_at_once():
     life = lives(JobState.COMMITTED)
-    life.handle(Start(), CREATED)
-    effects = life.handle(AttemptOver(Judged(verdict(Priority.NODE_LOST))), CREATED)
-    assert kinds(effects) == [Save, Audit, Publish, Publish, OfferResume]
+    life.handle(Begin(), CREATED)
+    effects = life.handle(AttemptOver(CommonVerdict(verdict(Priority.NODE_LOST))), CREATED)
+    assert kinds(effects) == [Save, AppendAudit, Publish, Publish, OfferResume]
     assert effects[1].kind == "job-interrupted"
     assert life.handle(Agreed(certificate(0), -1), CREATED) == []
     assert kinds(life.handle(Agreed(certificate(3), 2), CREATED)) == [Save, Publish, StartAttempt]
@@ -162,14 +164,21 @@ def test_a_common_verdict_that_may_be_resumed_offers_at_once():
 
 def test_a_late_verdict_is_told_on_and_only_a_lower_one_counts():
     life = lives(JobState.COMMITTED)
-    life.handle(Start(), CREATED)
-    effects = life.handle(AttemptOver(Judged(verdict(Priority.RELAYED))), CREATED)
-    assert kinds(effects) == [Save, Audit, Publish, Publish, Tidy]
+    life.handle(Begin(), CREATED)
+    effects = life.handle(AttemptOver(CommonVerdict(verdict(Priority.RELAYED))), CREATED)
+    assert kinds(effects) == [Save, AppendAudit, Publish, Publish, Tidy]
     lower = verdict(Priority.WORKER_LOST)
-    assert kinds(life.handle(Judged(lower), CREATED)) == [Save, Audit, Publish, Publish, Tell, OfferResume]
+    assert kinds(life.handle(CommonVerdict(lower), CREATED)) == [Save, AppendAudit, Publish, Publish, Tell, OfferResume]
     assert life.record.state is JobState.INTERRUPTED
-    assert life.handle(Judged(lower), CREATED) == []
-    assert kinds(life.handle(Judged(verdict(Priority.OWN)), CREATED)) == [Save, Audit, Publish, Publish, Tell, Tidy]
+    assert life.handle(CommonVerdict(lower), CREATED) == []
+    assert kinds(life.handle(CommonVerdict(verdict(Priority.OWN)), CREATED)) == [
+        Save,
+        AppendAudit,
+        Publish,
+        Publish,
+        Tell,
+        Tidy,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -182,16 +191,16 @@ def test_a_late_verdict_is_told_on_and_only_a_lower_one_counts():
 def test_a_job_that_is_given_up_keeps_to_that(attempt, event, now, why):
     lost = verdict(Priority.NODE_LOST)
     life = lives(JobState.INTERRUPTED, attempt=attempt, verdict=lost, error=lost.error)
-    assert kinds(life.handle(event, now)) == [Save, Audit, Publish, Tidy]
+    assert kinds(life.handle(event, now)) == [Save, AppendAudit, Publish, Tidy]
     assert life.record.error["message"].endswith(why)
-    assert life.handle(Judged(verdict(Priority.OWN)), now) == []
+    assert life.handle(CommonVerdict(verdict(Priority.OWN)), now) == []
 
 
 def test_results_of_all_outrank_a_cancel():
     life = lives(JobState.CANCELLED, result={"rows": 7})
-    effects = life.handle(Done(), CREATED)
-    assert kinds(effects) == [Save, Audit, Publish, ShareHead, Tidy]
-    assert effects[1] == Audit("job-done", {"job": life.record.short, "attempt": 0, "rows": 7})
+    effects = life.handle(AllDone(), CREATED)
+    assert kinds(effects) == [Save, AppendAudit, Publish, ShareHead, Tidy]
+    assert effects[1] == AppendAudit("job-done", {"job": life.record.short, "attempt": 0, "rows": 7})
     assert life.handle(Ended(ConsentState.CANCELLED, "no", OTHER), CREATED) == []
 
 
@@ -235,7 +244,7 @@ class AnyLife(RuleBasedStateMachine):
                     self.tidied = True
                 case OfferResume():
                     assert self.life.record.state is JobState.INTERRUPTED
-                case Audit() | Publish() | Tell() | ShareHead() | StoreCorrelations():
+                case AppendAudit() | Publish() | Tell() | ShareHead() | StoreCorrelations():
                     pass
         self.check_what_it_leaves(before, event)
 
@@ -256,8 +265,8 @@ class AnyLife(RuleBasedStateMachine):
         self.tidied = self.tidied and after.final
         outcome = event.outcome if isinstance(event, AttemptOver) else event
         assert before is not JobState.DONE
-        assert isinstance(outcome, Done | Ended) or before is JobState.FAILED
-        assert after.final or (isinstance(outcome, Judged) and after is JobState.INTERRUPTED)
+        assert isinstance(outcome, AllDone | Ended) or before is JobState.FAILED
+        assert after.final or (isinstance(outcome, CommonVerdict) and after is JobState.INTERRUPTED)
 
     @initialize(begun=st.booleans(), patience=st.integers(0, 30))
     def begin(self, begun, patience):
@@ -265,9 +274,9 @@ class AnyLife(RuleBasedStateMachine):
         self.patience = patience
         if begun:
             self.hear(Committed(certificate(0)))
-            self.hear(Start())
+            self.hear(Begin())
 
-    @rule(event=st.sampled_from([Committed(certificate(0)), Start(), PeerUp(), Tick()]))
+    @rule(event=st.sampled_from([Committed(certificate(0)), Begin(), PeerUp(), Tick()]))
     def anything(self, event):
         self.hear(event)
 
@@ -295,7 +304,7 @@ class AnyLife(RuleBasedStateMachine):
     @rule(late=OUTCOMES)
     def late_outcome(self, late):
         """What a peer says; while the attempt runs, it is told instead."""
-        if isinstance(late, Judged) or self.steps >= self.patience:
+        if isinstance(late, CommonVerdict) or self.steps >= self.patience:
             self.hear(late)
 
     @rule(seconds=st.sampled_from([1, 60, 900]))

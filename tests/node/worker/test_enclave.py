@@ -2,19 +2,16 @@
 
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from nacl.bindings import crypto_scalarmult_base
-from support.tee.members import CODE, NOW, OTHER, SIGNING_KEYS, VOTERS, contract
+from support.tee.members import CODE, NOW, OTHER, SIGNING_KEYS, contract
 
 from hansa.node.contracts.release_policies import policy_of
-from hansa.node.jobs.attempt import Attempt
 from hansa.node.worker.attestation import Proven
 from hansa.node.worker.enclave import ParcelOpener, ParcelSealer
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire.attestation.platforms import Code
-from hansa.protocols.wire.attestation.statements.release_policy import ReleasePolicy
 
 JOB = contract()
 SECRET = b"s" * 32
@@ -76,13 +73,3 @@ def test_the_label_and_the_weights_are_released_for_training_only():
     scoring = contract(kind="predict", model=b"m" * 32)
     assert policy_of(scoring, bank, NOW).columns == ("age",)
     assert (policy_of(JOB, bank, NOW).role, policy_of(scoring, bank, NOW).role) == ("enclave", "scorer")
-
-
-def test_a_daemon_signs_for_an_hour_at_most_and_puts_it_on_record():
-    entries = []
-    log = SimpleNamespace(append=lambda kind, body: entries.append(body | {"kind": kind}))
-    context = SimpleNamespace(me=VOTERS[0], signing_key=SIGNING_KEYS[0], now=lambda: NOW, audit=log)
-    signed = Attempt(context, SimpleNamespace(attempt=1, contract=JOB, short="j"))._release_policy()
-    policy = ReleasePolicy.verified_untrusted(signed)
-    assert policy == policy_of(JOB, JOB.parties[0], NOW + 3600)
-    assert [(each["kind"], each["until"]) for each in entries] == [("release-policy", NOW + 3600)]
