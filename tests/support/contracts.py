@@ -47,3 +47,11 @@ def offers(*more):
 def build(text=TEXT, known=None):
     """The contract of a job file."""
     return contract_from(parse(text, "job.toml"), known or offers(), now=NOW, max_rows=1000)
+
+
+def with_weights():
+    """What is offered, with a column of weights at bank."""
+    known = offers()
+    extra = (("default", "number"), ("w", "number"))
+    known["bank"] = KnownParty("bank", b"a" * 32, (info(label="default", extra=extra),))
+    return known

@@ -214,10 +214,10 @@ async def test_hardware_is_relied_on_while_its_job_runs(autojump_clock, league_i
     async with league_in_hardware() as league:
         assert league.jobs[0].relied_on() == set()
         plain = (await league.jobs[0].submit(dealt(league, codes=(), nonce=b"o" * 16))).record.job_id
-        await league.until(lambda: league.jobs[0].get(plain).run is not None)
+        await league.until(lambda: league.jobs[0].get(plain).running is not None)
         assert league.jobs[0].relied_on() == set()
         job = (await league.jobs[0].submit(dealt(league))).record.job_id
-        await league.until(lambda: league.jobs[0].get(job).run is not None)
+        await league.until(lambda: league.jobs[0].get(job).running is not None)
         assert league.jobs[0].relied_on() == {league.identities[2]}
         await league.settled(job, "done")
         assert league.jobs[0].relied_on() == set()
@@ -250,7 +250,7 @@ async def test_a_member_that_loses_its_proof_ends_its_job_and_no_other(later, wh
         relies = (await league.jobs[0].submit(dealt(league))).record.job_id
         other = (await league.jobs[0].submit(dealt(league, codes=(), nonce=b"o" * 16))).record.job_id
         await trio.sleep(2)
-        assert league.jobs[0].get(relies).run is not None
+        assert league.jobs[0].get(relies).running is not None
         await league.jobs[0].hardware_judged(league.identities[2], later)
         await league.settled(relies, "failed")
         assert {error["message"] for error in league.errors(relies)} == {why}
