@@ -44,7 +44,7 @@ _MEASURED: Final = {
 
 
 class StatedOutputs(Protocol):
-    """Who receives what; see ``protocols.wire.consent.contract_parts.Outputs``."""
+    """Who receives what; see ``protocols.wire.consent.terms.Outputs``."""
 
     @property
     def scores(self) -> str:

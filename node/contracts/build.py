@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from hansa.config.jobfile import JobFile, PartyEntry
 from hansa.config.vocabulary import AUTO, COMPUTING_PARTIES, FRAC_BITS
@@ -17,6 +18,27 @@ from hansa.node.contracts.explain import openings_of
 from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.consent.contract import VERSION, Contract
 from hansa.protocols.wire.consent.terms import Align, Dealer, Enclave, Limits, Outputs, Party
+
+_FROM_TRAINING = (
+    *("purpose", "align", "algorithm", "params", "test_fraction", "engine", "outputs", "limits", "computing", "dealer"),
+)
+"""Terms that a job on a model has from the contract that trained it."""
+
+
+def new_contract(*, now: int, expires_in_s: int, seed: bytes | None = None, **terms: Any) -> Contract:
+    """A contract of these terms, in the present version and open from ``now`` (unix time) on.
+
+    The nonce is fresh, and so is the seed unless one is given.
+    """
+    return Contract(
+        version=VERSION,
+        seed=seed or os.urandom(16),
+        frac_bits=FRAC_BITS,
+        created=now,
+        expires=now + expires_in_s,
+        nonce=os.urandom(16),
+        **terms,
+    )
 
 
 def contract_from(
@@ -37,8 +59,10 @@ def contract_from(
         importance=job.outputs.importance,
         training_metric=job.outputs.training_metric,
     )
-    return Contract(
-        version=VERSION,
+    return new_contract(
+        now=now,
+        expires_in_s=job.expires_in_s,
+        seed=job.seed,
         kind="train",
         name=job.name,
         purpose=job.purpose,
@@ -47,16 +71,11 @@ def contract_from(
         algorithm=job.algorithm,
         params=dict(job.params),
         test_fraction=job.split.test,
-        seed=job.seed or os.urandom(16),
-        frac_bits=FRAC_BITS,
         engine=engine_of(job),
         outputs=outputs,
         model=None,
         openings=openings_of("train", job.algorithm, outputs, parties, job.params, engine=engine_of(job)),
         limits=Limits(max_rows=max_rows),
-        created=now,
-        expires=now + job.expires_in_s,
-        nonce=os.urandom(16),
         computing=_computing(job),
         dealer=None if job.dealer is None else Dealer(offers[job.dealer].identity, job.dealer),
         enclave=None if job.enclave is None else _enclave(job, offers[job.enclave].identity),
@@ -82,32 +101,18 @@ def contract_on_model(
     """
     check.check_members(trained, offers)
     parties = [_same_party(party, kind, datasets.get(party.name, ""), offers[party.name]) for party in trained.parties]
-    return Contract(
-        version=VERSION,
+    algorithm, outputs, params = trained.algorithm, trained.outputs, trained.params
+    return new_contract(
+        now=now,
+        expires_in_s=expires_in_s,
         kind=kind,
         name=f"{kind} {trained.name}",
-        purpose=trained.purpose,
         parties=tuple(parties),
-        align=trained.align,
-        algorithm=trained.algorithm,
-        params=trained.params,
-        test_fraction=trained.test_fraction,
-        seed=os.urandom(16),
-        frac_bits=trained.frac_bits,
-        engine=trained.engine,
-        outputs=trained.outputs,
         model=trained.job_id,
-        openings=openings_of(
-            kind, trained.algorithm, trained.outputs, trained.parties, trained.params, engine=trained.engine
-        ),
-        limits=trained.limits,
-        created=now,
-        expires=now + expires_in_s,
-        nonce=os.urandom(16),
-        computing=trained.computing,
-        dealer=trained.dealer,
+        openings=openings_of(kind, algorithm, outputs, trained.parties, params, engine=trained.engine),
         enclave=enclave,
         codes=tuple(codes),
+        **{term: getattr(trained, term) for term in _FROM_TRAINING},
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from hansa.config.params import PARAMS, Whole
-from hansa.config.vocabulary import FRAC_BITS, PREPROCESSING
+from hansa.config.vocabulary import PREPROCESSING
+from hansa.node.contracts.build import new_contract
 from hansa.node.errors import UsageError
 from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS
-from hansa.protocols.wire.consent.contract import VERSION, Contract
+from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.consent.terms import Align, Limits, Outputs, Party
 
 EXPIRES_S = 3600
@@ -29,8 +29,9 @@ def preprocessing_contract(names: Mapping[bytes, str], amounts: Mapping[str, int
             )
     if not any(amounts.values()):
         raise UsageError("there is nothing to make", remedy="say how many: `hansa correlations make --help`")
-    return Contract(
-        version=VERSION,
+    return new_contract(
+        now=now,
+        expires_in_s=EXPIRES_S,
         kind=PREPROCESSING,
         name=PREPROCESSING,
         purpose="random numbers made ahead, for later jobs of these parties",
@@ -39,14 +40,9 @@ def preprocessing_contract(names: Mapping[bytes, str], amounts: Mapping[str, int
         algorithm=PREPROCESSING,
         params={kind: amounts.get(kind, 0) for kind in STORED_KINDS},
         test_fraction=0.0,
-        seed=os.urandom(16),
-        frac_bits=FRAC_BITS,
         engine="additive",
         outputs=Outputs("none", "owner", "label-owner"),
         model=None,
         openings=(),
         limits=Limits(1),
-        created=now,
-        expires=now + EXPIRES_S,
-        nonce=os.urandom(16),
     )
