@@ -134,7 +134,7 @@ class PeerRemoved(TypedDict):
     note: str | None
 
 
-class Column(TypedDict):
+class ColumnView(TypedDict):
     """A column of a dataset: ``number``s have bounds. ``odd_row`` is the first cell of text among mostly numbers."""
 
     name: str
@@ -152,7 +152,7 @@ class Dataset(TypedDict):
     path: str
     format: str
     rows: int
-    columns: list[Column]
+    columns: list[ColumnView]
     key: list[str]
     label: str | None
     schema_digest: str
@@ -188,7 +188,7 @@ class PeerHardware(TypedDict):
     reasons: list[str]
 
 
-class Hardware(TypedDict):
+class HardwareStatus(TypedDict):
     """Trusted hardware at this node (None: it has none) and at its peers."""
 
     own: OwnHardware | None

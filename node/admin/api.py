@@ -179,7 +179,7 @@ class AdminApi:
         return Request("audit.verify")
 
     @asked
-    def hardware(self) -> Request[answers.Hardware]:
+    def hardware(self) -> Request[answers.HardwareStatus]:
         """This node's trusted hardware, the last verdict on each peer's, and the votes known here."""
         return Request("tee.status")
 
@@ -231,7 +231,7 @@ class AdminApi:
     # --- jobs ------------------------------------------------------------------------------------------------------
 
     @asked
-    def plan(self, job_file: str | Path) -> Request[job_answers.Plan]:
+    def plan(self, job_file: str | Path) -> Request[job_answers.JobPlan]:
         """What a job file would mean: who learns what, whom it trusts, what it costs. Nobody is asked.
 
         Raises ``ConfigError`` where the file cannot be read.
@@ -299,12 +299,12 @@ class AdminApi:
         return Request("model.release", {"model": model}, "job")
 
     @asked
-    def scores(self, job: str) -> Request[job_answers.Scores]:
+    def scores(self, job: str) -> Request[job_answers.ScoresFile]:
         """Where the scores lie that a job opened to this node."""
         return Request("model.scores", {"job": job})
 
     @asked
-    def correlations(self) -> Request[list[job_answers.StoredCorrelations]]:
+    def correlations(self) -> Request[list[job_answers.CorrelationsView]]:
         """The correlated random numbers made ahead and not used yet, by parties."""
         return Request("correlations.list")
 

@@ -37,7 +37,7 @@ class EngineChoice(TypedDict):
     why: str
 
 
-class Plan(TypedDict):
+class JobPlan(TypedDict):
     """What a job file would mean: ``leakage`` in words, ``trust`` who could collude."""
 
     contract: dict[str, Any]
@@ -174,7 +174,7 @@ class ModelView(ModelSummary):
     released: dict[str, Any] | None
 
 
-class Scores(TypedDict):
+class ScoresFile(TypedDict):
     """The file of the scores that a job opened to this node."""
 
     job: str
@@ -182,7 +182,7 @@ class Scores(TypedDict):
     rows: int
 
 
-class StoredCorrelations(TypedDict):
+class CorrelationsView(TypedDict):
     """What lies unused for jobs with ``peers``; ``made`` in unix seconds."""
 
     peers: list[str]

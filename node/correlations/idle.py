@@ -1,6 +1,6 @@
-"""Making correlations when the node is idle: as many as the last job used and the store has no more.
+"""Preprocessing when the node is idle: it proposes to make the correlations that the last job used and the store lacks.
 
-Only the party that proposed that job proposes to make them, and once a job: who refuses, or has no room, is not asked again.
+Only the proposer of that job proposes this, once for each job: a party that refuses, or has no room, is not asked again.
 """
 
 from __future__ import annotations

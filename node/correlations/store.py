@@ -1,8 +1,8 @@
 """Correlations made ahead, on disk: HOME/correlations/PARTIES/BATCH/KIND-PLACE, one sealed file a parcel.
 
-What lies there is this node's summands of what one set of parties made in one job (a batch). A file is sealed for this
-node, the set, the batch, the kind and its place: no other file can stand in for it. It is unlinked, and the unlinking is on
-disk, before the first number in it is used; so whatever happens, nothing of it is used twice.
+A file holds this node's summands of correlations that one set of parties made in one job (a batch). It is sealed for this
+node, the set, the batch, the kind and the place, so that no other file can stand in for it. It is unlinked, and the unlinking
+is on disk, before the first number in it is used: no number is used twice, whatever crashes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SEALED = 40  # bytes of nonce and tag
 
 
 def set_id(identities: Sequence[bytes]) -> bytes:
-    """The name of a set of parties, in whatever order: 32 bytes."""
+    """The 32-byte name of a set of parties; their order does not matter."""
     return tagged_hash("hansa-parties", *sorted(identities))
 
 
@@ -41,7 +41,7 @@ def batch_of(job_id: bytes, attempt: int) -> bytes:
 
 
 def store_folder(home: Path, identities: Sequence[bytes]) -> Path:
-    """Where what a set of parties has made lies."""
+    """The folder of a set's store."""
     return home / "correlations" / set_id(identities).hex()[:32]
 
 
@@ -56,18 +56,18 @@ class CorrelationStore:
 
     @property
     def first(self) -> int:
-        """The rank that names what is used."""
+        """The rank of the party that names the parcels to use: the one with the lowest identity."""
         identities = list(self.names)
         return identities.index(min(identities))
 
     def parcels(self, kind: str) -> list[ParcelId]:
-        """What there is of a kind, in the order of its names."""
+        """The parcels of a kind that are in store, sorted by name."""
         return sorted(parcel for stored, parcel, _ in files_in(self.folder) if stored == kind)
 
     def burn(self, kind: str, parcels: Sequence[ParcelId]) -> list[bytes | None]:
-        """Unlink files, then give what was in them; None for those that are not there (any more).
+        """Unlink the parcels' files, then return what was in them; None for a file that is not there (any more).
 
-        Of several processes that burn one file, one gets it.
+        Where several processes burn one file, exactly one gets its bytes.
         """
         opened = [self._unlinked(kind, parcel) for parcel in parcels]
         for batch in {parcel.batch for parcel, sealed in zip(parcels, opened, strict=True) if sealed is not None}:
@@ -91,7 +91,7 @@ class CorrelationStore:
             return None
 
     def unseal(self, kind: str, parcel: ParcelId, sealed: bytes) -> bytes:
-        """What a burnt file holds. Raises DataError where it was changed, or is another one's."""
+        """The content of a burnt file. Raises DataError where it was changed, or is a copy of another file."""
         try:
             data = unseal(self.key, sealed, self._name(kind, parcel))
             if len(data) == STORED_KINDS[kind].parcel_bytes:
@@ -114,7 +114,7 @@ class CorrelationStore:
 
 
 def publish(made: Path, store: Path, batch: bytes, identities: Sequence[bytes]) -> None:
-    """Move a whole batch into the store at once; nothing if that was done already."""
+    """Move a whole batch into the store, by one rename; do nothing where that was done already."""
     if not made.is_dir():
         return
     store.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,12 +124,12 @@ def publish(made: Path, store: Path, batch: bytes, identities: Sequence[bytes]) 
 
 
 def preprocessing_folder(folder: Path, attempt: int) -> Path:
-    """Where an attempt of a job makes its batch."""
+    """Where an attempt of a job puts the parcels that it makes, until they are published."""
     return folder / f"making-{attempt}"
 
 
 def forget_unpublished(folder: Path) -> None:
-    """Burn what attempts of a job made and did not publish."""
+    """Delete what attempts of a job made and did not publish."""
     for made in folder.glob("making-*"):
         shutil.rmtree(made, ignore_errors=True)
 
@@ -152,7 +152,7 @@ def _files_of(batch: Path) -> Iterator[tuple[str, ParcelId, Path]]:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What lies in a store: elements of each kind, bytes in all, and when the newest was made (unix seconds)."""
+    """What a store holds: elements of each kind, bytes in all, and when the newest was made (unix seconds)."""
 
     amounts: dict[str, int]
     size: int
@@ -160,7 +160,7 @@ class Contents:
 
 
 def contents(store: Path) -> Contents:
-    """What a store holds."""
+    """Count what a store holds."""
     amounts, size, made = dict.fromkeys(STORED_KINDS, 0), 0, 0
     for kind, _, path in files_in(store):
         with suppress(FileNotFoundError):
@@ -171,7 +171,7 @@ def contents(store: Path) -> Contents:
 
 
 def members(store: Path) -> list[bytes]:
-    """The identities that made what lies in a store."""
+    """The identities of the parties that a store belongs to."""
     try:
         return [bytes.fromhex(line) for line in (store / MEMBERS).read_text().split()]
     except (OSError, ValueError):
@@ -179,19 +179,19 @@ def members(store: Path) -> list[bytes]:
 
 
 def store_folders(home: Path) -> list[Path]:
-    """Every set's store."""
+    """The folders of all stores."""
     with suppress(FileNotFoundError):
         return sorted(path for path in (home / "correlations").iterdir() if path.is_dir())
     return []
 
 
 def drop(store: Path) -> None:
-    """Throw a store away; a job that draws from it at this moment makes what it no longer finds."""
+    """Delete a store. A job that draws from it at this moment makes what it no longer finds."""
     shutil.rmtree(store, ignore_errors=True)
 
 
 def bytes_on_disk(home: Path) -> int:
-    """What all stores take, and what is being made."""
+    """Bytes of all stores, and of what jobs are making."""
     size = sum(contents(store).size for store in store_folders(home))
     for path in (home / "jobs").glob("*/making-*/*"):
         with suppress(FileNotFoundError):
@@ -214,7 +214,7 @@ def _file(kind: str, parcel: ParcelId) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """What was linked or unlinked in a folder outlasts a crash of the machine."""
+    """Make links and unlinks in a folder outlast a crash of the machine."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:  # another job has burnt the last file of the batch, and the folder with it

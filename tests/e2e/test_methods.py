@@ -19,11 +19,11 @@ async def check_answers(league, job, text):
     full, view = await league.call("bank", "job.show", job=job), await league.call("bank", "model.show", model=job)
     plan = await league.call("bank", "job.plan", file_text=text, file_name="job.toml")
     for value, shape in [
-        (plan, job_answers.Plan),
+        (plan, job_answers.JobPlan),
         (plan["cost"], job_answers.Cost),
         (plan["engine"], job_answers.EngineChoice),
         (dataset, answers.Dataset),
-        *((column, answers.Column) for column in dataset["columns"]),
+        *((column, answers.ColumnView) for column in dataset["columns"]),
         (full, job_answers.JobView),
         *((member, job_answers.Member) for member in full["parties"]),
         *((event, job_answers.JobEvent) for event in full["events"]),
@@ -32,7 +32,7 @@ async def check_answers(league, job, text):
         (view, job_answers.ModelView),
         (view["label"], job_answers.LabelView),
         *((column, job_answers.Coefficient) for column in view["columns"]),
-        (await league.call("bank", "tee.status"), answers.Hardware),
+        (await league.call("bank", "tee.status"), answers.HardwareStatus),
     ]:
         check_shape(value, shape)
 
@@ -92,6 +92,6 @@ async def test_watch_show_logs_and_what_is_refused(league_of, job_text):
         with pytest.raises(UsageError, match="has made no model here: it is a predict job"):
             await league.call("bank", "model.show", model=predicted)
         scores = await league.call("bank", "model.scores", job=predicted)
-        check_shape(scores, job_answers.Scores)
+        check_shape(scores, job_answers.ScoresFile)
         assert scores["rows"] == 300
         assert [len(await league.call(name, "model.list")) for name in league.daemons] == [1, 1, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -53,3 +54,13 @@ def test_no_module_is_loaded_under_two_names() -> None:
     assert (
         int(count) == sum(len(list((ROOT / floor).rglob("*.py"))) for floor in FLOORS) + 1
     )  # errors, in_memory, less __main__
+
+
+def test_no_class_name_stands_twice() -> None:
+    """A name in a traceback, a log or a search means one thing."""
+    places: dict[str, list[str]] = {}
+    for path in (path for floor in FLOORS for path in (ROOT / floor).rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
