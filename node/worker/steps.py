@@ -77,7 +77,7 @@ async def run_steps(
             parties=n_parties,
             computing=contract.computing,
             frac_bits=contract.frac_bits,
-            shelf=store,
+            store=store,
         ) as engine:
             result, model = await _compute(start, contract, engine, table, reporter, checkpoints)
     result |= costs_of(session.transcript) | {"seconds": round(time.monotonic() - began, 3)}

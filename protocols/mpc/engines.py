@@ -26,12 +26,12 @@ async def open_engine(
     parties: int,
     computing: Sequence[int],
     frac_bits: int,
-    shelf: ParcelStore | None = None,
+    store: ParcelStore | None = None,
     ot: str = AUTO,
 ) -> AsyncIterator[Engine]:
     """The engine ``name`` among the first ``parties`` ranks of the session; a rank after them is the dealer.
 
-    ``computing``: the ranks that compute where not all parties do, else empty. ``shelf``: what these parties made ahead for
+    ``computing``: the ranks that compute where not all parties do, else empty. ``store``: what these parties made ahead for
     the engine without a dealer; all have one, or none. ``ot``: that engine's source of transfers (``ot.link``).
     When the block ends well, the source of correlations is told that no more are needed.
     """
@@ -46,7 +46,7 @@ async def open_engine(
             yield await InputPartyEngine.start(institutions, computing, frac_bits)
         return
     if not dealt:
-        yield await DealerlessEngine.start(session, await PairwiseCorrelations.start(session, shelf, ot=ot), frac_bits)
+        yield await DealerlessEngine.start(session, await PairwiseCorrelations.start(session, store, ot=ot), frac_bits)
         return
     correlations = await DealerCorrelations.start(session)
     yield await DealerEngine.start(institutions, correlations, frac_bits)

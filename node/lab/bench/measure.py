@@ -177,7 +177,7 @@ async def _serve(rank: int, secret: bytes, publics: list[bytes], plan: Plan, pip
                     parties=plan.parties,
                     computing=tuple(computing),
                     frac_bits=FRAC_BITS,
-                    shelf=store,
+                    store=store,
                     ot=plan.ot,
                 ) as engine:
                     result = await _measure(engine, plan) | {"making_seconds": seconds}

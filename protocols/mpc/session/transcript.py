@@ -53,7 +53,7 @@ class OpeningRecord:
 class Transcript:
     """The record of one party. Concurrent forks add their rounds up, though they share the waiting.
 
-    ``drawn``: elements of correlations used, by ware (additive.wares); ``stored``: of these, taken from the store.
+    ``drawn``: elements of correlations used, by kind (``additive.stored.kinds``); ``stored``: of these, taken from the store.
     ``sources``: where transfers with each other rank come from (ot.link).
     """
 
@@ -67,13 +67,13 @@ class Transcript:
         """The (running) cost of a step."""
         return self.steps.setdefault((step, kind), StepCost())
 
-    def count_drawn(self, ware: str, elements: int) -> None:
-        """So many elements of a ware were used."""
-        self.drawn[ware] = self.drawn.get(ware, 0) + elements
+    def count_drawn(self, kind: str, elements: int) -> None:
+        """So many elements of a kind were used."""
+        self.drawn[kind] = self.drawn.get(kind, 0) + elements
 
-    def count_stored(self, ware: str, elements: int) -> None:
+    def count_stored(self, kind: str, elements: int) -> None:
         """So many were taken from the store."""
-        self.stored[ware] = self.stored.get(ware, 0) + elements
+        self.stored[kind] = self.stored.get(kind, 0) + elements
 
     @contextmanager
     def timed(self, step: str, kind: Phase) -> Iterator[StepCost]:

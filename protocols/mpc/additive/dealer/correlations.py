@@ -20,7 +20,7 @@ from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.additive.correlations import Pad, TrigMasks, words_of
 from hansa.protocols.mpc.additive.dealer.dealer import FORK, REQUEST, SEED, STEP, stream_of
-from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerRequest, Part, matmul_recipe, recipe
+from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerRequest, Part, matmul_spec, spec_of
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.session.transcript import Phase
@@ -50,7 +50,7 @@ class _Order:
 class _DealerStock:
     """What is on order of one kind; ``unit_words`` correction words a unit."""
 
-    ware: DealerRequest
+    kind: DealerRequest
     parameter: int
     unit_words: int
     orders: deque[_Order] = field(default_factory=deque)
@@ -79,7 +79,7 @@ class DealerPad:
 
 
 class DealerCorrelations:
-    """The provider; make it with ``await Dealt.start(session)``, the dealer being the session's last rank."""
+    """The provider; make it with ``await DealerCorrelations.start(session)``, the dealer being the session's last rank."""
 
     def __init__(self, link: Session, seed: bytes) -> None:
         self._link = link
@@ -117,7 +117,7 @@ class DealerCorrelations:
 
     async def matmul_triples(self, n: int, k: int, m: int) -> tuple[Ring, Ring, Ring]:
         """One matrix triple, asked for when it is needed. Bytes sent by the dealer: 8·n·m."""
-        order = await self._ask_for(matmul_recipe(n, k, m), 1, DealerRequest.MATMUL, n, k, m)
+        order = await self._ask_for(matmul_spec(n, k, m), 1, DealerRequest.MATMUL, n, k, m)
         a, b, c = await self._expand(order)
         return a, b, c
 
@@ -193,10 +193,10 @@ class DealerCorrelations:
 
     # --- orders --------------------------------------------------------------------------------------------------
 
-    async def _ask(self, ware: DealerRequest, *parameters: int) -> None:
+    async def _ask(self, kind: DealerRequest, *parameters: int) -> None:
         """Note a request in the books; the last party also sends it."""
         request = np.zeros(REQUEST, dtype=np.uint64)
-        request[: 1 + len(parameters)] = (ware, *parameters)
+        request[: 1 + len(parameters)] = (kind, *parameters)
         self._books.update(request.tobytes())
         self._number += 1
         if self._last:
@@ -206,29 +206,31 @@ class DealerCorrelations:
     async def _ask_product(self, key: tuple[int, int, int, bool], results: int) -> _Order:
         return await self._ask_for(CorrelationSpec((), (Part((results,)),), tuple), 1, DealerRequest.PAD_PRODUCT, *key)
 
-    async def _ask_for(self, asked: CorrelationSpec, units: int, ware: DealerRequest, *parameters: int) -> _Order:
+    async def _ask_for(self, asked: CorrelationSpec, units: int, kind: DealerRequest, *parameters: int) -> _Order:
         order = _Order(self._number, asked, units)
         if self._last:
             self._due.append(order)
-        await self._ask(ware, *parameters)
+        await self._ask(kind, *parameters)
         return order
 
     async def _order(self, stock: _DealerStock, units: int) -> None:
         most = max(1, REQUEST_WORDS // stock.unit_words)
         while units > 0:
             some = min(units, most)
-            asked = recipe(stock.ware, some, stock.parameter)
-            stock.orders.append(await self._ask_for(asked, some, stock.ware, some, stock.parameter))
+            asked = spec_of(stock.kind, some, stock.parameter)
+            stock.orders.append(await self._ask_for(asked, some, stock.kind, some, stock.parameter))
             stock.units += some
             self._ahead += some * stock.unit_words
             units -= some
 
-    async def _draw(self, ware: DealerRequest, units: int, parameter: int) -> list[Ring]:
+    async def _draw(self, kind: DealerRequest, units: int, parameter: int) -> list[Ring]:
         if units == 0:
-            return [np.empty(part.shape, dtype=np.uint64) for part in recipe(ware, 0, parameter).parts]
-        stock = self._stocks.get((ware, parameter))
+            return [np.empty(part.shape, dtype=np.uint64) for part in spec_of(kind, 0, parameter).parts]
+        stock = self._stocks.get((kind, parameter))
         if stock is None:
-            stock = self._stocks[ware, parameter] = _DealerStock(ware, parameter, recipe(ware, 1, parameter).correction)
+            stock = self._stocks[kind, parameter] = _DealerStock(
+                kind, parameter, spec_of(kind, 1, parameter).correction
+            )
         await self._order(stock, units - stock.units)
         stock.units -= units
         stock.drawn += units

@@ -1,7 +1,7 @@
 """The dealer's side: a party that holds no data, is shown no opened value, and answers requests for correlations.
 
     parties 0 .. N-1 (computing)  --32-byte seed each-->  dealer (the last rank)
-    party N-1  --(ware, units, parameters)-->  dealer  --its summands of the dependent parts-->  party N-1
+    party N-1  --(kind, units, parameters)-->  dealer  --its summands of the dependent parts-->  party N-1
 
 It learns which correlations are used, how many and when: that is what the contract's public terms say anyway.
 """
@@ -18,7 +18,7 @@ import trio
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import PeerMisbehaved
-from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerRequest, allowed, matmul_recipe, recipe
+from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerRequest, allowed, matmul_spec, spec_of
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
@@ -28,7 +28,7 @@ FORK: Final = "dealer"
 STEP: Final = "correlations"
 SEED: Final = 32
 REQUEST: Final = 5
-"""Words of a request: the ware and four parameters."""
+"""Words of a request: the kind and four parameters."""
 MAX_WORDS: Final = 1 << 22
 """Words of all parts of one request that the dealer takes (32 MiB a party)."""
 MAX_PADS: Final = 4096
@@ -67,26 +67,26 @@ class CorrelationDealer:
 
         Raises ``ValueError`` where no honest party would ask so, before anything is allocated.
         """
-        ware, first, second, third, fourth = (int(word) for word in request)
-        if ware == DealerRequest.PAD:
+        kind, first, second, third, fourth = (int(word) for word in request)
+        if kind == DealerRequest.PAD:
             self._register(number, first, second, third, fourth)
             return None
-        if ware == DealerRequest.PAD_PRODUCT:
+        if kind == DealerRequest.PAD_PRODUCT:
             return self._product(number, first, second, third, fourth)
-        if ware == DealerRequest.MATMUL:
+        if kind == DealerRequest.MATMUL:
             if fourth or not 0 < max(first, second, third) <= MAX_WORDS or not min(first, second, third):
                 raise ValueError("no honest party asks this")
-            return self._derive(number, matmul_recipe(first, second, third))
+            return self._derive(number, matmul_spec(first, second, third))
         if (
-            ware not in DealerRequest.__members__.values()
+            kind not in DealerRequest.__members__.values()
             or third
             or fourth
-            or not allowed(DealerRequest(ware), second)
+            or not allowed(DealerRequest(kind), second)
         ):
             raise ValueError("no honest party asks this")
         if not 0 < first <= MAX_WORDS:
             raise ValueError("no honest party asks this")
-        return self._derive(number, recipe(DealerRequest(ware), first, second))
+        return self._derive(number, spec_of(DealerRequest(kind), first, second))
 
     def _derive(self, number: int, asked: CorrelationSpec) -> Ring:
         if sum(part.size for part in asked.parts) > MAX_WORDS:

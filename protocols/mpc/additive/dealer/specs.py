@@ -1,4 +1,4 @@
-"""What a dealer deals: for each kind of correlation its free parts, uniform at every party, and what follows of them.
+"""What a dealer deals: each kind of correlation has free parts, uniform at every party, and dependent parts that follow of them.
 
 A request is (kind, units, two parameters); a unit is 64 elements, one word of bits. The dealer knows every party's
 free parts, derives the dependent ones, and of these every party but the last expands its summand from its seed, so
@@ -72,11 +72,11 @@ class CorrelationSpec:
         return sum(part.size for part in self.dependent)
 
 
-def recipe(ware: DealerRequest, units: int, parameter: int) -> CorrelationSpec:
-    """The recipe of ``units`` of a kind; ``parameter``: width, bits or scale."""
+def spec_of(kind: DealerRequest, units: int, parameter: int) -> CorrelationSpec:
+    """The spec of ``units`` of a kind; ``parameter``: width, bits or scale."""
     n = 64 * units
     ring, bits = Part((n,)), Part((units,), xor=True)
-    match ware:
+    match kind:
         case DealerRequest.TRIPLES:
             return CorrelationSpec((ring, ring), (ring,), lambda a, b: (a * b,))
         case DealerRequest.BIT_TRIPLES:
@@ -96,17 +96,17 @@ def recipe(ware: DealerRequest, units: int, parameter: int) -> CorrelationSpec:
                 (ring,), (trig, planes), lambda r: (sines_and_cosines(r, parameter), planes_under(r, below))
             )
         case _:
-            raise ValueError(f"no recipe for {ware.name}")
+            raise ValueError(f"no spec of {kind.name}")
 
 
-def matmul_recipe(n: int, k: int, m: int) -> CorrelationSpec:
-    """The recipe of one matrix triple."""
+def matmul_spec(n: int, k: int, m: int) -> CorrelationSpec:
+    """The spec of one matrix triple."""
     return CorrelationSpec((Part((n, k)), Part((k, m))), (Part((n, m)),), lambda a, b: (matmul(a, b),))
 
 
-def allowed(ware: DealerRequest, parameter: int) -> bool:
+def allowed(kind: DealerRequest, parameter: int) -> bool:
     """Whether a request's parameter is one the engine uses."""
-    match ware:
+    match kind:
         case DealerRequest.BIT_TRIPLES:
             return parameter in (1, 2)
         case DealerRequest.TRUNCATION:

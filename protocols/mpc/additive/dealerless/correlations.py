@@ -39,8 +39,8 @@ Make = Callable[[int], Awaitable[list[Ring]]]
 class _PairwiseStock:
     """Units of one kind: from the store while it has some, else made, as many as were drawn so far, within bounds."""
 
-    def __init__(self, session: Session, ware: str, make: Make, multiple: int, most: int) -> None:
-        self._session, self._ware = session, ware
+    def __init__(self, session: Session, kind: str, make: Make, multiple: int, most: int) -> None:
+        self._session, self._kind = session, kind
         self._make, self._multiple, self._most = make, multiple, most
         self._parts: list[Ring] = []
         self._units = self._drawn = 0
@@ -51,15 +51,15 @@ class _PairwiseStock:
         if units > self._units and self.stored is not None:
             with self._session.step(STEP, Phase.PREPROCESSING):
                 parcels = await self.stored.draw(units - self._units, self._session)
-            found = len(parcels) * STORED_KINDS[self._ware].units
+            found = len(parcels) * STORED_KINDS[self._kind].units
             self._add(parcels, found)
-            self._session.transcript.count_stored(self._ware, UNIT * found)
+            self._session.transcript.count_stored(self._kind, UNIT * found)
         if units > self._units or not self._parts:
             wanted = max(units - self._units, min(self._drawn, self._most), 1)
             wanted += -wanted % self._multiple
             self._add([await self._make(wanted)], wanted)
         self._drawn += units
-        self._session.transcript.count_drawn(self._ware, UNIT * units)
+        self._session.transcript.count_drawn(self._kind, UNIT * units)
         parts, rest = [], []
         for part in self._parts:
             cut = units * (part.shape[-1] // self._units)
@@ -80,7 +80,7 @@ class _PairwiseStock:
 
 
 class PairwiseCorrelations:
-    """The provider; make it with ``await Pairwise.start(session)``, all ranks of which compute."""
+    """The provider; make it with ``await PairwiseCorrelations.start(session)``, all ranks of which compute."""
 
     def __init__(self, session: Session, pairs: list[Pair]) -> None:
         self.pairs = pairs
@@ -94,24 +94,24 @@ class PairwiseCorrelations:
         }
         bounds = {"triples": (TRIPLES, 8 * TRIPLES)}
         self._stocks = {
-            ware: _PairwiseStock(session, ware, make, *bounds.get(ware, (1, STOCK_WORDS)))
-            for ware, make in self.makers.items()
+            kind: _PairwiseStock(session, kind, make, *bounds.get(kind, (1, STOCK_WORDS)))
+            for kind, make in self.makers.items()
         }
         self._matrices = 0
 
     @classmethod
-    async def start(cls, session: Session, shelf: ParcelStore | None = None, *, ot: str = AUTO) -> PairwiseCorrelations:
-        """Set up a pair with each other party, at the same time; what the shelf has is used first.
+    async def start(cls, session: Session, store: ParcelStore | None = None, *, ot: str = AUTO) -> PairwiseCorrelations:
+        """Set up a pair with each other party, at the same time; what the store has is used first.
 
-        All parties have a shelf, or none. ``ot``: the source of transfers, by the link if not named (``ot.link``).
+        All parties have a store, or none. ``ot``: the source of transfers, by the link if not named (``ot.link``).
         Costs as ``Pair.start`` with each, and ``StoredCorrelations.start``.
         """
         link = session.fork("pairwise")
         with link.step(STEP, Phase.PREPROCESSING):
             made = cls(link, await start_pairs(link, ot))
-            stored = {} if shelf is None else await StoredCorrelations.start(link, shelf)
-        for ware, source in stored.items():
-            made._stocks[ware].stored = source
+            stored = {} if store is None else await StoredCorrelations.start(link, store)
+        for kind, source in stored.items():
+            made._stocks[kind].stored = source
         return made
 
     async def triples(self, n: int) -> tuple[Ring, Ring, Ring]:
@@ -136,7 +136,7 @@ class PairwiseCorrelations:
         self._matrices += 1
         c = a @ b
         with self._session.step(STEP, Phase.PREPROCESSING):
-            self._follow(encryption=True)
+            self._adopt_step(encryption=True)
             own = [self._product_with_own(pair, name, a, m) for pair in self.pairs]
             others = [self._product_with_other(pair, name, (n, k), b) for pair in self.pairs]
             for summand in await gather(*own, *others):
@@ -146,13 +146,13 @@ class PairwiseCorrelations:
     async def finish(self) -> None:
         """Nothing to let go of: all parties made all that they drew."""
 
-    # --- making --------------------------------------------------------------------------------------------------
+    # --- preprocessing -------------------------------------------------------------------------------------------
 
     async def _make_triples(self, units: int) -> list[Ring]:
         a, b = self._random.words(2, 64 * units)
         c = a * b
         with self._session.step(STEP, Phase.PREPROCESSING):
-            self._follow(encryption=True)
+            self._adopt_step(encryption=True)
             for summand in await self._with_each(lambda pair: pair.cross(a, b)):
                 c += summand
         return [a, b, c]
@@ -160,7 +160,7 @@ class PairwiseCorrelations:
     def _maker_of_bit_triples(self, width: int) -> Callable[[int], Awaitable[list[Ring]]]:
         async def make(words: int) -> list[Ring]:
             with self._session.step(STEP, Phase.PREPROCESSING):
-                self._follow(encryption=False)
+                self._adopt_step(encryption=False)
                 if len(self.pairs) == 1:
                     return await self._bit_triples_of_two(words, width)
                 a, b = self._random.words(words), self._random.words(width, words)
@@ -187,7 +187,7 @@ class PairwiseCorrelations:
         own = unpack_bits(bits, n)
         ring = own.copy() if self._session.rank == 0 else np.zeros(n, dtype=np.uint64)
         with self._session.step(STEP, Phase.PREPROCESSING):
-            self._follow(encryption=False)
+            self._adopt_step(encryption=False)
             for adding in range(1, self._session.n_parties):
                 if self._session.rank == adding:
                     earlier = [pair for pair in self.pairs if pair.peer < adding]
@@ -198,7 +198,7 @@ class PairwiseCorrelations:
                     ring = ring - np.uint64(2) * await pair.sends.correlated(ring)
         return [bits, ring]
 
-    def _follow(self, *, encryption: bool) -> None:
+    def _adopt_step(self, *, encryption: bool) -> None:
         """Count what either encryption or transfers do from here on as correlations."""
         for pair in self.pairs:
             pair.adopt_step(self._session, transfers=not encryption, encryption=encryption)

@@ -1,4 +1,4 @@
-"""Making correlations ahead of time: parcel after parcel, so that memory does not grow with how much is made."""
+"""Preprocessing ahead of a job: correlations are made parcel after parcel, so memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Put = Callable[[str, int, bytes], Awaitable[None]]
 
 
 async def make_parcels(session: Session, counts: Mapping[str, int], put: Put, made: Callable[[int], None]) -> None:
-    """Make so many parcels of each ware among all parties, and put each away: ``put(ware, place, summands)``.
+    """Make so many parcels of each kind among all parties, and put each away: ``put(kind, place, summands)``.
 
     All parties call it with the same counts; ``made`` is told how many are done. Costs: as ``PairwiseCorrelations`` for
     each parcel.
     """
     pairwise = await PairwiseCorrelations.start(session)
     done = 0
-    for ware, kind in STORED_KINDS.items():
-        for place in range(counts.get(ware, 0)):
-            await put(ware, place, to_bytes(await pairwise.makers[ware](kind.units)))
+    for kind, stored in STORED_KINDS.items():
+        for place in range(counts.get(kind, 0)):
+            await put(kind, place, to_bytes(await pairwise.makers[kind](stored.units)))
             done += 1
             made(done)
     await pairwise.finish()

@@ -1,6 +1,6 @@
 """What can be made ahead of time and stored: its names, its parcels, and what they weigh. Light: the daemon imports it.
 
-A parcel is a fixed number of units of one ware, one unit being 64 elements; it is made, stored and used up as a whole.
+A parcel is a fixed number of units of one kind, one unit being 64 elements; it is made, stored and used up as a whole.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_PLACE: Final = 1 << 24
 
 
 class ParcelId(NamedTuple):
-    """A parcel's name among parcels of its ware: the batch it was made in (16 bytes), and its place there."""
+    """A parcel's name among parcels of its kind: the batch it was made in (16 bytes), and its place there."""
 
     batch: bytes
     place: int
@@ -56,8 +56,8 @@ STORED_KINDS: Final[dict[str, StoredKind]] = {
 
 
 def weight(amounts: Mapping[str, Param]) -> int:
-    """Bytes of one party's parcels for so many elements of each ware."""
-    return sum(STORED_KINDS[ware].parcels(int(n)) * STORED_KINDS[ware].parcel_bytes for ware, n in amounts.items())
+    """Bytes of one party's parcels for so many elements of each kind."""
+    return sum(STORED_KINDS[kind].parcels(int(n)) * STORED_KINDS[kind].parcel_bytes for kind, n in amounts.items())
 
 
 def packed(parcels: Iterable[ParcelId]) -> bytes:

@@ -7,7 +7,7 @@
     all use what all had
 
 So no party has used a parcel that another still has: a file that is copied back at one party finds nobody to use it with.
-A party that crashes has burnt what the others will not find in common either. How a shelf keeps its parcels is the
+A party that crashes has burnt what the others will not find in common either. How a store keeps its parcels is the
 caller's business; this module has no files.
 """
 
@@ -27,7 +27,7 @@ from hansa.protocols.mpc.session.session import Session
 MAX_NAMED: Final = 256
 """Parcels named in one message."""
 MAX_PARCELS: Final = 1 << 24
-"""Parcels of one ware that a party may say it has."""
+"""Parcels of one kind that a party may say it has."""
 
 
 class ParcelStore(Protocol):
@@ -38,18 +38,18 @@ class ParcelStore(Protocol):
         """The rank that names what is used: the same in all jobs of these parties, so that two do not name the same."""
         ...
 
-    def parcels(self, ware: str) -> list[ParcelId]:
+    def parcels(self, kind: str) -> list[ParcelId]:
         """What there is, in an order that does not change."""
         ...
 
-    def burn(self, ware: str, parcels: Sequence[ParcelId]) -> list[bytes | None]:
+    def burn(self, kind: str, parcels: Sequence[ParcelId]) -> list[bytes | None]:
         """Take parcels away for good, and give them, sealed; None for those that are not there (any more).
 
         Nothing is given before the loss of all would outlast a crash.
         """
         ...
 
-    def unseal(self, ware: str, parcel: ParcelId, sealed: bytes) -> bytes:
+    def unseal(self, kind: str, parcel: ParcelId, sealed: bytes) -> bytes:
         """What a burnt parcel holds. Raises DataError where it is not what it should be."""
         ...
 
@@ -59,13 +59,13 @@ def to_bytes(parts: Sequence[Ring]) -> bytes:
     return b"".join(np.ascontiguousarray(part).astype("<u8", copy=False).tobytes() for part in parts)
 
 
-def from_bytes(ware: str, data: bytes) -> list[Ring]:
-    """The arrays of a parcel: its own bytes, which a shelf has authenticated."""
-    kind = STORED_KINDS[ware]
-    assert len(data) == kind.parcel_bytes
+def from_bytes(kind: str, data: bytes) -> list[Ring]:
+    """The arrays of a parcel: its own bytes, which a store has authenticated."""
+    stored = STORED_KINDS[kind]
+    assert len(data) == stored.parcel_bytes
     flat, parts, at = np.frombuffer(data, dtype="<u8"), [], 0
-    for rows, words in kind.shapes:
-        size = max(rows, 1) * words * kind.units
+    for rows, words in stored.shapes:
+        size = max(rows, 1) * words * stored.units
         part = flat[at : at + size].astype(np.uint64)
         parts.append(part.reshape(rows, -1) if rows else part)
         at += size
@@ -73,27 +73,27 @@ def from_bytes(ware: str, data: bytes) -> list[Ring]:
 
 
 class StoredCorrelations:
-    """What a shelf has of one ware, drawn in lockstep; make all wares' with ``await Stored.start(session, shelf)``."""
+    """What a store has of one kind, drawn in lockstep; ``await StoredCorrelations.start(session, store)`` gives all kinds'."""
 
-    def __init__(self, session: Session, shelf: ParcelStore, ware: str, count: int) -> None:
-        self._session, self._shelf, self._ware = session, shelf, ware
+    def __init__(self, session: Session, store: ParcelStore, kind: str, count: int) -> None:
+        self._session, self._store, self._kind = session, store, kind
         self._left = count
 
     @classmethod
-    async def start(cls, session: Session, shelf: ParcelStore) -> dict[str, StoredCorrelations]:
+    async def start(cls, session: Session, store: ParcelStore) -> dict[str, StoredCorrelations]:
         """The first party says how many parcels it has. Rounds: 1, which nothing waits for. Bytes: 32 to each, by it."""
-        fork = session.fork("shelf")
-        if session.rank == shelf.first:
-            counts = np.array([len(shelf.parcels(ware)) for ware in STORED_KINDS], dtype=np.uint64)
+        fork = session.fork("shelf")  # the label goes over the wire
+        if session.rank == store.first:
+            counts = np.array([len(store.parcels(kind)) for kind in STORED_KINDS], dtype=np.uint64)
             for peer in session.peers:
                 await fork.send(peer, counts)
         else:
-            counts = await fork.recv(shelf.first, np.uint64, len(STORED_KINDS))
+            counts = await fork.recv(store.first, np.uint64, len(STORED_KINDS))
             if counts.max() > MAX_PARCELS:
-                raise _misbehaved(fork, shelf.first, f"claims to have {counts.max()} parcels of correlations")
+                raise _misbehaved(fork, store.first, f"claims to have {counts.max()} parcels of correlations")
         return {
-            ware: cls(session.fork(ware), shelf, ware, int(n))
-            for ware, n in zip(STORED_KINDS, counts.tolist(), strict=True)
+            kind: cls(session.fork(kind), store, kind, int(n))
+            for kind, n in zip(STORED_KINDS, counts.tolist(), strict=True)
         }
 
     async def draw(self, units: int, step: Session) -> list[list[Ring]]:
@@ -103,23 +103,23 @@ class StoredCorrelations:
         """
         found: list[list[Ring]] = []
         self._session.adopt_step(step)
-        size = STORED_KINDS[self._ware].units
+        size = STORED_KINDS[self._kind].units
         while self._left and units > len(found) * size:
             wanted = min(-(-units // size) - len(found), MAX_NAMED, self._left)
             found += await self._common(wanted)
         return found
 
     async def _common(self, most: int) -> list[list[Ring]]:
-        session, shelf = self._session, self._shelf
-        if session.rank == shelf.first:
+        session, store = self._session, self._store
+        if session.rank == store.first:
             named, had = await trio.to_thread.run_sync(self._next, most)
             for peer in session.peers:
                 await session.send_bytes(peer, packed(named))
         else:
-            said = unpacked_untrusted(bytes(await session.recv_bytes(shelf.first, most * PACKED)))
+            said = unpacked_untrusted(bytes(await session.recv_bytes(store.first, most * PACKED)))
             if said is None:
-                raise _misbehaved(session, shelf.first, "names parcels of correlations that cannot be")
-            named, had = said, await trio.to_thread.run_sync(shelf.burn, self._ware, said)
+                raise _misbehaved(session, store.first, "names parcels of correlations that cannot be")
+            named, had = said, await trio.to_thread.run_sync(store.burn, self._kind, said)
         if not named:
             self._left = 0
             return []
@@ -136,12 +136,12 @@ class StoredCorrelations:
         return await trio.to_thread.run_sync(self._unsealed, common)
 
     def _unsealed(self, burnt: list[tuple[ParcelId, bytes]]) -> list[list[Ring]]:
-        return [from_bytes(self._ware, self._shelf.unseal(self._ware, *parcel)) for parcel in burnt]
+        return [from_bytes(self._kind, self._store.unseal(self._kind, *parcel)) for parcel in burnt]
 
     def _next(self, most: int) -> tuple[list[ParcelId], list[bytes | None]]:
         """The next parcels that this party has, burnt; fewer where another job takes them at the same time."""
-        named = self._shelf.parcels(self._ware)[:most]
-        had = self._shelf.burn(self._ware, named)
+        named = self._store.parcels(self._kind)[:most]
+        had = self._store.burn(self._kind, named)
         kept = [(name, data) for name, data in zip(named, had, strict=True) if data is not None]
         return [name for name, _ in kept], [data for _, data in kept]
 

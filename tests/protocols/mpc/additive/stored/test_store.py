@@ -14,7 +14,7 @@ from hansa.protocols.errors import PeerMisbehaved
 from hansa.protocols.mpc.additive.dealerless.correlations import PairwiseCorrelations
 from hansa.protocols.mpc.additive.dealerless.engine import DealerlessEngine
 from hansa.protocols.mpc.additive.dealerless.preprocessing import make_parcels
-from hansa.protocols.mpc.additive.stored import store as shelves
+from hansa.protocols.mpc.additive.stored import store as parcel_stores
 from hansa.protocols.mpc.additive.stored.kinds import (
     MAX_PLACE,
     STORED_KINDS,
@@ -31,11 +31,12 @@ from hansa.protocols.mpc.session.session import Session
 
 BATCH = bytes(16)
 SMALL = {
-    ware: StoredKind({"triples": 128, "dabits": 4}.get(ware, 16), kind.shapes) for ware, kind in STORED_KINDS.items()
+    kind: StoredKind({"triples": 128, "dabits": 4}.get(kind, 16), stored.shapes)
+    for kind, stored in STORED_KINDS.items()
 }
 
 
-class MemoryShelf:
+class MemoryStore:
     """Parcels in a dictionary; ``burnt`` remembers the order in which they went."""
 
     def __init__(self, first: int = 0) -> None:
@@ -43,31 +44,31 @@ class MemoryShelf:
         self.held: dict[tuple[str, ParcelId], bytes] = {}
         self.burnt: list[tuple[str, ParcelId]] = []
 
-    def parcels(self, ware: str) -> list[ParcelId]:
-        return sorted(name for kind, name in self.held if kind == ware)
+    def parcels(self, kind: str) -> list[ParcelId]:
+        return sorted(name for held, name in self.held if held == kind)
 
-    def burn(self, ware: str, parcels: Sequence[ParcelId]) -> list[bytes | None]:
-        self.burnt += [(ware, name) for name in parcels]
-        return [self.held.pop((ware, name), None) for name in parcels]
+    def burn(self, kind: str, parcels: Sequence[ParcelId]) -> list[bytes | None]:
+        self.burnt += [(kind, name) for name in parcels]
+        return [self.held.pop((kind, name), None) for name in parcels]
 
-    def unseal(self, ware: str, parcel: ParcelId, sealed: bytes) -> bytes:
-        assert (ware, parcel) in self.burnt
+    def unseal(self, kind: str, parcel: ParcelId, sealed: bytes) -> bytes:
+        assert (kind, parcel) in self.burnt
         return sealed
 
-    async def put(self, ware: str, place: int, data: bytes) -> None:
-        assert len(data) == STORED_KINDS[ware].parcel_bytes
-        self.held[ware, ParcelId(BATCH, place)] = data
+    async def put(self, kind: str, place: int, data: bytes) -> None:
+        assert len(data) == STORED_KINDS[kind].parcel_bytes
+        self.held[kind, ParcelId(BATCH, place)] = data
 
 
 @pytest.fixture(autouse=True)
 def small_parcels(monkeypatch: pytest.MonkeyPatch) -> None:
-    for ware, kind in SMALL.items():
-        monkeypatch.setitem(STORED_KINDS, ware, kind)
+    for kind, stored in SMALL.items():
+        monkeypatch.setitem(STORED_KINDS, kind, stored)
 
 
-async def made(n: int, first: int = 0, **counts: int) -> list[MemoryShelf]:
-    """The shelves of n parties that have made so many parcels together."""
-    held = [MemoryShelf(first) for _ in range(n)]
+async def made(n: int, first: int = 0, **counts: int) -> list[MemoryStore]:
+    """The stores of n parties that have made so many parcels together."""
+    held = [MemoryStore(first) for _ in range(n)]
 
     async def party(session: Session) -> None:
         told: list[int] = []
@@ -179,7 +180,7 @@ async def test_a_party_that_dies_between_burning_and_using_wastes_some_and_repea
 
     def kill(*args: Any) -> Any:
         if when == "burn":
-            MemoryShelf.burn(dying, *args)
+            MemoryStore.burn(dying, *args)
         raise Killed
 
     async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
@@ -200,7 +201,7 @@ async def test_a_party_that_dies_between_burning_and_using_wastes_some_and_repea
 
 async def test_parties_whose_parcels_have_nothing_in_common_make_all_anew() -> None:
     held = await made(2, 0, bit_triples=2)
-    held[0].held = {(ware, ParcelId(b"o" * 16, name.place)): data for (ware, name), data in held[0].held.items()}
+    held[0].held = {(kind, ParcelId(b"o" * 16, name.place)): data for (kind, name), data in held[0].held.items()}
 
     async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
         results = [await source.bit_triples(20, 1) for _ in range(2)]
@@ -221,7 +222,7 @@ async def test_an_engine_multiplies_and_compares_with_what_was_made_ahead() -> N
 
     async def party(session: Session) -> Any:
         with_store = held[session.rank]
-        async with open_engine(session, "additive", parties=3, computing=(), frac_bits=18, shelf=with_store) as e:
+        async with open_engine(session, "additive", parties=3, computing=(), frac_bits=18, store=with_store) as e:
             assert isinstance(e, DealerlessEngine)
             a = await e.input(0, x if e.rank == 0 else None, x.shape)
             b = await e.input(2, y if e.rank == 2 else None, y.shape)
@@ -240,7 +241,7 @@ async def test_an_engine_multiplies_and_compares_with_what_was_made_ahead() -> N
 @pytest.mark.parametrize("said", [b"x" * 19, packed([ParcelId(BATCH, 1)] * 2), packed([ParcelId(BATCH, 2**30)])])
 async def test_names_that_cannot_be_are_refused(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     held = await made(2, 0, bit_triples=2)
-    monkeypatch.setattr(shelves, "packed", lambda named: said)
+    monkeypatch.setattr(parcel_stores, "packed", lambda named: said)
 
     async def protocol(session: Session, source: PairwiseCorrelations) -> Any:
         return await source.bit_triples(32, 1)
@@ -270,8 +271,8 @@ async def test_an_answer_that_is_neither_yes_nor_no_is_refused(n: int, monkeypat
 async def test_a_count_that_cannot_be_is_refused() -> None:
     held = await made(2, 0, bit_triples=1)
 
-    class Boasting(MemoryShelf):
-        def parcels(self, ware: str) -> Any:
+    class Boasting(MemoryStore):
+        def parcels(self, kind: str) -> Any:
             class Many(list[ParcelId]):
                 def __len__(self) -> int:
                     return 2**24 + 1
