@@ -89,7 +89,8 @@ class Engine(Protocol):
     async def select_sum(self, xs: Sequence[Any], v: Share, bits: int) -> list[Share]:
         """Per-bin sums of shared vectors (vectors, rows) over each owner's bins (``private_bins``), or one more; |v| < 2^bits.
 
-        Each result is (vectors, columns, n_bins); the rounds are those of one."""
+        Each result is (vectors, columns, n_bins); the rounds are those of one.
+        """
         ...
 
     async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:

@@ -1,4 +1,4 @@
-"""From what a contract says of its engine to the engine, at a party: the one place that knows them all."""
+"""Open the engine that a contract names, at one party: the one place that knows all engines."""
 
 from __future__ import annotations
 

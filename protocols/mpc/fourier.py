@@ -17,6 +17,7 @@ from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.fixed_point import encode
 
 HARMONICS: Final = (1, 3, 5, 7, 9, 11)
+HARMONIC_COUNT: Final = len(HARMONICS)
 COEFFICIENTS: Final = (
     0.5981267729766405,
     0.12643706903192414,

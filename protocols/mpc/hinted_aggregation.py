@@ -1,12 +1,15 @@
 """Per-bin sums of a shared vector at the cost of plain ones: hinted aggregation.
 
-The owner's bins are fixed for the job, so the sums of the rows of a public matrix A over each bin, the hint W, are worked out
-once (the idea of SimplePIR, USENIX Security'23, turned to aggregation). For each vector the owner is sent LWE encryptions
-of what it lacks of it, c = A s + e + Delta x, with a fresh ternary s: as long as the share, and uniform to the owner. (On
-additive shares each other party sends its own; on replicated ones two know the component that the owner lacks, and one sends.)
- Summed over a bin, c is W s + Delta (sum of x) + noise; the owner counts bins as in plain, with no
-factor for their number. Shares of W s, whose size does not depend on the rows, come from the product of the owner's
-matrix W with s, which all but the owner share (``private_linear``). One truncation divides by Delta.
+The owner's bins are fixed for the job. So the owner works out once the hint W: the sums, over each bin, of the rows of a
+public matrix A (the idea of SimplePIR, USENIX Security'23, turned to aggregation).
+
+For each vector the owner is sent LWE encryptions of the part x that it lacks: c = A s + e + Delta x, with a fresh ternary s.
+An encryption is as long as x, and uniform to the owner. On additive shares each other party sends one of its own summand. On
+replicated shares two parties know the component that the owner lacks, and one of them sends it.
+
+Summed over a bin, c is W s + Delta (sum of x) + noise. The owner counts bins as in plain; their number is no factor of its
+work. Shares of W s, whose size does not depend on the rows, come from the product of the owner's matrix W with s, which all
+but the owner share (``private_linear``). One truncation divides by Delta.
 
 A is negacyclic in blocks, so A s is a product of polynomials. Security: LWE of dimension 2048, ternary secret, standard
 deviation 3.24 and q <= 2^54, 128 bits by the HomomorphicEncryption.org table (docs/protocols.md argues the rest).

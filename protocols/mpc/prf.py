@@ -5,6 +5,7 @@ Both draw the same amounts in the same order, so that no message is needed to ag
 
 from __future__ import annotations
 
+import math
 from hashlib import blake2b
 
 import numpy as np
@@ -31,9 +32,7 @@ class Keystream:
 
     def words(self, *shape: int) -> NDArray[np.uint64]:
         """The next uniform words of the ring, as an array of this shape."""
-        size = 1
-        for extent in shape:
-            size *= extent
+        size = math.prod(shape)
         raw = np.empty(size + 2, dtype=np.uint64)  # the cipher wants a block of slack behind its output
         out = raw.data.cast("B")
         at, end = 0, 8 * size

@@ -102,6 +102,11 @@ def concatenate(items: Sequence[L]) -> L:
     return type(first)(tuple(np.concatenate(columns) for columns in zip(*(i.parts for i in items), strict=True)))
 
 
+def words_of(n: int) -> int:
+    """Words of 64 bits for n elements."""
+    return (n + 63) // 64
+
+
 @dataclass(frozen=True, slots=True)
 class BitShare:
     """Secret bits, XOR-shared and bit-sliced: each part is (planes, words) uint64, 64 elements a word.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.adder import add
 from hansa.protocols.mpc.additive.party import AdditiveParty
 from hansa.protocols.mpc.concurrency import offload
@@ -22,8 +23,13 @@ async def and_bits(e: AdditiveParty, x: BitShare, y: BitShare) -> BitShare:
     a, b, c = await e.correlations.bit_triples(int(x.parts[0].size), 1)
     left, right = x.parts[0].reshape(-1), y.parts[0].reshape(-1)
     d, f = await e.xors(left ^ a, right ^ b[0])
-    summand = c[0] ^ (d & b[0]) ^ (f & (a ^ d if e.first else a))
-    return BitShare((summand.reshape(shape),), x.length)
+    return BitShare((and_from_triple(e, d, f, a, b[0], c[0]).reshape(shape),), x.length)
+
+
+def and_from_triple(e: AdditiveParty, d: Ring, f: Ring, a: Ring, b: Ring, c: Ring) -> Ring:
+    """A summand of x & y from public d = x ^ a, f = y ^ b and a bit triple's."""
+    summand: Ring = c ^ (d & b) ^ (f & (a ^ d if e.first else a))
+    return summand
 
 
 async def a2b(e: AdditiveParty, x: Share, bits: int) -> BitShare:

@@ -6,6 +6,7 @@ import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
+from hansa.protocols.mpc.additive.bits import and_from_triple
 from hansa.protocols.mpc.additive.party import AdditiveParty
 from hansa.protocols.mpc.kernels.bits import unpack_bits
 from hansa.protocols.mpc.shares import BitShare, Share
@@ -33,17 +34,11 @@ async def borrow(e: AdditiveParty, less: Ring, equal: Ring) -> Ring:
         b = np.concatenate((b1[0, take1], b2[0, take2]))
         c = np.concatenate((c1[0, take1], c2[0, take2]))
         d, f, g = await e.xors(high ^ a, low_less ^ b, low_equal ^ b2[1, take2])
-        less = np.concatenate((less[:odd], less[odd + 1 :: 2] ^ _and(e, d, f, a, b, c)))
-        above = _and(e, d[lowest:], g, a[lowest:], b2[1, take2], c2[1, take2])
+        less = np.concatenate((less[:odd], less[odd + 1 :: 2] ^ and_from_triple(e, d, f, a, b, c)))
+        above = and_from_triple(e, d[lowest:], g, a[lowest:], b2[1, take2], c2[1, take2])
         equal = np.concatenate((equal[:1], above))  # the lowest one's is never looked at again
         at1, at2 = take1.stop, take2.stop
     return less
-
-
-def _and(e: AdditiveParty, d: Ring, f: Ring, a: Ring, b: Ring, c: Ring) -> Ring:
-    """A summand of x & y from public d = x ^ a, f = y ^ b and a bit triple's."""
-    summand: Ring = c ^ (d & b) ^ (f & (a ^ d if e.first else a))
-    return summand
 
 
 def _joins(blocks: int) -> tuple[int, int]:

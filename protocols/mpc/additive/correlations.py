@@ -2,19 +2,19 @@
 
 Every array is this party's summand: "ring" arrays sum to the value mod 2^64 over the computing parties, "bits" arrays
 XOR to it, 64 elements a word. What N - 1 parties hold tells them nothing of the values. All parties draw the same
-amounts in the same order, and never twice the same correlation. Bits behind the last element of a last word are
-random as well.
+amounts in the same order. No correlation is drawn twice. Bits behind the last element of a last word are random as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from hansa.protocols.arrays import Ring
-from hansa.protocols.mpc.fourier import HARMONICS
 
-TOP_BITS = 63
+STEP: Final = "correlations"
+"""The step under which the making of correlations is counted."""
+TOP_BITS: Final = 63
 """How many bits below the top bit an exact comparison of ring elements compares."""
 
 
@@ -33,11 +33,6 @@ def sigmoid_bits(scale_bits: int) -> int:
     return min(TOP_BITS, 4 * blocks_of(68 - scale_bits))
 
 
-def words_of(n: int) -> int:
-    """Words of 64 bits for n elements."""
-    return (n + 63) // 64
-
-
 @dataclass(frozen=True, slots=True)
 class TrigMasks:
     """A mask with what a sigmoid of a number opened under it needs.
@@ -50,9 +45,6 @@ class TrigMasks:
     r: Ring = field(repr=False)
     trig: Ring = field(repr=False)
     planes: Ring = field(repr=False)
-
-
-HARMONIC_COUNT = len(HARMONICS)
 
 
 class Pad(Protocol):

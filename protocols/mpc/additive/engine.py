@@ -23,8 +23,8 @@ from hansa.protocols.mpc.additive.correlations import Correlations
 from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.hinted_aggregation import OwnedBins
 from hansa.protocols.mpc.kernels.additive import beaver
-from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.private_mask import shared_mask
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shapes import check_factors, check_input
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
@@ -189,7 +189,7 @@ class AdditiveEngine(ABC):
         return await hints.select_sum(self, xs, v, bits)
 
     async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
-        """An owner's bits times shared vectors; see ``masking.shared_mask``."""
+        """An owner's bits times shared vectors; see ``private_mask.shared_mask``."""
         return await shared_mask(self, owners, bits, x)
 
     def senders(self, owner: int) -> tuple[int, ...]:

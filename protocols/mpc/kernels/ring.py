@@ -104,7 +104,7 @@ def add_rows(hint: Ring, bins: NDArray[np.uint8], a: Ring) -> None:
 
 @kernel
 def unmask(c: Ring, t: Ring, m: Ring, bits: int, first: bool) -> Ring:
-    """A summand of z / 2^bits, from flat arrays; see ``masked.unmask``."""
+    """A summand of z / 2^bits, from flat arrays; see ``masked_truncation.unmask``."""
     shift = np.uint64(bits)
     unit = np.uint64(1) << np.uint64(63 - bits)
     back = np.uint64(1) << np.uint64(62 - bits)

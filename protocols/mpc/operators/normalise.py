@@ -8,7 +8,7 @@ section 5, who do it on prime fields).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -33,10 +33,10 @@ BIG: Final = MAGNITUDE + 1
 class Normal:
     """Mantissas (n,), one-hot places (places, n), of which the first stands for q = ``lowest``; signs +-1 (n,) or None."""
 
-    mantissa: Share
-    places: Share
+    mantissa: Share = field(repr=False)
+    places: Share = field(repr=False)
     lowest: int
-    sign: Share | None
+    sign: Share | None = field(repr=False)
 
     def of_place(self, values: Sequence[int]) -> Share:
         """A public integer function of q, given by its values from ``lowest`` on; local. 0 where there is no place."""

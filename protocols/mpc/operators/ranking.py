@@ -6,7 +6,7 @@ places where a group of equal scores ends are the points (i - P_i, P_i) of the R
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -27,9 +27,9 @@ MAX_ROWS: Final = 1 << 22
 class Ranked:
     """Labels by score, the least first: whether a group of equal scores ends (n,), P_i where it does else 0 (n,), P (1,)."""
 
-    ends: Share
-    points: Share
-    positives: Share
+    ends: Share = field(repr=False)
+    points: Share = field(repr=False)
+    positives: Share = field(repr=False)
 
 
 async def rank(e: Engine, scores: Share, labels: Share) -> Ranked:

@@ -18,8 +18,8 @@ from hansa.protocols.mpc import hinted_aggregation as hints
 from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.hinted_aggregation import OwnedBins
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
-from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.private_mask import shared_mask
 from hansa.protocols.mpc.replicated.engine import ReplicatedEngine, ReplicatedMatrix
 from hansa.protocols.mpc.replicated.input_party import KEYSTREAM, check_computing, sums_of
 from hansa.protocols.mpc.session.session import Session
@@ -191,7 +191,7 @@ class ComputingPartyEngine:
         return [next(of_input if isinstance(x, OwnedBins) else of_computing) for x in xs]
 
     async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
-        """An owner's bits times shared vectors; see ``masking.shared_mask``."""
+        """An owner's bits times shared vectors; see ``private_mask.shared_mask``."""
         return await shared_mask(self, owners, bits, x)
 
     def senders(self, owner: int) -> tuple[int, ...]:

@@ -22,8 +22,8 @@ from hansa.protocols.mpc import hinted_aggregation as hints
 from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.hinted_aggregation import OwnedBins
 from hansa.protocols.mpc.kernels.ring import cross_product, matmul, matvec, matvec_transposed
-from hansa.protocols.mpc.masking import shared_mask
 from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.private_mask import shared_mask
 from hansa.protocols.mpc.replicated import bits as binary
 from hansa.protocols.mpc.replicated import comparison, truncation
 from hansa.protocols.mpc.replicated import sigmoid as logistic
@@ -197,8 +197,11 @@ class ReplicatedEngine:
         return ReplicatedMatrix(owner, shape, received[owner][0])
 
     async def private_linear(self, xs: Sequence[ReplicatedMatrix], ws: Sequence[Share], rows: slice) -> list[Product]:
-        """``x[rows] @ w`` for each: the owner multiplies the two components of w that it holds, the others the third, which
-        both know, by their halves of the pad. Local."""
+        """``x[rows] @ w`` for each. Local.
+
+        The owner multiplies by the two components of w that it holds. The others both know the third, and multiply their
+        halves of the pad by it.
+        """
         pairs = zip(xs, ws, strict=True)
         return [await self._times(matvec, x.piece[rows], self._component_for(x.owner, w)) for x, w in pairs]
 
@@ -222,7 +225,7 @@ class ReplicatedEngine:
         return await hints.select_sum(self, xs, v, bits)
 
     async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
-        """An owner's bits times shared vectors; see ``masking.shared_mask``."""
+        """An owner's bits times shared vectors; see ``private_mask.shared_mask``."""
         return await shared_mask(self, owners, bits, x)
 
     @property

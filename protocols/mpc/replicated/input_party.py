@@ -23,13 +23,13 @@ from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc import hinted_aggregation as hints
 from hansa.protocols.mpc.hinted_aggregation import OwnedBins
-from hansa.protocols.mpc.masked import check_bits
-from hansa.protocols.mpc.masking import shared_mask
+from hansa.protocols.mpc.masked_truncation import check_bits
 from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.private_mask import shared_mask
 from hansa.protocols.mpc.replicated.engine import PARTIES
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shapes import check_factors, check_input, check_matrices, check_planes, check_width
-from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share, words_of
 
 KEYSTREAM: Final = b"/guest"
 """Ends the context of an input party's keystreams; all parties derive the same words from it."""
@@ -193,7 +193,7 @@ class InputPartyEngine:
         return [_share((v.shape[0], x.shape[1], x.n_bins)) for x in xs]
 
     async def private_mask(self, owners: Sequence[int], bits: NDArray[np.uint8], x: Share) -> Share:
-        """An owner's bits times shared vectors; see ``masking.shared_mask``."""
+        """An owner's bits times shared vectors; see ``private_mask.shared_mask``."""
         return await shared_mask(self, owners, bits, x)
 
     def senders(self, owner: int) -> tuple[int, ...]:
@@ -280,4 +280,4 @@ def _product(shape: tuple[int, ...]) -> Product:
 
 
 def _bits(length: int, planes: int = 1) -> BitShare:
-    return BitShare((np.zeros((planes, (length + 63) // 64), dtype=np.uint64),), length)
+    return BitShare((np.zeros((planes, words_of(length)), dtype=np.uint64),), length)

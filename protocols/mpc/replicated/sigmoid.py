@@ -13,13 +13,13 @@ from typing import Protocol
 import numpy as np
 
 from hansa.protocols.arrays import Ring
-from hansa.protocols.mpc.fourier import HARMONICS, TRIG_BITS, check_scale, edge, series, sines_and_cosines
+from hansa.protocols.mpc.fourier import HARMONIC_COUNT, TRIG_BITS, check_scale, edge, series, sines_and_cosines
 from hansa.protocols.mpc.kernels.bits import slice_bits
-from hansa.protocols.mpc.masked import OFFSET, unmask
+from hansa.protocols.mpc.masked_truncation import OFFSET, unmask
 from hansa.protocols.mpc.replicated import comparison
 from hansa.protocols.mpc.replicated.party import ReplicatedParty
 from hansa.protocols.mpc.replicated.truncation import masks_of_first, settle
-from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
+from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share, words_of
 
 
 class ReplicatedSigmoidParty(ReplicatedParty, Protocol):
@@ -97,7 +97,7 @@ async def _hear(
 ) -> tuple[Share, BitShare, BitShare]:
     """Steps 1 to 3 at P1 and P2."""
     size, other = x.size, 3 - e.rank
-    shapes = [(width, (2 * size + 63) // 64), (2, len(HARMONICS), size), (size,), (size,)]
+    shapes = [(width, words_of(2 * size)), (2, HARMONIC_COUNT, size), (size,), (size,)]
     outgoing = {other: [own]} if own is not None else {}
     incoming = {other: [(size,)]} if own is not None else {}
     if e.rank == 1:

@@ -12,7 +12,7 @@ import numpy as np
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.kernels.ring import mask_corrections
-from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
+from hansa.protocols.mpc.masked_truncation import OFFSET, check_bits, unmask
 from hansa.protocols.mpc.replicated.party import ReplicatedParty
 from hansa.protocols.mpc.shares import Product, Share
 
@@ -24,7 +24,7 @@ async def truncate(e: ReplicatedParty, z: Product, bits: int) -> Share:
        P0 alone knows, so that c = z' + r = (z1 + 2^62 + r1) + (z2 + r0) needs nothing of P0.
     2. P1 and P2 tell each other these two summands, and so learn c (P0 does not). In the same round P0 shares between
        them, additively, t = (r mod 2^63) >> bits and m = the top bit of r.
-    3. From c and these, P1 and P2 hold an additive sharing of the result (``masked.unmask``).
+    3. From c and these, P1 and P2 hold an additive sharing of the result (``masked_truncation.unmask``).
     4. ``settle``: that sharing becomes a Share.
 
     What is seen: P0 nothing. P1 lacks r0 and P2's part of what P0 shares, P2 lacks r1: all they receive is uniform to

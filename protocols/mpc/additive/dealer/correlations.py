@@ -1,8 +1,8 @@
 """Correlations from a dealer: seeds at all parties, corrections at the last one, asked for ahead of need.
 
-Every party keeps the same books: which request covers what follows only from what has been drawn, so that no party
-but the last needs to tell the dealer, or another, anything. Small draws are answered from stock that was ordered
-before (twice as much each time, up to a bound), so that they wait for no round trip.
+Every party keeps the same books, because what has been drawn alone determines which request covers what. So only the last
+party tells the dealer anything, and no party tells another. Small draws are answered from stock that was ordered before,
+twice as much each time up to a bound, and wait for no round trip.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import trio
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import ProtocolError
-from hansa.protocols.mpc.additive.correlations import Pad, TrigMasks, words_of
-from hansa.protocols.mpc.additive.dealer.dealer import FORK, REQUEST, SEED, STEP, stream_of
+from hansa.protocols.mpc.additive.correlations import STEP, Pad, TrigMasks
+from hansa.protocols.mpc.additive.dealer.dealer import FORK, REQUEST, SEED, stream_of
 from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerRequest, Part, matmul_spec, spec_of
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.session.transcript import Phase
+from hansa.protocols.mpc.shares import words_of
 
 REQUEST_WORDS: Final = 1 << 19
 """Correction words of one request, about (4 MiB): what is dealt and sent in one piece."""

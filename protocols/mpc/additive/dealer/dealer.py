@@ -18,6 +18,7 @@ import trio
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.errors import PeerMisbehaved
+from hansa.protocols.mpc.additive.correlations import STEP
 from hansa.protocols.mpc.additive.dealer.specs import CorrelationSpec, DealerRequest, allowed, matmul_spec, spec_of
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
 from hansa.protocols.mpc.prf import Keystream
@@ -25,7 +26,6 @@ from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.session.transcript import Phase
 
 FORK: Final = "dealer"
-STEP: Final = "correlations"
 SEED: Final = 32
 REQUEST: Final = 5
 """Words of a request: the kind and four parameters."""
@@ -54,6 +54,12 @@ class _Pad:
     columns: int
 
 
+def _check(honest: bool) -> None:
+    """Raise ``ValueError`` unless an honest party could ask so."""
+    if not honest:
+        raise ValueError("no honest party asks this")
+
+
 class CorrelationDealer:
     """Answers requests; ``await serve(session)`` runs one in a process of its own."""
 
@@ -67,30 +73,24 @@ class CorrelationDealer:
 
         Raises ``ValueError`` where no honest party would ask so, before anything is allocated.
         """
-        kind, first, second, third, fourth = (int(word) for word in request)
-        if kind == DealerRequest.PAD:
-            self._register(number, first, second, third, fourth)
-            return None
-        if kind == DealerRequest.PAD_PRODUCT:
-            return self._product(number, first, second, third, fourth)
-        if kind == DealerRequest.MATMUL:
-            if fourth or not 0 < max(first, second, third) <= MAX_WORDS or not min(first, second, third):
-                raise ValueError("no honest party asks this")
-            return self._derive(number, matmul_spec(first, second, third))
-        if (
-            kind not in DealerRequest.__members__.values()
-            or third
-            or fourth
-            or not allowed(DealerRequest(kind), second)
-        ):
-            raise ValueError("no honest party asks this")
-        if not 0 < first <= MAX_WORDS:
-            raise ValueError("no honest party asks this")
-        return self._derive(number, spec_of(DealerRequest(kind), first, second))
+        word, first, second, third, fourth = (int(word) for word in request)
+        kind = DealerRequest(word)  # raises ValueError too
+        match kind:
+            case DealerRequest.PAD:
+                self._register(number, first, second, third, fourth)
+                return None
+            case DealerRequest.PAD_PRODUCT:
+                return self._product(number, first, second, third, fourth)
+            case DealerRequest.MATMUL:
+                extents = first, second, third
+                _check(not fourth and min(extents) > 0 and max(extents) <= MAX_WORDS)
+                return self._derive(number, matmul_spec(first, second, third))
+            case _:
+                _check(not third and not fourth and allowed(kind, second) and 0 < first <= MAX_WORDS)
+                return self._derive(number, spec_of(kind, first, second))
 
     def _derive(self, number: int, asked: CorrelationSpec) -> Ring:
-        if sum(part.size for part in asked.parts) > MAX_WORDS:
-            raise ValueError("no honest party asks this")
+        _check(sum(part.size for part in asked.parts) <= MAX_WORDS)
         streams = [stream_of(seed, self._context, number) for seed in self._seeds]
         free = [
             reduce(np.bitwise_xor if part.xor else np.add, [stream.words(*part.shape) for stream in streams])
@@ -107,19 +107,16 @@ class CorrelationDealer:
         return out
 
     def _register(self, number: int, owner: int, rows: int, columns: int, unused: int) -> None:
-        if unused or owner >= len(self._seeds) or len(self._pads) >= MAX_PADS:
-            raise ValueError("no honest party asks this")
-        if rows > MAX_PAD_ROWS or columns > MAX_PAD_COLUMNS:
-            raise ValueError("no honest party asks this")
+        _check(not unused and owner < len(self._seeds) and len(self._pads) < MAX_PADS)
+        _check(rows <= MAX_PAD_ROWS and columns <= MAX_PAD_COLUMNS)
         self._pads.append(_Pad(owner, number, rows, columns))
 
     def _product(self, number: int, place: int, start: int, stop: int, transposed: int) -> Ring:
-        if place >= len(self._pads) or transposed not in (0, 1):
-            raise ValueError("no honest party asks this")
+        _check(place < len(self._pads) and transposed in (0, 1))
         pad = self._pads[place]
         count = stop - start
-        if not 0 <= start <= stop <= pad.rows or count + pad.columns > MAX_VECTOR or count * pad.columns > MAX_PRODUCT:
-            raise ValueError("no honest party asks this")
+        _check(0 <= start <= stop <= pad.rows)
+        _check(count + pad.columns <= MAX_VECTOR and count * pad.columns <= MAX_PRODUCT)
         size, results = (count, pad.columns) if transposed else (pad.columns, count)
         streams = [stream_of(seed, self._context, number) for seed in self._seeds]
         b = np.zeros(size, dtype=np.uint64)

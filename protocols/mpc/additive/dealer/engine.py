@@ -10,7 +10,7 @@ from hansa.protocols.mpc.additive.dealer import comparison, matrices
 from hansa.protocols.mpc.additive.dealer import sigmoid as logistic
 from hansa.protocols.mpc.additive.dealer.matrices import AdditiveMatrix
 from hansa.protocols.mpc.additive.engine import AdditiveEngine, input_masks
-from hansa.protocols.mpc.masked import OFFSET, check_bits, unmask
+from hansa.protocols.mpc.masked_truncation import OFFSET, check_bits, unmask
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share
 
@@ -26,7 +26,7 @@ class DealerEngine(AdditiveEngine):
         return cls(session, correlations, frac_bits, await input_masks(session, frac_bits))
 
     async def truncate(self, x: Linear, bits: int) -> Share:
-        """x / 2^bits for |x| < 2^62: floor or one more, never anything else (``masked.unmask``).
+        """x / 2^bits for |x| < 2^62: floor or one more, never anything else (``masked_truncation.unmask``).
 
         Open c = x + 2^62 + r under a mask of whose parts t and m every party has a summand.
         Rounds: 1. Bytes sent per party: 8·size·(n_parties - 1). Preprocessing: a truncation mask each.

@@ -12,14 +12,14 @@ import numpy as np
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.comparison import from_dabit
-from hansa.protocols.mpc.additive.correlations import sigmoid_bits, words_of
+from hansa.protocols.mpc.additive.correlations import sigmoid_bits
 from hansa.protocols.mpc.additive.dealer.comparison import top_bit, under_mask
 from hansa.protocols.mpc.additive.party import MaskedParty
 from hansa.protocols.mpc.concurrency import offload
 from hansa.protocols.mpc.fourier import TRIG_BITS, check_scale, edge, series
 from hansa.protocols.mpc.kernels.bits import unpack_bits
-from hansa.protocols.mpc.masked import OFFSET, unmask
-from hansa.protocols.mpc.shares import Linear, Product, Share
+from hansa.protocols.mpc.masked_truncation import OFFSET, unmask
+from hansa.protocols.mpc.shares import Linear, Product, Share, words_of
 
 
 class MaskedSigmoidParty(MaskedParty, Protocol):

@@ -7,17 +7,18 @@ that only the last needs to be sent anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from hansa.protocols.arrays import Ring
-from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT, TOP_BITS, blocks_of, planes_of, sigmoid_bits
-from hansa.protocols.mpc.fourier import sines_and_cosines
+from hansa.protocols.mpc.additive.correlations import TOP_BITS, blocks_of, planes_of, sigmoid_bits
+from hansa.protocols.mpc.fourier import HARMONIC_COUNT, sines_and_cosines
 from hansa.protocols.mpc.kernels.additive import monomials
 from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
 from hansa.protocols.mpc.kernels.ring import matmul
-from hansa.protocols.mpc.masked import mask_parts
+from hansa.protocols.mpc.masked_truncation import mask_parts
 
 Shape = tuple[int, ...]
 
@@ -47,10 +48,7 @@ class Part:
     @property
     def size(self) -> int:
         """Words."""
-        size = 1
-        for extent in self.shape:
-            size *= extent
-        return size
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

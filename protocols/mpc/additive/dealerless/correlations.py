@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from hansa.protocols.arrays import Ring
-from hansa.protocols.mpc.additive.correlations import words_of
+from hansa.protocols.mpc.additive.correlations import STEP
 from hansa.protocols.mpc.additive.dealerless.pairs import Pair, start_pairs
 from hansa.protocols.mpc.additive.stored.kinds import STORED_KINDS, UNIT
 from hansa.protocols.mpc.additive.stored.store import ParcelStore, StoredCorrelations
@@ -25,8 +25,8 @@ from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.linear import DEGREE, MAX_TERMS
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.session.transcript import Phase
+from hansa.protocols.mpc.shares import words_of
 
-STEP: Final = "correlations"
 STOCK_WORDS: Final = 1 << 12
 """Words of bits kept in stock of one kind, at most."""
 TRIPLES: Final = DEGREE // 64

@@ -22,9 +22,9 @@ from hansa.protocols.mpc.additive.engine import AdditiveEngine, input_masks
 from hansa.protocols.mpc.concurrency import gather, offload
 from hansa.protocols.mpc.kernels.bits import slice_bits
 from hansa.protocols.mpc.kernels.ring import matvec, matvec_transposed
-from hansa.protocols.mpc.masked import OFFSET, check_bits
-from hansa.protocols.mpc.masking import checked_bits
+from hansa.protocols.mpc.masked_truncation import OFFSET, check_bits
 from hansa.protocols.mpc.prf import Keystream
+from hansa.protocols.mpc.private_mask import checked_bits
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shapes import check_input
 from hansa.protocols.mpc.shares import BitShare, Linear, Product, Share

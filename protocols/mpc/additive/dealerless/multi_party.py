@@ -9,9 +9,8 @@ import numpy as np
 from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.bits import a2b, and_bits, two_addends
 from hansa.protocols.mpc.additive.comparison import b2a, borrow
-from hansa.protocols.mpc.additive.correlations import words_of
 from hansa.protocols.mpc.additive.party import AdditiveParty
-from hansa.protocols.mpc.shares import BitShare, Share
+from hansa.protocols.mpc.shares import BitShare, Share, words_of
 
 
 async def top_bits(e: AdditiveParty, own: Ring, offsets: Sequence[int]) -> Ring:

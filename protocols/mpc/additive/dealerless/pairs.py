@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hansa.protocols.arrays import Ring
@@ -21,17 +21,12 @@ class Pair:
     peer: int
     session: Session
     source: OtSource
-    sends: OtSender
-    chooses: OtReceiver
-    products: ProductOwner | ProductEvaluator
-    owns: MatrixOwner
-    serves: MatrixEvaluator
+    sends: OtSender = field(repr=False)
+    chooses: OtReceiver = field(repr=False)
+    products: ProductOwner | ProductEvaluator = field(repr=False)
+    owns: MatrixOwner = field(repr=False)
+    serves: MatrixEvaluator = field(repr=False)
     encrypted: tuple[Session, ...]
-
-    @property
-    def lower(self) -> bool:
-        """Whether this party has the lower rank."""
-        return self.session.rank == 0
 
     @classmethod
     async def start(cls, session: Session, peer: int, ot: str = AUTO) -> Pair:

@@ -8,10 +8,9 @@ from typing import Final, Protocol
 import numpy as np
 
 from hansa.protocols.arrays import Ring
-from hansa.protocols.mpc.additive.correlations import HARMONIC_COUNT
 from hansa.protocols.mpc.additive.dealerless.pairs import Pair
 from hansa.protocols.mpc.concurrency import gather, offload
-from hansa.protocols.mpc.fourier import COEFFICIENTS, TRIG_BITS, check_scale, edge, sines_and_cosines
+from hansa.protocols.mpc.fourier import COEFFICIENTS, HARMONIC_COUNT, TRIG_BITS, check_scale, edge, sines_and_cosines
 from hansa.protocols.mpc.rlwe.products import best_terms
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.shares import BitShare, Linear, Share
@@ -77,13 +76,13 @@ async def sigmoid(e: PairwiseSigmoidParty, own: Ring, scale_bits: int) -> Share:
 async def _series(e: PairwiseSigmoidParty, own: Ring, scale_bits: int) -> Ring:
     """A summand of 1/2 + sum c_k sin(k x), at twice ``TRIG_BITS``, of x the sum of all parties' ``own``.
 
-    sin(k(u + v)) = sin ku cos kv + cos ku sin kv and cos(k(u + v)) = cos ku cos kv - sin ku sin kv, for u the sum of the parties
-    so far, shared among all, and v the next one's, known to it. The last one's have the coefficients, and need no cosine of
-    the sum.
+    Parties join one after another. u is the sum of those so far, whose sine and cosine all share; v is the next one's number,
+    known to it alone. sin(k(u + v)) = sin ku cos kv + cos ku sin kv and cos(k(u + v)) = cos ku cos kv - sin ku sin kv. The last
+    party's sines and cosines are multiplied by the coefficients, and the cosine of the whole sum is not computed.
 
-    Rounds and bytes: as ``rlwe.products`` for 6 elements each between two parties, or fewer that are sums of several
-    terms (``best_terms``); among more for 12 between the first two, then for 12 (of 64 bits), for the last one 6, between
-    each next one and all others, and ``truncate`` between.
+    Rounds and bytes, as ``rlwe.products``: of two parties for 6 elements each, or fewer that are sums of several terms
+    (``best_terms``). Of more parties for 12 between the first two, then for 12 of 64 bits between each next one and all others
+    (6 for the last), and ``truncate`` between.
     """
     last = e.session.n_parties - 1
     trig = await offload(64 * own.size, sines_and_cosines, own, scale_bits)

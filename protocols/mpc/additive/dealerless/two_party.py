@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.additive.comparison import borrow
-from hansa.protocols.mpc.additive.correlations import blocks_of, words_of
+from hansa.protocols.mpc.additive.correlations import blocks_of
 from hansa.protocols.mpc.additive.dealerless.pairs import Pair
 from hansa.protocols.mpc.additive.party import AdditiveParty
 from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.kernels.additive import leaf_choices, leaf_planes, leaf_tables
 from hansa.protocols.mpc.kernels.bits import slice_bits, unpack_bits
 from hansa.protocols.mpc.prf import Keystream
-from hansa.protocols.mpc.shares import BitShare, Share
+from hansa.protocols.mpc.shares import BitShare, Share, words_of
 
 
 class PairedParty(AdditiveParty, Protocol):

@@ -13,7 +13,7 @@ from support.statistics import chi_square
 from support.taps import Tap, received_by_each, run_replicated
 
 from hansa.protocols.mpc.fixed_point import encode
-from hansa.protocols.mpc.masked import OFFSET, mask_parts, unmask
+from hansa.protocols.mpc.masked_truncation import OFFSET, mask_parts, unmask
 from hansa.protocols.mpc.replicated.engine import ReplicatedEngine, ReplicatedMatrix
 from hansa.protocols.mpc.session.frames import parse_untrusted
 from hansa.protocols.mpc.session.memory import network

@@ -12,7 +12,7 @@ import trio
 from support.engines import additive_dealt, dealt_party
 
 from hansa.protocols.errors import DesyncError, PeerAborted, PeerLost, PeerMisbehaved, ProtocolError
-from hansa.protocols.mpc.additive.correlations import planes_of, sigmoid_bits
+from hansa.protocols.mpc.additive.correlations import STEP, planes_of, sigmoid_bits
 from hansa.protocols.mpc.additive.dealer import dealer
 from hansa.protocols.mpc.additive.dealer.correlations import DealerCorrelations
 from hansa.protocols.mpc.additive.dealer.dealer import MAX_PADS, MAX_VECTOR, MAX_WORDS, CorrelationDealer
@@ -200,7 +200,7 @@ async def outcomes_with(deal: Any, links: Any = None) -> list[Any]:
 async def test_a_dealer_that_sends_something_else_is_named_at_everyone(wrong: str) -> None:
     async def deal(session: Session) -> None:
         link = session.fork(dealer.FORK)
-        with link.step(dealer.STEP, Phase.PREPROCESSING):
+        with link.step(STEP, Phase.PREPROCESSING):
             for rank in range(3):
                 await link.recv(rank, np.uint8, 32)
             await link.recv(2, np.uint64, dealer.REQUEST)
@@ -227,7 +227,7 @@ async def test_a_dealer_that_dies_is_named_at_everyone_with_the_step() -> None:
 
     async def deal(session: Session) -> None:
         link = session.fork(dealer.FORK)
-        with link.step(dealer.STEP, Phase.PREPROCESSING):
+        with link.step(STEP, Phase.PREPROCESSING):
             await link.recv(2, np.uint8, 32)
             for end in links[3].values():
                 await end.aclose()
