@@ -74,7 +74,8 @@ class CorrelationDealer:
         Raises ``ValueError`` where no honest party would ask so, before anything is allocated.
         """
         word, first, second, third, fourth = (int(word) for word in request)
-        kind = DealerRequest(word)  # raises ValueError too
+        _check(word in set(DealerRequest))
+        kind = DealerRequest(word)
         match kind:
             case DealerRequest.PAD:
                 self._register(number, first, second, third, fourth)
