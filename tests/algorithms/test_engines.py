@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.job_ends import Kept, Quiet
+from support.slow import slow
 
 from hansa.algorithms import leakage, pipeline
-from hansa.algorithms.cost.estimate import estimate
+from hansa.algorithms.cost.estimate import Estimate, estimate
 from hansa.algorithms.cost.lr import PADDED_WORDS
 from hansa.algorithms.cost.lr_dealerless import LINK
 from hansa.algorithms.lr.plaintext import train_and_test
@@ -22,31 +24,11 @@ from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.mpc.session.transcript import Phase, Transcript
 
 ROWS, COLUMNS = 150, 2
-ENGINES = [("additive", True, 2), ("additive", True, 3), ("additive", True, 4), ("additive", True, 5)]
-ENGINES += [("additive", False, 2), ("additive", False, 3)]
-ENGINES += [("replicated", False, 3), ("replicated", False, 4), ("replicated", False, 5)]
+ENGINES = [("additive", True, 2), ("additive", True, 3), slow("additive", True, 4), slow("additive", True, 5)]
+ENGINES += [("additive", False, 2), slow("additive", False, 3)]
+ENGINES += [("replicated", False, 3), ("replicated", False, 4), slow("replicated", False, 5)]
 COMPUTING = {4: (1, 2, 3), 5: (0, 2, 4)}
 """Who computes where not all do: with four, the label's owner does not."""
-
-
-class Quiet:
-    def step(self, name: str, total: int = 0) -> None: ...
-
-    def advance(self, done: int, note: str = "") -> None: ...
-
-
-class Kept:
-    """Checkpoints in memory; ``resume`` is what ``load`` gives."""
-
-    def __init__(self, resume: tuple[int, bytes] | None = None) -> None:
-        self.saved: dict[int, bytes] = {}
-        self.resume = resume
-
-    def save(self, epoch: int, blob: bytes) -> None:
-        self.saved[epoch] = blob
-
-    def load(self) -> tuple[int, bytes] | None:
-        return self.resume
 
 
 class League:
@@ -150,58 +132,46 @@ def spent(transcript: Transcript, kind: Phase) -> tuple[int, int]:
     return sum(cost.rounds for cost in costs), sum(cost.total_bytes for cost in costs)
 
 
-@pytest.mark.parametrize(("n", "batch"), [(2, 40), (3, 64), (4, 7), (5, 40)])
-async def test_what_a_dealt_job_is_said_to_cost(n: int, batch: int) -> None:
-    """Rounds exactly; bytes of the party that sends most within a quarter, of the dealer (who sends ahead) up to twice."""
-    league = League("additive", True, n)
+async def train_and_estimate(engine: str, dealt: bool, n: int, batch: int) -> tuple[list[Session], Estimate]:
+    league = League(engine, dealt, n)
     league.terms = replace(league.terms, weights="owner", params={**league.terms.params, "batch_size": batch})
 
     async def train(e: Any, rank: int) -> Any:
         return await pipeline.train(e, league.terms, league.tables[rank], Quiet(), Kept())
 
     _, sessions = await league.run(train, "train")
-    expected = estimate(
-        engine="additive",
-        dealer=True,
+    return sessions, estimate(
+        engine=engine,
+        dealer=dealt,
         rows=ROWS,
         columns=[COLUMNS] * n,
-        params={"epochs": 2, "batch_size": batch},
+        params=league.terms.params,
         test_fraction=0.2,
         latency_s=0.001,
         bytes_per_s=1e8,
     )
+
+
+@pytest.mark.parametrize(("n", "batch"), [(2, 40), (3, 64), slow(4, 7), slow(5, 40)])
+async def test_what_a_dealt_job_is_said_to_cost(n: int, batch: int) -> None:
+    """Rounds exactly; bytes of the party that sends most within a quarter, of the dealer (who sends ahead) up to twice."""
+    sessions, expected = await train_and_estimate("additive", True, n, batch)
     online = [spent(session.transcript, Phase.ONLINE) for session in sessions[:n]]
     assert max(rounds for rounds, _ in online) == expected.rounds
     most = max(sent for _, sent in online)
     assert most <= 1.02 * expected.bytes_per_party <= 1.25 * most
     dealt = spent(sessions[n].transcript, Phase.PREPROCESSING)[1]
-    assert dealt <= (expected.preprocessing_bytes or 0) <= 2 * dealt
+    assert dealt <= expected.preprocessing_bytes <= 2 * dealt
 
 
 def test_the_size_of_a_message_is_that_of_the_protocol() -> None:
     assert PADDED_WORDS == matrices.BLOCK_WORDS
 
 
-@pytest.mark.parametrize(("n", "batch"), [(2, 64), pytest.param(3, 64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("n", "batch"), [(2, 64), slow(3, 64)])
 async def test_what_a_job_without_a_dealer_is_said_to_cost(n: int, batch: int) -> None:
     """Within a quarter; what is made ahead of need is up to twice what is used."""
-    league = League("additive", False, n)
-    league.terms = replace(league.terms, weights="owner", params={**league.terms.params, "batch_size": batch})
-
-    async def train(e: Any, rank: int) -> Any:
-        return await pipeline.train(e, league.terms, league.tables[rank], Quiet(), Kept())
-
-    _, sessions = await league.run(train, "train")
-    expected = estimate(
-        engine="additive",
-        dealer=False,
-        rows=ROWS,
-        columns=[COLUMNS] * n,
-        params={"epochs": 2, "batch_size": batch},
-        test_fraction=0.2,
-        latency_s=0.001,
-        bytes_per_s=1e8,
-    )
+    sessions, expected = await train_and_estimate("additive", False, n, batch)
     rounds, sent = (
         max(column) for column in zip(*(spent(session.transcript, Phase.ONLINE) for session in sessions), strict=True)
     )

@@ -25,7 +25,7 @@ cases = (
 
 
 @given(cases)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_against_scikit_learn(case):
     reference = pytest.importorskip("sklearn.metrics", reason="the extra 'demo' is not installed")
     score, label = case
@@ -40,7 +40,7 @@ def test_against_scikit_learn(case):
 
 
 @given(cases)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_what_must_hold_for_any_scores(case):
     score, label = case
     found = evaluate(label, score)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 import trio
+from support.job_ends import Kept, Quiet
 
 from hansa.algorithms import leakage, pipeline
 from hansa.algorithms.cost.estimate import estimate
@@ -30,31 +32,6 @@ PARAMS = {"epochs": 6, "batch_size": 64, "learning_rate": 0.5, "l2": 0.001}
 SPLIT = (10, 10, 10)
 
 
-class Quiet:
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-
-    def step(self, name: str, total: int = 0) -> None:
-        self.steps.append(name)
-
-    def advance(self, done: int, note: str = "") -> None:
-        assert done >= 0
-
-
-class Kept:
-    """Checkpoints in memory; ``resume`` is what ``load`` gives."""
-
-    def __init__(self, resume: tuple[int, bytes] | None = None) -> None:
-        self.saved: dict[int, bytes] = {}
-        self.resume = resume
-
-    def save(self, epoch: int, blob: bytes) -> None:
-        self.saved[epoch] = blob
-
-    def load(self) -> tuple[int, bytes] | None:
-        return self.resume
-
-
 def terms(**changes: Any) -> Terms:
     values: dict[str, Any] = {
         "names": ("clinic", "laboratory", "imaging"),
@@ -71,10 +48,14 @@ def terms(**changes: Any) -> Terms:
     return Terms(**(values | changes))
 
 
-def real_data() -> tuple[np.ndarray, np.ndarray]:
+def real_data(rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The breast-cancer table, or its first rows where accuracy does not matter."""
     datasets = pytest.importorskip("sklearn.datasets", reason="the extra 'demo' is not installed")
     data = datasets.load_breast_cancer()
-    return data.data, data.target.astype(np.float64)
+    return data.data[:rows], data.target[:rows].astype(np.float64)
+
+
+FEW = 120
 
 
 def tables(features: np.ndarray, label: np.ndarray, *, missing: int = 20) -> list[PartyTable]:
@@ -124,15 +105,34 @@ def aligned_rows(kept: list[Kept]) -> list[np.ndarray]:
     return [pipeline._unpack(k.saved[0])[0] for k in kept]
 
 
-async def test_the_league_trains_what_the_pool_would() -> None:
-    data = tables(*real_data())
-    t, kept = terms(), [Kept() for _ in range(3)]
-    outcomes, transcripts = await train_all(t, data, kept)
-    w, metrics = pooled(t, data, outcomes[0], aligned_rows(kept))
-    mine = np.concatenate(
-        [outcomes[0].weights[:10], outcomes[1].weights, outcomes[2].weights, outcomes[0].weights[10:]]
-    )  # type: ignore[index]
-    assert np.abs(mine - w).max() < 2**-10
+@dataclass(frozen=True)
+class League:
+    """A training of the whole table, with a checkpoint after each epoch."""
+
+    terms: Terms
+    data: list[PartyTable]
+    kept: list[Kept]
+    outcomes: list[pipeline.TrainOutcome]
+    transcripts: list[Any]
+
+    @property
+    def weights(self) -> np.ndarray:
+        """In the order of the pooled training."""
+        first, *others = [outcome.weights for outcome in self.outcomes]
+        return np.concatenate([first[:10], *others, first[10:]])  # type: ignore[index, list-item]
+
+
+@pytest.fixture(scope="module")
+def league() -> League:
+    data, t, kept = tables(*real_data()), terms(), [Kept() for _ in range(3)]
+    outcomes, transcripts = trio.run(train_all, t, data, kept)
+    return League(t, data, kept, outcomes, transcripts)
+
+
+async def test_the_league_trains_what_the_pool_would(league: League) -> None:
+    t, data, outcomes = league.terms, league.data, league.outcomes
+    w, metrics = pooled(t, data, outcomes[0], aligned_rows(league.kept))
+    assert np.abs(league.weights - w).max() < 2**-10
     for outcome in outcomes:
         assert outcome.metrics is not None
         assert abs(outcome.metrics["auc"] - metrics["auc"]) < 0.002
@@ -140,7 +140,7 @@ async def test_the_league_trains_what_the_pool_would() -> None:
     assert outcomes[0].scores is not None
     assert outcomes[1].scores is None
     assert set(outcomes[0].model.opened) == {*t.column_names[0], "intercept"}
-    for transcript in transcripts:
+    for transcript in league.transcripts:
         assert {(o.what, o.to) for o in transcript.openings} == allowed(t)
 
 
@@ -151,21 +151,15 @@ def series(z: np.ndarray) -> np.ndarray:
     return np.where(np.abs(z) < DOMAIN, inside, (z > 0).astype(np.float64))
 
 
-async def test_only_the_sigmoid_keeps_them_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_sigmoid_keeps_them_apart(league: League, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against plaintext with the engine's own sigmoid what is left is fixed point: less than 2^-13."""
-    data = tables(*real_data())
-    t, kept = terms(), [Kept() for _ in range(3)]
-    outcomes, _ = await train_all(t, data, kept)
     monkeypatch.setattr(plaintext, "sigmoid", series)
-    w, _ = pooled(t, data, outcomes[0], aligned_rows(kept))
-    mine = np.concatenate(
-        [outcomes[0].weights[:10], outcomes[1].weights, outcomes[2].weights, outcomes[0].weights[10:]]  # type: ignore[index]
-    )
-    assert np.abs(mine - w).max() < 2**-13
+    w, _ = pooled(league.terms, league.data, league.outcomes[0], aligned_rows(league.kept))
+    assert np.abs(league.weights - w).max() < 2**-13
 
 
 async def test_everything_opened_to_all_when_the_contract_says_so() -> None:
-    data = tables(*real_data())
+    data = tables(*real_data(FEW))
     t = terms(weights="all", scores="all", params=PARAMS | {"epochs": 1})
     outcomes, _ = await train_all(t, data)
     for outcome in outcomes:
@@ -174,24 +168,18 @@ async def test_everything_opened_to_all_when_the_contract_says_so() -> None:
         np.testing.assert_array_equal(outcome.scores.values, outcomes[0].scores.values)  # type: ignore[union-attr]
 
 
-async def test_a_resumed_job_ends_with_the_same_model() -> None:
-    data = tables(*real_data())
-    t, kept = terms(), [Kept() for _ in range(3)]
-    whole, _ = await train_all(t, data, kept)
-    again = [Kept((3, k.saved[3])) for k in kept]
-    resumed, _ = await train_all(t, data, again)
+async def test_a_resumed_job_ends_with_the_same_model(league: League) -> None:
+    again = [Kept((3, k.saved[3])) for k in league.kept]
+    resumed, _ = await train_all(league.terms, league.data, again)
     assert sorted(again[0].saved) == [4, 5, 6]
-    for first, second in zip(whole, resumed, strict=True):
+    for first, second in zip(league.outcomes, resumed, strict=True):
         assert np.abs(first.weights - second.weights).max() < 2**-10  # type: ignore[operator]
 
 
-async def test_predict_and_release() -> None:
-    features, label = real_data()
-    data = tables(features, label)
-    t = terms(params=PARAMS | {"epochs": 3})
-    outcomes, _ = await train_all(t, data)
-    models = [PartyModel.from_state(outcome.model.to_state()) for outcome in outcomes]
-    released = []
+async def test_predict_and_release(league: League) -> None:
+    t, data = league.terms, league.data
+    features, _ = real_data()
+    models = [PartyModel.from_state(outcome.model.to_state()) for outcome in league.outcomes]
     async with parties(3, allowed=allowed(t, "release")) as sessions:
 
         async def let_go(session: Any) -> Any:
@@ -225,7 +213,7 @@ async def test_predict_and_release() -> None:
     ],
 )
 async def test_data_that_cannot_be_trained_on_ends_it_everywhere(break_it: Any, message: str) -> None:
-    data = break_it(tables(*real_data()))
+    data = break_it(tables(*real_data(FEW)))
     async with parties(3) as sessions:
 
         async def party(session: Any) -> Any:
@@ -242,7 +230,7 @@ async def test_data_that_cannot_be_trained_on_ends_it_everywhere(break_it: Any, 
 
 async def test_metrics_told_to_others_have_few_digits() -> None:
     """All digits of a log-loss, with the scores, tell the labels of dozens of test rows (a subset sum)."""
-    data = tables(*real_data())
+    data = tables(*real_data(FEW))
     for told in ("all", "label-owner"):
         t = terms(scores="all", metrics=told, params=PARAMS | {"epochs": 1})
         outcomes, _ = await train_all(t, data)
@@ -266,14 +254,14 @@ async def test_an_alignment_that_no_contract_names_does_not_begin(monkeypatch: p
 
         async def party(session: Any) -> Any:
             engine = await ReplicatedEngine.start(session, 18)
-            return await pipeline.train(engine, terms(), tables(*real_data())[session.rank], Quiet(), Kept())
+            return await pipeline.train(engine, terms(), tables(*real_data(FEW))[session.rank], Quiet(), Kept())
 
         outcomes = await outcomes_of_parties(sessions, party)
     assert all(isinstance(outcome, UndeclaredOpening | PeerAborted) for outcome in outcomes)
 
 
 async def test_coefficients_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    data, t = tables(*real_data()), terms(params=PARAMS | {"epochs": 1})
+    data, t = tables(*real_data(FEW)), terms(params=PARAMS | {"epochs": 1})
     models = [outcome.model for outcome in (await train_all(t, data))[0]]
     send = Session.send
 
@@ -318,7 +306,7 @@ async def test_an_estimate_is_near_what_a_job_costs() -> None:
 
 
 async def test_a_party_without_columns_takes_part() -> None:
-    data = tables(*real_data())
+    data = tables(*real_data(300))
     data[2] = PartyTable(data[2].keys, data[2].features[:, :0], ())
     names = (*terms().column_names[:2], ())
     t, kept = terms(column_names=names, params=PARAMS | {"epochs": 2}), [Kept() for _ in range(3)]
@@ -345,14 +333,14 @@ async def fails(data: list[PartyTable], wanted: list[Terms], kept: list[Kept]) -
     "other", [{"seed": bytes(16)}, {"test_fraction": 0.3}, {"params": PARAMS | {"l2": 0.002}}, {"scores": "all"}]
 )
 async def test_terms_that_differ_stop_it_before_anything_is_sent(other: dict[str, Any]) -> None:
-    outcomes = await fails(tables(*real_data()), [terms(), terms(**other), terms()], [Kept() for _ in range(3)])
+    outcomes = await fails(tables(*real_data(FEW)), [terms(), terms(**other), terms()], [Kept() for _ in range(3)])
     for outcome in outcomes:
         assert isinstance(outcome, DesyncError | PeerAborted)
         assert "terms of the job" in outcome.message
 
 
 async def test_epochs_that_differ_stop_a_resumed_job() -> None:
-    data, t, kept = tables(*real_data()), terms(params=PARAMS | {"epochs": 2}), [Kept() for _ in range(3)]
+    data, t, kept = tables(*real_data(FEW)), terms(params=PARAMS | {"epochs": 2}), [Kept() for _ in range(3)]
     await train_all(t, data, kept)
     again = [Kept((epoch, k.saved[epoch])) for epoch, k in zip((1, 1, 0), kept, strict=True)]
     for outcome in await fails(data, [t] * 3, again):
@@ -361,7 +349,7 @@ async def test_epochs_that_differ_stop_a_resumed_job() -> None:
 
 @pytest.mark.parametrize("what", ["order", "value", "rows"])
 async def test_a_table_that_changed_between_two_attempts_is_noticed(what: str) -> None:
-    data, t, kept = tables(*real_data()), terms(params=PARAMS | {"epochs": 1}), [Kept() for _ in range(3)]
+    data, t, kept = tables(*real_data(FEW)), terms(params=PARAMS | {"epochs": 1}), [Kept() for _ in range(3)]
     await train_all(t, data, kept)
     old = data[1]
     if what == "order":
@@ -378,7 +366,7 @@ async def test_a_table_that_changed_between_two_attempts_is_noticed(what: str) -
 
 async def test_no_test_part_no_scores_no_metrics() -> None:
     t = terms(test_fraction=0.0, scores="none", params=PARAMS | {"epochs": 1})
-    outcomes, _ = await train_all(t, tables(*real_data()))
+    outcomes, _ = await train_all(t, tables(*real_data(FEW)))
     for outcome in outcomes:
         assert outcome.metrics is None
         assert outcome.scores is None

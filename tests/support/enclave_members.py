@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from nacl.bindings import crypto_scalarmult_base
+from support.job_ends import Quiet
 
 from hansa.algorithms.enclave import inside, owner, statement
 from hansa.algorithms.party_table import PartyTable
@@ -26,17 +27,6 @@ GBDT = {
     "max_bin": 32,
 }
 NAMES = ("bank", "bureau", "telecom")
-
-
-class Quiet:
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-
-    def step(self, name: str, total: int = 0) -> None:
-        self.steps.append(name)
-
-    def advance(self, done: int, note: str = "") -> None:
-        pass
 
 
 class Plain:

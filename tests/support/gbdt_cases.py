@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from support.job_ends import Quiet
 
 from hansa.algorithms.gbdt import plaintext
 from hansa.algorithms.gbdt.bins import Cuts
@@ -23,16 +24,6 @@ from hansa.protocols.mpc.fixed_point import decode
 F = 18
 LETTERS = tuple("abcdefghij")
 BASE: Mapping[str, Any] = {"n_estimators": 2, "max_depth": 2, "max_bin": 8, "learning_rate": 0.5}
-
-
-class Quiet:
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def step(self, name: str, total: int = 0) -> None: ...
-
-    def advance(self, done: int, note: str = "") -> None:
-        self.notes.append(note)
 
 
 @dataclass

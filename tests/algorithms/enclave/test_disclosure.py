@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.enclave_members import GBDT, Plain, Quiet, allowed, run, tables, terms, train
+from support.enclave_members import GBDT, Plain, allowed, run, tables, terms, train
+from support.job_ends import Quiet
 
 from hansa.algorithms import leakage
 from hansa.algorithms.common_rows import rounded

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.enclave_members import GBDT, LR, Quiet, allowed, run, tables, terms, train
+from support.enclave_members import GBDT, LR, allowed, run, tables, terms, train
+from support.job_ends import Quiet
 
 from hansa.algorithms import leakage
 from hansa.algorithms.enclave import owner, statement

@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import pytest
 import trio
-from support.enclave_members import Plain, Quiet, allowed, tables, terms
+from support.enclave_members import Plain, allowed, tables, terms
+from support.job_ends import Quiet
 
 from hansa.algorithms.enclave import inside, owner
 from hansa.algorithms.enclave.packed_table import most_bytes

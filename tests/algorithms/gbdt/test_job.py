@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.job_ends import Kept, Quiet
+from support.slow import slow
 
 from hansa.algorithms import leakage, pipeline
 from hansa.algorithms.cost.estimate import estimate
@@ -39,25 +41,8 @@ PARAMS = {
     "max_bin": 8,
     "base_score": 0.4,
 }
-ENGINES = [("additive", True, 2), ("additive", False, 2), ("replicated", False, 3), ("replicated", False, 4)]
-
-
-class Quiet:
-    def step(self, name: str, total: int = 0) -> None: ...
-
-    def advance(self, done: int, note: str = "") -> None: ...
-
-
-class Kept:
-    def __init__(self, resume: tuple[int, bytes] | None = None) -> None:
-        self.saved: dict[int, bytes] = {}
-        self.resume = resume
-
-    def save(self, epoch: int, blob: bytes) -> None:
-        self.saved[epoch] = blob
-
-    def load(self) -> tuple[int, bytes] | None:
-        return self.resume
+DEALT, DEALERLESS = ("additive", True, 2), ("additive", False, 2)
+REPLICATED, WITH_A_GUEST = ("replicated", False, 3), ("replicated", False, 4)
 
 
 class League:
@@ -133,7 +118,7 @@ def walk(model: dict[str, Any], x: Any) -> Any:
     return out
 
 
-@pytest.mark.parametrize(("engine", "dealt", "n"), ENGINES)
+@pytest.mark.parametrize(("engine", "dealt", "n"), [DEALT, slow(*DEALERLESS), slow(*REPLICATED), WITH_A_GUEST])
 async def test_training_scoring_and_release(engine: str, dealt: bool, n: int) -> None:
     league = League(engine, dealt, n)
     t, kept = league.terms, [Kept() for _ in range(n)]
@@ -211,7 +196,7 @@ def test_a_state_of_something_else_is_refused(state: dict[str, Any]) -> None:
         TreeModel.from_state(canonical.encode(state))
 
 
-@pytest.mark.parametrize(("engine", "dealt", "n"), ENGINES[:3])
+@pytest.mark.parametrize(("engine", "dealt", "n"), [DEALT, slow(*DEALERLESS), REPLICATED])
 async def test_an_estimate_is_near_what_a_job_costs(engine: str, dealt: bool, n: int) -> None:
     league = League(engine, dealt, n)
     league.terms = replace(league.terms, params=PARAMS | {"max_depth": 3})

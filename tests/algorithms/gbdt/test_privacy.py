@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from support.engines import ENGINES
 from support.gbdt_cases import Case, Trained, make, train
+from support.slow import slow
+from support.taps import Tap
 
 from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.engine import Engine
@@ -26,21 +28,6 @@ LEAST = 5_000
 """Bytes in a sample for it to be looked at."""
 MEMBERS = {"replicated": 3, "additive, dealer, 2": 3, "additive, 2": 2}
 Inputs = Callable[[Engine, int, Ring | None, tuple[int, ...]], Awaitable[Share]]
-
-
-class Tap:
-    """A link that keeps what it receives."""
-
-    def __init__(self, link: Any, heard: list[bytes]) -> None:
-        self._link, self._heard = link, heard
-
-    async def send(self, *parts: Any) -> None:
-        await self._link.send(*parts)
-
-    async def receive(self) -> memoryview:
-        data = await self._link.receive()
-        self._heard.append(bytes(data))
-        return data
 
 
 @dataclass
@@ -132,14 +119,21 @@ async def insecure_offset_input(e: Engine, owner: int, values: Ring | None, shap
     return e.add_public(shared, np.uint64(0) - offset)
 
 
-@pytest.mark.parametrize("careless", [insecure_input, insecure_offset_input])
+@pytest.mark.parametrize("careless", [slow(insecure_input), insecure_offset_input])
 async def test_a_careless_variant_is_caught(careless: Inputs) -> None:
     one, other = [await view("additive, 2", case, careless) for case in turned("additive, 2")]
     assert max(distance(one, other, rank) for rank in range(2)) > SAME
 
 
-@pytest.mark.parametrize("name", ["logistic", "partition"])
-@pytest.mark.parametrize("engine", MEMBERS)
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [
+        *((engine, "logistic") for engine in MEMBERS),
+        ("replicated", "partition"),
+        ("additive, dealer, 2", "partition"),
+        slow("additive, 2", "partition"),
+    ],
+)
 async def test_just_what_is_stated_is_opened(engine: str, name: str) -> None:
     """Of every level the owners of its nodes, to each owner as many places (and sets) as it has nodes, and importance."""
     case = make(name)

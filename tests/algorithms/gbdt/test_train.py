@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.engines import ENGINES, additive_dealt, additive_direct, replicated, with_input_parties
 from support.gbdt_cases import NAMES, Case, make, splits_of, train
+from support.slow import slow
 
 from hansa.algorithms.gbdt.layout import Split
 from hansa.algorithms.gbdt.plaintext import PlainTree
@@ -44,7 +45,10 @@ async def test_trees_are_those_of_plaintext(name: str) -> None:
     await check(replicated(), make(name))
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "replicated"])
+@pytest.mark.parametrize(
+    "engine",
+    ["replicated with a guest", "additive, dealer, 2", "additive, 2", slow("additive, dealer, 4"), slow("additive, 3")],
+)
 async def test_on_every_engine(engine: str) -> None:
     await check(ENGINES[engine], make("partition" if "3" in engine else "missing"))
 

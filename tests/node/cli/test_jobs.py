@@ -1,8 +1,7 @@
-"""Job and model commands: what they ask, print and end with."""
+"""Job commands: what they ask, print and end with."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 
@@ -189,46 +188,6 @@ def test_decisions(hansa, daemon):
     ]
 
 
-MODEL = {
-    "model": JOB,
-    "name": "credit-default",
-    "engine": "additive",
-    "enclave": None,
-    "insecure_simulated": False,
-    "algorithm": "lr",
-    "created": 1_790_000_000,
-    "parties": ["bank", "lab"],
-    "rows": 24811,
-    "test_rows": 4962,
-    "metrics": {"auc": 0.72512},
-    "purpose": "predict default",
-    "columns": [{"name": "a", "coefficient": 0.5}, {"name": "b", "coefficient": None}],
-    "intercept": -1.0,
-    "intercept_holder": "bank",
-    "coefficients_are": "of standardised columns",
-    "label": {"party": "bank", "column": "default"},
-    "scores_to": ["bank"],
-    "released": None,
-}
-
-
-def test_models(hansa, daemon):
-    daemon.answers |= {"model.list": [MODEL], "model.show": MODEL, "model.release": {"job": "77" * 8}}
-    assert re.search(r"credit-default +lr +additive +bank, lab +24,811 +0\.7251", hansa("model", "list")[1])
-    inside = MODEL | {"engine": "enclave", "enclave": "vault", "insecure_simulated": True}
-    daemon.answers |= {"model.list": [inside], "model.show": inside}
-    for words in (["list"], ["show", JOB]):
-        assert "enclave (vault), INSECURE: simulated" in hansa("model", *words)[1]
-    daemon.answers |= {"model.show": MODEL}
-    out = hansa("model", "show", JOB)[1]
-    assert "Opened to this node (of standardised columns):" in out
-    assert re.search(r"^a +\+0\.5000$", out, re.MULTILINE)
-    assert re.search(r"^label +default of bank$", out, re.MULTILINE)
-    assert "next: hansa job watch 7777" in hansa("model", "release", JOB)[1]
-    daemon.answers["model.list"] = []
-    assert "No models yet." in hansa("model", "list")[1]
-
-
 def test_of_logistic_regression_an_enclave_heeds_one_parameter(hansa, daemon, job_file):
     contract = PLAN["contract"] | {"enclave": "vault", "enclave_votes": 2, "params": {"epochs": 10, "l2": 0.5}}
     daemon.answers["job.plan"] = PLAN | {"contract": contract}
@@ -241,97 +200,6 @@ def test_an_empty_job_file_is_named(hansa, tmp_path):
     (tmp_path / "job.toml").write_text(" \n")
     code, _, err = hansa("job", "plan", str(tmp_path / "job.toml"))
     assert (code, "job.toml cannot be read: it is empty" in err) == (3, True)
-
-
-@pytest.fixture
-def scored(daemon, tmp_path, samples):
-    """A prediction whose scores were opened to this node."""
-    path = tmp_path / "scores.csv"
-    path.write_text("id,score\n" + "".join(f"c{n},0.{n:02}\n" for n in range(12)))
-    daemon.answers |= {
-        "model.predict": {"job": JOB},
-        "job.show": samples.job(kind="predict", result={"rows": 12, "scores": str(path)}, scores=str(path)),
-    }
-    return path
-
-
-def test_predict_prints_scores(hansa, daemon, scored):
-    code, out, _ = hansa("model", "predict", "4f1c", "--data", "june", "--with", "lab=july")
-    assert code == 0
-    assert daemon.calls[0] == ("model.predict", {"model": "4f1c", "data": "june", "with": {"lab": "july"}})
-    assert "c9   0.09\n… 2 more in" in out
-    assert json.loads(hansa("model", "predict", "4f1c", "--data", "june", "--json")[1]) == {
-        "job": JOB,
-        "rows": 12,
-        "path": str(scored),
-    }
-
-
-def test_predict_writes_scores(hansa, scored, tmp_path):
-    target = tmp_path / "out.csv"
-    code, out, _ = hansa("model", "predict", "4f1c", "--data", "june", "--out", str(target))
-    assert code == 0
-    assert f"Wrote 12 scores to {target}." in out
-    assert target.read_text() == scored.read_text()
-    code, _, err = hansa("model", "predict", "4f1c", "--data", "june", "--out", str(tmp_path / "no" / "x.csv"))
-    assert code == 2
-    assert "is not a folder to write to" in err
-
-
-def test_predict_for_others(hansa, daemon, scored, samples):
-    daemon.answers["job.show"] = samples.job(kind="predict", scores=None)
-    assert "opened to other parties only" in hansa("model", "predict", "4f1c", "--data", "june")[1]
-    daemon.answers["job.show"] = samples.job("failed", error=ERROR)
-    assert hansa("model", "predict", "4f1c", "--data", "june")[0] == 5
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_live_view_redraws_in_place(monkeypatch, samples):
-    screen = Terminal()
-    monkeypatch.setattr("sys.stdout", screen)
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setenv("NO_COLOR", "1")
-    view = job_progress.Live()
-    view.event(samples.event("step", done=0, elapsed_s=0.0))
-    view.event(samples.event("step", party="lab", done=2, elapsed_s=1.0))
-    view.event(samples.event("opening", what="metrics", text="1 number opened to bank"))
-    view.event(samples.event(done=5, elapsed_s=4.0))
-    view.end()
-    text = screen.getvalue()
-    assert "\x1b[2A\x1b[J" in text
-    assert "bank: metrics: 1 number opened to bank\n" in text
-    assert all(len(line) <= 60 for line in re.sub("\x1b\\[[0-9;]*[a-zA-Z]", "", text).splitlines()[-3:])
-    assert "██████████░░░░░░░░░░  50 %" in text
-
-
-def test_eta(samples):
-    assert job_progress.eta(samples.event(done=5, elapsed_s=6.0), 2.0) == "4.0 s"
-    assert job_progress.eta(samples.event(done=0), 0.0) == "-"
-    assert job_progress.eta(samples.event(total=0), 0.0) == "-"
-    assert job_progress.eta(samples.event(done=10), 0.0) == "-"
-
-
-def test_lines_say_each_tenth_once(capsys, samples):
-    view = job_progress.Lines()
-    for done in range(100):
-        view.event(samples.event(done=done, total=100))
-    assert len(capsys.readouterr().out.splitlines()) == 10
-
-
-def test_what_is_opened_again_has_no_line_of_its_own(capsys, samples):
-    view = job_progress.Lines()
-    for what in ("split owners", "metrics", "split owners"):
-        view.event(samples.event("opening", what=what, text="1 number opened to bank"))
-    view.event(samples.event("opening", party="lab", what="split owners", text="1 number opened to lab"))
-    assert [line.split("  ")[1] for line in capsys.readouterr().out.splitlines()] == [
-        "bank: split owners: 1 number opened to bank",
-        "bank: metrics: 1 number opened to bank",
-        "lab: split owners: 1 number opened to lab",
-    ]
 
 
 def test_a_job_with_a_dealer(hansa, daemon, samples):
@@ -355,53 +223,6 @@ def test_a_job_with_a_dealer(hansa, daemon, samples):
     assert "3.0 MiB sent by this node, 2.5 s and 3.0 MiB of it for correlated random numbers" in out
     assert "rows in common" not in out.split("took")[1]
     assert out.splitlines()[-1] == "next: hansa audit show"
-
-
-AMOUNTS = {"triples": 65536, "bit_triples": 0, "bit_pairs": 0, "dabits": 0}
-
-
-def test_correlations_are_made_and_waited_for(hansa, daemon, samples):
-    daemon.answers["correlations.make"] = {"job": JOB, "bytes": 1_572_864}
-    result = {"rows": 0, "made": {"triples": 65536}, "seconds": 1.0, "rounds": 3, "bytes_sent": 5, "steps": {}}
-    done = samples.job("done", kind="correlations", result=result, model=None)
-    daemon.answers["job.show"] = done
-    code, out, _ = hansa("correlations", "make", "lab", "--triples", "60_000")
-    assert code == 0
-    assert daemon.calls[0] == ("correlations.make", {"peers": ["lab"], "amounts": {**AMOUNTS, "triples": 60_000}})
-    assert "it leaves 1.5 MiB at each party" in out
-    assert re.search(r"triples +65,536", out)
-    assert out.splitlines()[-1] == "next: hansa correlations list"
-    code, out, _ = hansa("correlations", "make", "--like", "4f1c", "--dabits", "1e6", "--json")
-    assert json.loads(out) == {"job": JOB, "made": {"triples": 65536}}
-    asked = {"peers": [], "amounts": {"triples": 0, "bit_triples": 0, "bit_pairs": 0, "dabits": 10**6}, "like": "4f1c"}
-    assert daemon.calls[3] == ("correlations.make", asked)
-    daemon.answers["job.show"] = samples.job("refused", kind="correlations", error=ERROR)
-    assert hansa("correlations", "make", "lab", "--triples", "1")[0] == 6
-
-
-@pytest.mark.parametrize(
-    "words", [["make", "lab"], ["make", "lab", "--triples", "many"], ["make", "lab", "--dabits", "inf"]]
-)
-def test_amounts_that_say_nothing(words, hansa, daemon):
-    code, _, err = hansa("correlations", *words)
-    assert code == 2
-    assert "nothing to make" in err or "must be a number" in err
-    assert daemon.calls == []
-
-
-def test_correlations_are_listed_and_dropped(hansa, daemon):
-    daemon.answers["correlations.list"] = []
-    assert "Nothing is made ahead." in hansa("correlations", "list")[1]
-    held = {"peers": ["lab", "shop"], "amounts": AMOUNTS, "bytes": 1_572_904, "made": 1_790_000_000}
-    daemon.answers["correlations.list"] = [held]
-    assert json.loads(hansa("correlations", "list", "--json")[1]) == [held]
-    out = hansa("correlations", "list")[1]
-    assert re.search(r"lab, shop +65,536 +0 +0 +0 +1.5 MiB", out)
-    daemon.answers["correlations.drop"] = {"sets": 1, "bytes": 1_572_904}
-    assert "Dropped 1.5 MiB." in hansa("correlations", "drop", "lab", "shop")[1]
-    assert daemon.calls[-1] == ("correlations.drop", {"peers": ["lab", "shop"], "everything": False})
-    daemon.answers["correlations.drop"] = {"sets": 0, "bytes": 0}
-    assert "nothing to drop" in hansa("correlations", "drop", "--all")[1]
 
 
 def test_a_job_says_what_was_made_ahead(hansa, daemon, samples):
