@@ -1,4 +1,4 @@
-"""A job's member in trusted hardware: that it runs what the contract accepts, before anybody signs and while it runs."""
+"""A job's member in trusted hardware: whether it runs code that the contract accepts, before signing and while the job runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hansa.protocols.wire.consent.contract import Contract
 log = logging.getLogger(__name__)
 
 AT_FAULT = "this node can neither judge hardware nor prove its own now: its log says why"
-"""What other members read where the fault is here."""
+"""What the other members read where the fault is this node's."""
 
 
 class Judgement(Protocol):
@@ -66,7 +66,10 @@ def role_of(contract: Contract) -> Role:
 
 
 async def check(contract: Contract, hardware: Hardware, me: bytes) -> None:
-    """Raise ``HansaError`` where this node cannot rely on the contract's hardware, or be it: in full, for its own people."""
+    """Raise ``HansaError`` where the contract's hardware proves no code that the contract accepts, or is this node and cannot.
+
+    The message is for this node's own people: it may name its files and devices.
+    """
     helper, role = contract.helper, role_of(contract)
     if helper is None or not contract.codes:
         return
@@ -90,7 +93,7 @@ async def problem(contract: Contract, hardware: Hardware, me: bytes) -> str | No
 
 
 async def reason_to_refuse(contract: Contract, hardware: Hardware, me: bytes) -> str | None:
-    """The same for all members: what is wrong with this node's own files and devices they do not read."""
+    """Why ``check`` raises, for all members: of this node's own files and devices they learn nothing; None where it does not."""
     try:
         await check(contract, hardware, me)
     except (PeerError, SecurityError) as error:
@@ -102,7 +105,7 @@ async def reason_to_refuse(contract: Contract, hardware: Hardware, me: bytes) ->
 
 
 def lost(contract: Contract, identity: bytes, judged: Judgement) -> str | None:
-    """Why a running job cannot go on after a verdict on a peer; None where it can."""
+    """Why a running job cannot go on after this verdict on a peer; None where it can."""
     helper = contract.helper
     if helper is None or helper.identity != identity or not contract.codes:
         return None

@@ -1,7 +1,7 @@
-"""Whether a contract may use a model: only its own parties, as the contract says under which it was trained.
+"""Whether a contract may use a model: only the parties that trained it may, on the terms of that contract.
 
-Each party compares with the contract that it kept, and an enclave with the one that it sealed with the model's key: an enclave
-that compared nothing would open the model for whoever signs.
+Each party compares the new contract with the one that it kept. An enclave compares it with the one that it sealed beside the
+model's key: without that, it would open the model for anybody whose contract names it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from hansa.protocols.wire.consent.terms import Party
 def incompatibility(trained: Contract, use: Contract) -> str | None:
     """Why ``use`` may not use the model that ``trained`` made; None where it may.
 
-    Who serves it may be another enclave, and what is predicted other rows; all else stays: parties in their order, columns,
-    categories, whose label, algorithm and parameters, outputs, alignment, who computes or deals, how many votes move the key,
-    and whether the helper proves its code.
+    Another enclave may serve the model, and other rows may be scored. All else stays: the parties and their order, columns,
+    categories, the label's owner, algorithm and parameters, outputs, alignment, who computes or deals, how many votes move the
+    key, and whether the helper proves its code.
     """
     if trained.kind != "train" or use.model != trained.job_id:
         return "it names another model"

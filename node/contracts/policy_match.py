@@ -1,11 +1,13 @@
-"""What this node's policy says of a contract: the first rule that matches, else the default.
+"""What this node's policy says of a contract: the first rule that matches decides, else the default.
 
-Nobody becomes a dealer or an enclave unasked: a rule is about the role of a party unless its ``roles`` say otherwise. Nor
-does anybody trust one unasked: a rule that approves matches a contract with a dealer (an enclave) only if it names it, in
-``dealers`` (``enclaves``) or, without that line, in ``peers``. A default of "approve" asks about either.
-A dealer that must prove its code is "tee:NAME" to an approving rule's ``dealers``, and one that need not is NAME: trust in
-code is none in whoever runs the machine. And it says how many votes at least it takes to move an enclave's keys to other code.
-Rules that ask or refuse match with whatever dealer, so that naming one, or having it prove its code, is no way around them.
+A node becomes a dealer or an enclave only where a rule says so: a rule is about the role of a party unless its ``roles`` name
+others. A node trusts a dealer or an enclave only where a rule names it: a rule that approves matches a contract with one only
+if ``dealers`` (``enclaves``) names it or, without that line, ``peers``. A default of "approve" asks about either.
+
+In ``dealers`` of a rule that approves, "tee:NAME" is a dealer that must prove its code and NAME one that need not: who trusts
+code does not thereby trust whoever runs the machine. ``enclave_votes`` is the least number of votes that may move an enclave's
+keys to other code. A rule that asks or refuses matches whether or not a dealer proves its code, so that neither naming a
+dealer nor having it prove its code evades the rule.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an owner releases to an enclave, as its daemon signs it and as the enclave looks for it."""
+"""What an owner of data releases to an enclave: its daemon signs it, and the enclave looks for the same."""
 
 from __future__ import annotations
 

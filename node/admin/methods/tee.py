@@ -1,13 +1,13 @@
-"""The admin method tee.status: what this node proves its code by, and what it makes of its peers' proofs."""
+"""The admin methods tee.*: what this node proves its code by, its verdicts on its peers' proofs, and votes for code."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from hansa.config.errors import HansaError
 from hansa.node.admin.server import Handler
+from hansa.node.admin.views import Json
 from hansa.node.errors import UsageError
 from hansa.node.net.mesh import Mesh
 from hansa.node.net.peers import PeerBook
@@ -16,8 +16,6 @@ from hansa.node.tee.peers.votes import VoteBook
 from hansa.protocols.wire.attestation.platforms import INSECURE_SIMULATED, MEASUREMENT_BYTES, Code
 from hansa.protocols.wire.attestation.statements.votes import Vote
 from hansa.protocols.wire.limits import VOTE_MAX_AHEAD_S
-
-Json = dict[str, Any]
 
 MOST_DAYS = VOTE_MAX_AHEAD_S // 86_400 - 1
 
@@ -43,7 +41,7 @@ class TeeMethods:
         return {"tee.status": self.status, "tee.vote": self.vote}
 
     async def status(self) -> Json:
-        """This node's hardware and code (None: it has none), and its peers' in hardware with the last verdict on each."""
+        """This node's hardware and code (None without any), and its peers in hardware, each with the last verdict on it."""
         return {
             "own": await self._own(),
             "votes": [self._vote(vote) for vote in self._votes.all()],
@@ -51,7 +49,7 @@ class TeeMethods:
         }
 
     async def vote(self, code_from: str, code_to: str, days: int) -> Json:
-        """Let the keys that enclaves of one code hold for this node's jobs go to other code, for so many days."""
+        """Vote that keys for this node's jobs may go from enclaves of one code to enclaves of other code, for so many days."""
         codes = [_code(text) for text in (code_from, code_to)]
         if not isinstance(days, int) or not 1 <= days <= MOST_DAYS:
             raise UsageError(f"days must be from 1 to {MOST_DAYS}", remedy="hansa tee vote FROM TO --days 30")
@@ -72,7 +70,7 @@ class TeeMethods:
         ]
 
     def warnings(self) -> list[Json]:
-        """What `hansa status` warns of: hardware that is refused, state that stays shut, and what is only simulated."""
+        """What `hansa status` warns of: refused hardware, sealed state that does not open, and simulated hardware."""
         found = []
         for peer in self._book.all():
             standing = self._attestations.standing.get(peer.identity)
