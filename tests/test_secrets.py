@@ -37,7 +37,6 @@ PUBLIC = {
     "Problem.seed": "the contract's",
     "Contract.seed": "all parties sign it",
     "JobFile.seed": "it becomes the contract's",
-    "OwnedBins.seed": "it makes the public matrix of hints, which every party has",
     "PeerEntry.key": "a peer's public keys, as its operator tells them",
     "DemoTables.key": "a column's name",
     "TableSpec.key": "columns' names",
