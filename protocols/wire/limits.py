@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hansa.config.vocabulary import MOST_ADDRESSES, MOST_PARTIES
 
-# --- Noise specification -----------------------------------------------------------------------------------------
+# Noise specification.
 NOISE_MAX_MESSAGE = 65_535
 """Bytes of one Noise message, handshake or transport (Noise, section 3)."""
 NOISE_TAG = 16
@@ -15,11 +15,11 @@ NOISE_TAG = 16
 NOISE_MAX_NONCE = 2**64 - 1
 """Reserved for rekey; a cipher state that reaches it is spent (Noise, section 5.1)."""
 
-# --- preamble ----------------------------------------------------------------------------------------------------
+# Preamble.
 PREAMBLE_MAX_TOKEN = 32
 PREAMBLE_MAX_SUITES = 8
 
-# --- channel -----------------------------------------------------------------------------------------------------
+# Channel.
 HANDSHAKE_MAX_PAYLOAD = 16 * 1024
 """Bytes of application payload in a handshake message."""
 CHANNEL_MAX_MESSAGE = 1 << 30
@@ -29,7 +29,7 @@ CHANNEL_REKEY_AFTER = 1 << 20
 CLOSE_MAX_REASON = 200
 """Bytes of the reason in an explicit close."""
 
-# --- time, seconds -----------------------------------------------------------------------------------------------
+# Time, seconds.
 PREAMBLE_DEADLINE_S = 5.0
 HANDSHAKE_DEADLINE_S = 10.0
 KEEP_ALIVE_INTERVAL_S = 5.0
@@ -39,11 +39,11 @@ CLOSE_DEADLINE_S = 1.0
 LAST_WORDS_S = 2.0
 """How long after a failed write the receiving task may still find the peer's own reason."""
 
-# --- canonical encoding ------------------------------------------------------------------------------------------
+# Canonical encoding.
 CANONICAL_MAX_VALUES = 1 << 19
 """Values inside one decoded message: a byte on the wire may be an empty map, which takes 64 in memory."""
 
-# --- contracts and consent ---------------------------------------------------------------------------------------
+# Contracts and consent.
 CONTRACT_MAX_BYTES = 1 << 20
 CONTRACT_MAX_PARTIES = MOST_PARTIES
 CONTRACT_MAX_MEMBERS = CONTRACT_MAX_PARTIES + 1
@@ -61,7 +61,7 @@ TEXT_MAX = 500
 MAX_ATTEMPT = 1_000_000
 MAX_CHECKPOINTS = 4096
 
-# --- control messages --------------------------------------------------------------------------------------------
+# Control messages.
 CONTROL_MAX_BYTES = 4 << 20
 MAX_COUNTER = (1 << 63) - 1
 """The greatest request number, byte count or other number that only grows."""
@@ -71,7 +71,7 @@ MAX_RECORDS = 256
 MAX_HEADS = 1024
 CATALOG_MAX_DATASETS = 256
 
-# --- attestation -------------------------------------------------------------------------------------------------
+# Attestation.
 ATTESTATION_MAX_QUOTE = 64 * 1024
 """Bytes of a quote or report; real ones have 1,184 to 8,000."""
 ATTESTATION_MAX_COLLATERAL = 4 << 20
@@ -87,7 +87,7 @@ ATTESTATION_MAX_PIECES = 16
 ATTESTATION_DEADLINE_S = 30.0
 """How long a peer may take to produce evidence."""
 
-# --- an enclave's keys -------------------------------------------------------------------------------------------
+# An enclave's keys.
 VOTE_MAX_BYTES = 512
 """Bytes of a member's vote for a change of code."""
 VOTES_MAX = 256

@@ -106,8 +106,6 @@ class Consent:
         self._ended: Ended | None = None
         self._evidence: dict[bytes, Equivocation] = {}
 
-    # --- what is known -------------------------------------------------------------------------------------------
-
     @property
     def signatures(self) -> tuple[Signature, ...]:
         """Every signature known, for the store."""
@@ -142,8 +140,6 @@ class Consent:
         """What a party that has (re)appeared must hear; harmless when repeated."""
         return (Offer(self.contract.encode(), self.signatures), *self._ends.values(), *self._evidence.values())
 
-    # --- what this node decides ----------------------------------------------------------------------------------
-
     def approve(self, job_key: bytes, now: int) -> list[Effect]:
         """Sign, with a fresh X25519 public ``job_key``. Final: afterwards only ``cancel`` is left."""
         if self.state is not ConsentState.PROPOSED or self.signed:
@@ -175,8 +171,6 @@ class Consent:
         if self.state is ConsentState.PROPOSED and now >= self.contract.expires:
             return self._end("expired", _EXPIRED_TEXT)
         return []
-
-    # --- what peers say ------------------------------------------------------------------------------------------
 
     def receive_signatures_untrusted(self, signatures: Iterable[Signature], now: int) -> list[Effect]:
         """Merge the signatures of an Offer of this very contract; ``SecurityError``, and no change, if one is wrong."""
@@ -228,8 +222,6 @@ class Consent:
             if (signature.job_id, signature.nonce) != (self.contract.job_id, self.contract.nonce):
                 raise SecurityError("a signature is for another contract", remedy="submit the job anew")
             signature.verify()
-
-    # --- restoring and settling ----------------------------------------------------------------------------------
 
     def restore(self, signatures: Iterable[Signature], ends: Iterable[End]) -> None:
         """Take up what the store kept; no effects."""

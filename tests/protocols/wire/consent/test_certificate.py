@@ -11,11 +11,6 @@ from hansa.protocols.wire.declared import plain
 
 
 @pytest.fixture
-def contract(trio_of):
-    return trio_of.contract()
-
-
-@pytest.fixture
 def signatures(trio_of, contract):
     return [trio_of.sign(rank, contract) for rank in range(3)]
 

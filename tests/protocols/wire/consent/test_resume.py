@@ -13,11 +13,6 @@ from hansa.protocols.wire.consent.statements import ResumeOffer
 from hansa.protocols.wire.consent.terms import Dealer
 
 
-@pytest.fixture
-def contract(trio_of):
-    return trio_of.contract()
-
-
 class League:
     """Three machines over wires that lose and repeat; ``seed`` chooses the order."""
 
