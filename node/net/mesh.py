@@ -85,21 +85,20 @@ class Mesh:
         return identity in self._links
 
     def link(self, identity: bytes) -> ControlLink | None:
-        """The live connection to a peer, for status and doctor."""
+        """The live link to a peer; None while it is offline."""
         return self._links.get(identity)
 
     async def send(self, identity: bytes, message: Message) -> None:
         """Queue a message to a peer; ``PeerLost`` if it is offline. Order is kept."""
-        link, _ = self._standing(identity)
-        link.post(message)
+        self._standing(identity).post(message)
 
     async def request(self, identity: bytes, exchange: Exchange[P, R], *fields: P.args, **named: P.kwargs) -> R:
         """The peer's reply to a request of these fields, over the connection that stands at the call.
 
         Raises ``PeerLost`` if the peer is offline, and as ``Requests.ask``.
         """
-        link, name = self._standing(identity)
-        return await self._requests.ask(link, name, exchange, *fields, **named)
+        link = self._standing(identity)
+        return await self._requests.ask(link, self._book.name_of(identity), exchange, *fields, **named)
 
     async def broadcast(self, identities: Iterable[bytes], message: Message) -> None:
         """Queue a message to those that are online. Who sends must tell the others when they are back (``on_up``)."""
@@ -109,7 +108,7 @@ class Mesh:
                 link.post(message)
 
     def watch_peer(self, identity: bytes) -> None:
-        """Start keeping a connection to a peer just pinned."""
+        """Start keeping a link to a peer just pinned."""
         if self._nursery is not None and identity not in self._keepers:
             scope = trio.CancelScope()
             self._keepers[identity] = scope
@@ -133,9 +132,9 @@ class Mesh:
                 task_status.started()
                 await trio.sleep_forever()
         finally:
-            self._nursery = None  # connections that others accepted may end after this one has
+            self._nursery = None  # links that the listener serves may end after this
 
-    # --- connections ---------------------------------------------------------------------------------------------
+    # --- links ---------------------------------------------------------------------------------------------------
 
     async def accept(self, sock: SocketType, preamble: Preamble) -> None:
         """Serve a connection that somebody dialed. Raises ``PeerLost``, and closes it, unless a pinned peer did."""
@@ -242,16 +241,17 @@ class Mesh:
         if handler is not None:
             await handler(identity, message)
 
-    def _standing(self, identity: bytes) -> tuple[ControlLink, str]:
-        """The live connection to a peer, and its name."""
-        link, peer = self._links.get(identity), self._book.get(identity)
-        if link is None:
-            raise PeerLost(
-                f"{peer.name if peer else 'the peer'} is offline",
-                remedy="see which leg fails with `hansa doctor`",
-                peer=peer.name if peer else None,
-            )
-        return link, peer.name if peer else "the peer"
+    def _standing(self, identity: bytes) -> ControlLink:
+        """The live link to a peer; ``PeerLost`` where there is none."""
+        link = self._links.get(identity)
+        if link is not None:
+            return link
+        peer = self._book.get(identity)
+        raise PeerLost(
+            f"{peer.name if peer else 'the peer'} is offline",
+            remedy="see which leg fails with `hansa doctor`",
+            peer=peer.name if peer else None,
+        )
 
     @contextmanager
     def _begins(self, identity: bytes) -> Iterator[None]:

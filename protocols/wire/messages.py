@@ -178,15 +178,18 @@ class AttestReply:
 
 @declared()
 class Sealed:
-    """An enclave has new sealed state, of the epoch of this mark: to be remembered."""
+    """An enclave has new sealed state; ``mark`` is its epoch token, to be remembered."""
 
     mark: bytes = blob(limits.EPOCH_TOKEN_BYTES)
 
 
 @declared()
 class KeysRequest:
-    """An enclave asks another for the job keys that it may have: of jobs whose id comes ``after`` (empty: all), and besides those
-    that it has, by their digests one behind the other."""
+    """An enclave asks another for job keys, in order of the jobs' ids.
+
+    It wants those ``after`` a job's id (empty: from the first), except the ones that it has: ``held`` are their digests, one
+    behind the other.
+    """
 
     after: bytes = blob(32)
     held: bytes = blob(limits.KEY_DIGEST_BYTES * limits.KEYS_HELD_MAX)
@@ -194,8 +197,10 @@ class KeysRequest:
 
 @declared()
 class KeysReply:
-    """Job keys from one enclave to another, encoded (node.tee.keys.vault_keys); inside the attested channel only. ``more`` are
-    there for whoever asks again."""
+    """A page of job keys from one enclave to another, encoded (node.tee.keys.vault_keys), on an attested connection only.
+
+    ``more``: further keys follow if they are asked for.
+    """
 
     keys: bytes = blob(limits.CONTROL_MAX_BYTES, repr=False)
     more: bool = bit()
