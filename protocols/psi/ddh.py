@@ -2,17 +2,17 @@
 
 Two stages, so that nobody learns which of its rows are in a merely pairwise intersection (docs/protocols.md, PSI):
 
-1. Party i draws a secret scalar k_i. Its set starts as shuffled H(x)^k_i and goes round the ring i, i+1, ..., i-1; each
-   hop checks, exponentiates and shuffles. The last hop tells all parties the fully blinded set; T is what they have in
-   common.
-2. For each party i, T goes through all the others, who each take their exponent off again and shuffle, and ends at i,
-   who finds the H(x)^k_i among those it made in stage 1. So it learns its rows of the intersection, and nothing else.
+1. Party i draws a secret scalar k_i. It sends its set as shuffled H(x)^k_i round the ring i, i+1, ..., i-1; each hop
+   checks, exponentiates and shuffles. The last hop sends the fully blinded set to all parties. T is the intersection of
+   the blinded sets.
+2. For each party i, T goes through all other parties, who each remove their exponent and shuffle, and ends at i, who
+   finds these H(x)^k_i among those of stage 1. So i learns which of its rows are in the intersection, and nothing else.
 
-The order that follows is by a keyed hash of x: the same at all parties, whatever order the rows came in.
+The rows are then ordered by a keyed hash of x, which is the same at all parties.
 
-What is seen: of each set its size; of every group of parties how many rows they have in common; of the intersection,
-by each party, which of its own rows are in it. Semi-honest, under DDH and a random oracle. Parties that pool what they
-saw learn of the sets of those outside no more than that (docs/protocols.md argues it).
+All parties learn the size of each set, and of every group of parties how many rows they have in common; each party learns
+which of its own rows are in the intersection. Semi-honest, under DDH and a random oracle. Parties that pool their views
+learn no more than that of the other parties' sets (docs/protocols.md argues it).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from hansa.protocols.mpc.session.session import Session
 
 POINT = 32
 CHUNK = 2048
-"""Points a message: about 0.2 s of work, which the next chunk's transfer overlaps."""
+"""Points in a message: about 0.2 s of work, during which the next chunk arrives."""
 PLACE_BYTES = 16
 MAX_SET = 1_000_000_000
 
@@ -50,12 +50,12 @@ async def intersect(
 ) -> NDArray[np.int64]:
     """Indices into ``keys`` (distinct) of the rows that every party has, in one order common to all parties.
 
-    ``seed`` (public, 16 bytes) decides the order; ``max_rows`` bounds the set a peer may send; ``progress`` is told the
-    number of points exponentiated so far, of ``work(...)``.
+    ``seed`` (public, 16 bytes) determines the order; ``max_rows`` bounds a peer's set; ``progress`` is called with the number
+    of points exponentiated so far, out of ``work(...)``.
 
     Rounds: 3·n_parties - 1 as counted over the concurrent forks (2·n_parties one after another), sets in chunks. Bytes sent
     per party: 32·(sum of all sets' sizes + (n_parties - 2)·size of the next party's set + (n_parties - 1)·common).
-    Raises ``PeerMisbehaved`` for what is no element of the group, and for a wrong count.
+    Raises ``PeerMisbehaved`` for bytes that are no element of the group, and for a wrong count.
     """
     if len(set(keys)) != len(keys):
         raise ProtocolError("a key stands twice in a set to intersect", remedy="check for double keys when reading")
@@ -82,7 +82,7 @@ async def intersect(
 
 
 def places_in_order(keys: Iterable[bytes], seed: bytes) -> list[bytes]:
-    """Where keys stand in the order that a public seed decides, as bytes that compare: a hash of each, keyed with the seed."""
+    """A sort key for each key: its hash under the public seed."""
     start = blake2b(key=seed, digest_size=PLACE_BYTES, person=b"hansa-psi-order")
     places = []
     for key in keys:
@@ -93,7 +93,7 @@ def places_in_order(keys: Iterable[bytes], seed: bytes) -> list[bytes]:
 
 
 def in_common_order(keys: Sequence[bytes], seed: bytes) -> NDArray[np.int64]:
-    """Indices that bring distinct keys into the order of ``intersect``: by a hash of each, keyed with the public seed."""
+    """Indices that sort distinct keys by ``places_in_order``, which is the order of ``intersect``."""
     digests = places_in_order(keys, seed)
     return np.array(sorted(range(len(keys)), key=digests.__getitem__), dtype=np.int64)
 
@@ -116,7 +116,7 @@ async def _tell_sizes(s: Session, size: int, max_rows: int) -> list[int]:
 async def _blind_all(
     s: Session, own: list[bytes], secret: bytes, sizes: list[int], count: Progress
 ) -> list[list[bytes]]:
-    """Stage 1: every party's set, blinded by all; ``own`` is this party's, blinded by itself."""
+    """Stage 1: every party's set, blinded by all parties; ``own`` is this party's set, blinded by itself."""
     n = s.n_parties
     final: list[list[bytes]] = [[] for _ in range(n)]
     forks = [s.fork(f"set-{owner}") for owner in range(n)]
@@ -143,7 +143,7 @@ async def _blind_all(
 
 
 async def _unblind_all(s: Session, common: list[bytes], secret: bytes, count: Progress) -> list[bytes]:
-    """Stage 2: for each owner a chain through all others; returns what comes back: H(x)^k of this party's own rows."""
+    """Stage 2: for each owner a chain through all others. Returns this party's own: H(x)^k of its rows in the intersection."""
     n = s.n_parties
     inverse = crypto_core_ed25519_scalar_invert(secret)
     mine: list[bytes] = []
@@ -172,7 +172,7 @@ async def _send(s: Session, to: int, points: list[bytes]) -> None:
 
 
 async def _receive(s: Session, frm: int, size: int, scalar: bytes | None, count: Progress) -> list[bytes]:
-    """A set of ``size`` points, checked; raised to ``scalar`` chunk by chunk while the next ones come."""
+    """A set of ``size`` points. If there is a ``scalar``, each chunk is checked and exponentiated while the next one arrives."""
     points: list[bytes] = []
     for at in range(0, size, CHUNK):
         expected = min(CHUNK, size - at)
@@ -207,7 +207,7 @@ def _exponentiate(points: Sequence[bytes], scalar: bytes) -> list[bytes]:
 
 
 def _exponentiate_untrusted(points: list[bytes], scalar: bytes, frm: int) -> list[bytes]:
-    """libsodium multiplies canonical encodings of points of the prime-order subgroup only (half of the time goes there)."""
+    """libsodium refuses all but canonical encodings of points of the prime-order subgroup (half of the time is this check)."""
     try:
         return _exponentiate(points, scalar)
     except exceptions.RuntimeError as error:

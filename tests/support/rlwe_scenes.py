@@ -12,7 +12,7 @@ from hansa.protocols.mpc.rlwe.packing import Packing, encrypt_ring, message_conv
 from hansa.protocols.mpc.rlwe.params import RING, RlweParams, fit, linear_noise
 from hansa.protocols.mpc.rlwe.residues import basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import fresh_coins
-from hansa.protocols.mpc.rlwe.scheme import Scheme
+from hansa.protocols.mpc.rlwe.scheme import BgvScheme
 
 
 def insecure_linear(degree: int, columns: int, returned: int = 2**20, *, keep_all: bool = False) -> RlweParams:
@@ -33,7 +33,7 @@ class Scene:
 
     def __init__(self, params: RlweParams, matrix: np.ndarray, vector: np.ndarray) -> None:
         self.params = params
-        self.scheme = s = Scheme(params)
+        self.scheme = s = BgvScheme(params)
         self.packing = Packing(*matrix.shape, params.degree)
         coins, seed = fresh_coins(), secrets.token_bytes(32)
         self.key = s.keygen(coins)

@@ -1,4 +1,4 @@
-"""What the additive engine computes on whole arrays: Beaver products, and comparison with a masked number by blocks.
+"""Kernels of the additive engine: Beaver products, and comparison with a masked number by blocks.
 
 A comparison of public bits c with secret bits r goes by blocks of four bits. Of each block the shares of all 15
 products of its bits are given: plane 15·k + s - 1 is the product of the bits of block k whose places are set in s.
@@ -101,8 +101,8 @@ def block_less(bits: Ring, planes: Ring, first: bool) -> Ring:
 
 @kernel
 def leaf_tables(x: Ring, low: int, masks: Ring) -> NDArray[np.uint32]:
-    """What 1-of-16 transfers offer to compare: for each block of four bits of x from bit ``low`` up, and each 4-bit number
-    y, bit 2y of the table is whether the block's complement is less than y, bit 2y + 1 whether it is y; both masked.
+    """The tables that 1-of-16 OTs offer to compare: one for each block of four bits of x from bit ``low`` up. For each 4-bit
+    number y, bit 2y says whether the block's complement is less than y, bit 2y + 1 whether it is y; both are masked.
 
     Block after block, each of 64·words elements; ``masks`` (2·blocks, words) are of "less" and of "equal". Bit 63 does
     not take part.

@@ -134,7 +134,7 @@ def pad_keys(before: Ring, after: Ring, first: int, out: Ring) -> None:
 
 @kernel
 def add_chosen(share: Ring, choices: Ring, message: Ring) -> None:
-    """``share[i] = message[i] - share[i]`` where bit i of ``choices`` is 1 (a receiver's half of a correlated OT)."""
+    """``share[i] = message[i] - share[i]`` where bit i of ``choices`` is 1 (a receiver's half of a COT)."""
     for i in range(share.size):
         if (choices[i >> 6] >> np.uint64(i & 63)) & np.uint64(1):
             share[i] = message[i] - share[i]

@@ -1,4 +1,4 @@
-"""Silent transfers: a level of half-trees, the linear code, and rows made ready for the hash (row order: kernels/ot.py)."""
+"""Silent OTs: a level of half-trees, the linear code, and rows made ready for the hash (row order: kernels/ot.py)."""
 
 from __future__ import annotations
 

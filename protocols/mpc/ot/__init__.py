@@ -1,4 +1,4 @@
-"""Oblivious transfers between two parties: base transfers, SoftSpokenOT, random, correlated and 1-of-16."""
+"""Oblivious transfer (OT) between two parties: random, correlated (COT) and 1-of-16, from SoftSpokenOT or Ferret."""
 
 from hansa.protocols.mpc.ot.pair import start_pair
 from hansa.protocols.mpc.ot.receiver import OtReceiver

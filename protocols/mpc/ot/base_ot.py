@@ -5,11 +5,11 @@
     k0_i = H(i, A, R_i, aR_i)  <--R--        k_i = H(i, A, R_i, b_i A)
     k1_i = H(i, A, R_i, a(R_i - A))
 
-R_i is uniform whatever c_i is, so the choice is hidden from anybody. The other key is the hash of a(R_i - A) or aR_i, which
-differs from b_i A by a²G: to find it is to solve the (square) Diffie-Hellman problem. So both sides are safe among parties
-that follow the protocol, H being a random oracle; the hash covers i, A and R_i, so that keys of different transfers and runs
-are independent, and every point received must be of the prime-order group. (Against cheating parties the protocol is not
-simulatable without further proofs; nothing here relies on that.)
+R_i is uniform whatever c_i is, so it hides the choice from anybody. The other key is the hash of a(R_i - A) or aR_i, which
+differs from b_i A by a²G: to find it is to solve the (square) Diffie-Hellman problem. So both sides are secure against
+semi-honest parties, H being a random oracle. The hash covers i, A and R_i, so that keys of different OTs and runs are
+independent. Every point received must be of the prime-order group. (Against malicious parties the protocol is not simulatable
+without further proofs; nothing here relies on that.)
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KEY = 16
 
 
 async def send_base_ots(s: Session, peer: int, n: int) -> Bytes:
-    """Both random 16-byte keys of each of ``n`` transfers, (n, 2, 16) uint8; the peer learns one of each.
+    """Both random 16-byte keys of each of ``n`` OTs, (n, 2, 16) uint8; the peer learns one of each.
 
     Rounds: 2. Bytes sent: 32. Raises ``PeerMisbehaved`` for a point outside the group.
     """

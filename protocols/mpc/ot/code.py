@@ -1,4 +1,4 @@
-"""The linear maps behind 1-of-16 transfers: a code of 16 words, and 240 bits to 128 without losing their secrecy.
+"""The linear maps behind 1-of-16 OTs: a code of 16 words, and 240 bits to 128 without losing their secrecy.
 
 A choice y becomes the word of the simplex code [15, 4, 8]: position p = 1..15 is the parity of y & p. Each position stands
 for 16 columns, so two different words differ in 8 * 16 = 128 columns, each of which the sender's secret D enters by a bit

@@ -1,8 +1,8 @@
-"""What each side of an extended transfer computes by itself: from corrections to rows, from rows to pads.
+"""SoftSpokenOT as a source of random OTs: each side turns corrections into rows, and rows into pads, by itself.
 
-The sender's row of transfer i is q_i = t_i ^ (choice_i · D), the receiver's t_i: so H(q_i, i) and H(q_i ^ D, i) are the two
+The sender's row of OT i is q_i = t_i ^ (choice_i · D), the receiver's t_i: so H(q_i, i) and H(q_i ^ D, i) are the two
 pads, of which the receiver knows the chosen one. For 1-of-16 the rows are 240 bits wide, choice · D is the word of the
-choice masked by D, and both sides map their rows to 128 bits first (``code``). Tweaks count transfers and never repeat.
+choice masked by D, and both sides map their rows to 128 bits first (``code``). Tweaks count OTs and never repeat.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from hansa.protocols.mpc.ot.trees import widths_of
 
 BIT_COLUMNS = 128
 ROWS = 1 << 13
-"""Rows hashed at once for two pads each: inputs and outputs stay in the second-level cache."""
+"""Rows that are hashed at once for two pads each: inputs and outputs stay in the second-level cache."""
 CODE_ROWS = 1 << 10
-"""The same for sixteen pads each."""
+"""Rows that are hashed at once for sixteen pads each."""
 
 
 def bit_widths(w: int) -> list[int]:
-    """The depths of the trees for 1-of-2 transfers."""
+    """The depths of the trees for 1-of-2 OTs."""
     return widths_of(BIT_COLUMNS, w)
 
 
 def code_widths(w: int) -> list[int]:
-    """The depths of the trees for 1-of-16 transfers; no tree crosses from one position of the code to the next."""
+    """The depths of the trees for 1-of-16 OTs; no tree crosses from one position of the code to the next."""
     return widths_of(code.COLUMNS_EACH, w) * code.POSITIONS
 
 
 class _Rows:
-    """Cuts planes into rows, tweaked and ready for the permutation."""
+    """Turns planes into rows, each with its tweak: the inputs of the permutation. No tweak is used twice."""
 
     def __init__(self, rows: int) -> None:
         self._rows = np.empty((rows, 2), dtype=np.uint64)
@@ -57,14 +57,14 @@ class _Rows:
 
 
 class _Unprepared:
-    """Ends that tell each other nothing but corrections and answers."""
+    """A source whose ends send each other nothing ahead of the OTs."""
 
     async def prepare(self, n: int) -> None:
-        """Nothing to do for ``n`` more transfers."""
+        """Nothing to do for ``n`` more OTs."""
 
 
 class SoftSpokenOneOf2Sender(_Unprepared):
-    """The side with D: both pads of each 1-of-2 transfer."""
+    """The sender, who has D: both pads of each 1-of-2 OT."""
 
     ahead = 0
 
@@ -77,7 +77,7 @@ class SoftSpokenOneOf2Sender(_Unprepared):
         self._pi = Permutation(key, ROWS), Permutation(key, ROWS)
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed, Hashed]]:
-        """(first row, the pad for choice 0, the pad for choice 1) of the next ``n`` transfers, some rows at a time."""
+        """(first row, the pad for choice 0, the pad for choice 1) of the next ``n`` OTs, some rows at a time."""
         for first, rows in self._rows.of(self._trees.expand(n, corrections)):
             shifted = self._shifted[: len(rows)]
             kernels.shift_rows(rows, self._offset, shifted)
@@ -85,7 +85,7 @@ class SoftSpokenOneOf2Sender(_Unprepared):
 
 
 class SoftSpokenOneOf2Receiver(_Unprepared):
-    """The side that chooses: one pad of each 1-of-2 transfer."""
+    """The receiver: the chosen pad of each 1-of-2 OT."""
 
     def __init__(self, trees: FullTrees, key: bytes) -> None:
         self.trees = len(trees.widths)
@@ -94,7 +94,7 @@ class SoftSpokenOneOf2Receiver(_Unprepared):
         self._pi = Permutation(key, ROWS)
 
     def expand(self, n: int, choices: Ring | None) -> tuple[Ring, Ring, Ring]:
-        """Planes of rows, corrections to send, and the choices, (words,); without ``choices`` they are random."""
+        """Planes, corrections to send, and the choices, (words,), which are random if none are given."""
         planes, sums = self._trees.expand(n)
         if choices is None:
             chosen = sums[0].copy()
@@ -108,7 +108,7 @@ class SoftSpokenOneOf2Receiver(_Unprepared):
 
 
 class _Combined:
-    """A buffer for the 128 planes that 240 are mapped to."""
+    """Maps 240 planes to 128 (``code.MAP``), in a buffer of its own."""
 
     def __init__(self) -> None:
         self._planes = np.empty((CHUNK // BLOCK, 8 * BIT_COLUMNS + 8), dtype=np.uint64)
@@ -120,7 +120,7 @@ class _Combined:
 
 
 class SoftSpokenOneOf16Sender(_Unprepared):
-    """The side with D: all sixteen pads of each 1-of-16 transfer."""
+    """The sender, who has D: all sixteen pads of each 1-of-16 OT."""
 
     ahead = 0
 
@@ -134,7 +134,7 @@ class SoftSpokenOneOf16Sender(_Unprepared):
         self._pi = Permutation(key, 16 * CODE_ROWS)
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed]]:
-        """(first row, sixteen pads (16, rows, 2)) of the next ``n`` transfers, some rows at a time."""
+        """(first row, sixteen pads (16, rows, 2)) of the next ``n`` OTs, some rows at a time."""
         planes = self._combined.of(self._trees.expand(n, corrections))
         for first, rows in self._rows.of(planes):
             inputs = self._inputs.reshape(-1, 2)[: 16 * len(rows)].reshape(16, len(rows), 2)

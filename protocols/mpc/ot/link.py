@@ -1,7 +1,7 @@
-"""Which source of transfers serves a link best: the link is measured once, the lower rank decides and says so.
+"""The choice of the source of OTs that serves a link best: both measure the link once, the lower rank decides.
 
-What is weighed is a comparison of 63 bits: 8 transfers of 1 of 16 and 15 random ones in each direction. On a link that carries
-``bytes_per_s`` each way it takes the larger of its bytes' time and the processor's (``COSTS``); both overlap.
+The measure of a source is a comparison of 63 bits, which takes 8 1-of-16 OTs and 15 random OTs in each direction. On a link
+that carries ``bytes_per_s`` each way it lasts as long as its bytes or its processor time (``COSTS``), whichever is longer.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ BURST: Final = 128 << 10
 BURSTS: Final = 5
 _SPAN: Final = 2
 _CAP: Final = 1 << 40
-"""Bytes a second beyond which a link is not told apart."""
+"""Bytes a second: faster links count as this fast."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtSource:
-    """A source: silent, or SoftSpokenOT with trees of depth ``w``. (Silent ones begin with w = 4.)"""
+    """Silent OTs (Ferret), or SoftSpokenOT with trees of depth ``w``. (Ferret's first OTs are SoftSpokenOT's with w = 4.)"""
 
     silent: bool
     w: int = 4
@@ -37,7 +37,7 @@ class OtSource:
 
 @dataclass(frozen=True, slots=True)
 class OtCost:
-    """A million comparisons: bytes that each party sends, and seconds of both parties' work, each on one core."""
+    """The cost of a million comparisons: bytes that each party sends, and seconds of both parties' work, each on one core."""
 
     bytes_sent: float
     seconds: float
@@ -50,8 +50,8 @@ COSTS: Final = {
     OtSource(silent=False, w=8): OtCost(95e6, 8.0),
     OtSource(silent=True): OtCost(45.5e6, 4.6),
 }
-"""Seconds: of w = 4 and silent as `hansa bench less` takes on two cores, the others' in proportion to processor time.
-The first of equals is taken."""
+"""Seconds of w = 4 and of silent OTs are those of `hansa bench less` on two cores; the others are in proportion to processor
+time. The first of equals is taken."""
 SOURCES: Final = tuple(COSTS)
 NAMED: Final = {"softspoken": OtSource(silent=False), "silent": OtSource(silent=True)}
 AUTO: Final = "auto"
@@ -59,14 +59,15 @@ CHOICES: Final = (AUTO, *NAMED)
 
 
 def best_source(bytes_per_s: float) -> OtSource:
-    """The source that a link of this rate is best served by."""
+    """The source that is fastest on a link of this rate."""
     return min(COSTS, key=lambda source: max(COSTS[source].seconds, COSTS[source].bytes_sent / bytes_per_s))
 
 
 async def agree_on_source(pair: Session, ot: str = AUTO) -> OtSource:
-    """The source for this pair of two: the one named, or the best for the link. Costs as ``measure_bandwidth``, and 1 byte.
+    """The source that two parties use: the one that ``ot`` names, or the best for their link.
 
-    Raises ``DesyncError`` where the other party was told another ``ot``, ``PeerMisbehaved`` for a choice that there is not.
+    Costs as ``measure_bandwidth``, and 1 byte. Raises ``DesyncError`` if the other party was given another ``ot``, and
+    ``PeerMisbehaved`` if the lower rank chooses a source that does not exist.
     """
     if ot not in CHOICES:
         raise ProtocolError(f"there is no source of transfers {ot!r}", remedy=f"take one of {', '.join(CHOICES)}")
@@ -90,10 +91,10 @@ async def agree_on_source(pair: Session, ot: str = AUTO) -> OtSource:
 
 
 async def measure_bandwidth(pair: Session) -> float:
-    """Bytes a second that the slower direction carries while both are in use, at the lower rank; the other's own view there.
+    """Bytes a second that the slower direction carries while both are in use; the same at both parties.
 
-    Each sends ``BURSTS`` messages of ``BURST`` bytes at once; what counts is the fastest run of two after the first has come,
-    so that neither latency nor a pause of the machine does. Rounds: as counted, one a burst, and 1. Bytes sent: 655,360 and 8.
+    Each party sends ``BURSTS`` messages of ``BURST`` bytes at once. Its rate is that of the fastest two in succession after
+    the first, so that neither latency nor a pause of the machine counts. Rounds: one a burst, and 1. Bytes sent: 655,360 and 8.
     """
     fork = pair.fork("link")
     peer = 1 - pair.rank

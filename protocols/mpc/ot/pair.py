@@ -1,4 +1,4 @@
-"""Setting up oblivious transfers between two parties, in both directions."""
+"""Setting up OTs between two parties, in both directions: base OTs, trees, and the first rows of silent OTs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from hansa.protocols.mpc.ot.trees import NODE, grow, regrow
 from hansa.protocols.mpc.session.session import Session
 
 DEFAULT_W: Final = 4
-"""The best on loopback (`hansa bench ot --w`; docs/protocols.md has the table); a slow link is better served by 6 or 8."""
+"""The best on loopback (`hansa bench ot --w`; docs/protocols.md has the table); on a slow link 6 or 8 is better."""
 MAX_W: Final = 8
 _CHECKED: Final = 128
 _CHECK_WIDTH: Final = 8
@@ -44,19 +44,19 @@ Bools = NDArray[np.bool_]
 async def start_pair(
     session: Session, peer: int, w: int = DEFAULT_W, *, silently: bool = False
 ) -> tuple[OtSender, OtReceiver]:
-    """Both ends of transfers with ``peer``, one for each direction, which may be used at the same time.
+    """This party's ends of OTs with ``peer``, one for each direction; both directions may be used at the same time.
 
-    ``w`` is the depth of the trees: 128/w bits on the wire a transfer, for 2^w / w times the key stretching. ``silently``: all
-    transfers but the first come from learning parity with noise (``ferret``), for half a bit each.
+    ``w`` is the depth of the trees: an OT takes 128/w bits on the wire and 2^w / w times the PRG. With ``silently`` all OTs but
+    the first come from the LPN assumption (``silent.ferret``) and take half a bit each.
 
-    1. 128 base transfers let the lower rank lack a leaf of each tree that the higher one grows: the lower rank can send.
-    2. 368 of these transfers, of 128-bit keys, do the same for the other direction, and for its 1-of-16 transfers.
-    3. 240 transfers of that direction do it for the first direction's 1-of-16 transfers.
-       Silent ones take in place of these and of the 240 of step 2 ``FIRST.seeds`` a direction, from which all others come.
-    4. Each direction is tried once on transfers that are then opened: a set-up that was damaged is found here.
+    1. 128 base OTs let the lower rank lack a leaf of each tree that the higher one grows: the lower rank can send.
+    2. 368 of these OTs, of 128-bit keys, do the same for the other direction, and for its 1-of-16 OTs.
+    3. 240 OTs of that direction do it for the first direction's 1-of-16 OTs.
+       Silent OTs take ``FIRST.seeds`` OTs a direction in place of these and of the 240 of step 2; all others come from them.
+    4. Each direction makes OTs that are then opened and checked: this finds a damaged set-up.
 
     Rounds: 11 at the lower rank, 10 at the higher. Bytes sent: 18,224 + 128·T + 64·T16 by the lower, 14,160 + 128·T + 64·T16
-    by the higher, with T = ceil(128 / w) and T16 = 15·ceil(16 / w) trees; silent ones 0.7 MB each (w = 4). Raises
+    by the higher, with T = ceil(128 / w) and T16 = 15·ceil(16 / w) trees; silent OTs 0.7 MB each (w = 4). Raises
     ``PeerMisbehaved`` for points outside the group and for a set-up that does not work, ``DesyncError`` for another ``w`` or
     source, and the session's errors.
     """
@@ -78,7 +78,7 @@ async def start_pair(
 
 
 class _Setup:
-    """The steps of ``start_pair``: trees from keys of transfers, and keys from the transfers that there are so far."""
+    """The steps of ``start_pair``: OTs give keys, keys give trees, and trees give more OTs."""
 
     def __init__(self, pair: Session, w: int) -> None:
         self.peer = 1 - pair.rank
@@ -86,9 +86,9 @@ class _Setup:
         self._bit_widths, self._code_widths = bit_widths(w), code_widths(w)
 
     async def bits(self, more: int) -> tuple[SoftSpokenOneOf2Sender, SoftSpokenOneOf2Receiver, Bools, Bytes]:
-        """Steps 1 and 2: both directions' ends, and what is left of step 2's transfers.
+        """Steps 1 and 2: the 1-of-2 ends of both directions, and ``more`` OTs that step 2 makes beyond its own.
 
-        Of ``more`` the lower rank has both keys, (more, 2, 16), the higher a choice and a key each.
+        Of these the lower rank has both keys, (more, 2, 16), and the higher rank has the choices and the chosen keys.
         """
         if self._s.rank == 0:
             choices = _random_bools(BIT_COLUMNS)
@@ -113,7 +113,7 @@ class _Setup:
     async def silent(
         self, sender: SoftSpokenOneOf2Sender, receiver: SoftSpokenOneOf2Receiver, mine: Session, theirs: Session
     ) -> tuple[OtSender, OtReceiver]:
-        """Step 3 of silent transfers, the lower rank's direction first."""
+        """Step 3 of silent OTs, the lower rank's direction first."""
         if self._s.rank == 0:
             ot_sender = await self._silent_sender(sender, mine)
             return ot_sender, await self._silent_receiver(receiver, theirs)
@@ -164,7 +164,7 @@ class _Setup:
         return SoftSpokenOneOf16Receiver(await self._full(keys, self._code_widths), self._hash_key(b"code", self.peer))
 
     async def send_keys(self, sender: SoftSpokenOneOf2Sender, n: int) -> Bytes:
-        """Both keys of ``n`` transfers, (n, 2, 16)."""
+        """Both keys of ``n`` OTs, (n, 2, 16)."""
         corrections = await self._s.recv(self.peer, np.uint64, (sender.trees - 1, padded(n) // 64))
         return sender_keys(sender, n, corrections).view(np.uint8)
 

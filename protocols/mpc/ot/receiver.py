@@ -18,7 +18,7 @@ from hansa.protocols.mpc.session.session import Session
 
 
 class OtReceiver:
-    """Gets the messages it chooses from one peer, who does not learn which; made by ``start_pair``. One call at a time.
+    """The receiver of OTs: the peer does not learn what it chooses. Made by ``start_pair``. One call at a time.
 
     For ``session``, ``trees``, ``code_trees`` and the letters of the costs see ``OtSender``.
     """
@@ -110,7 +110,7 @@ class OtReceiver:
 
 
 def receiver_keys(receiver: OneOf2Receiver, n: int) -> tuple[NDArray[np.bool_], Ring, Ring]:
-    """Random choices (n,), their 128-bit messages (n, 2), and the corrections to send, for ``n`` <= ``CHUNK`` transfers."""
+    """Random choices (n,), their 128-bit messages (n, 2), and the corrections to send, for ``n`` <= ``CHUNK`` OTs."""
     planes, corrections, chosen = receiver.expand(padded(n), None)
     keys = np.empty((n, 2), dtype=np.uint64)
     for row, pad in receiver.pads(planes):

@@ -17,22 +17,22 @@ from hansa.protocols.mpc.ot.sources import OneOf2Sender, OneOf16Sender
 from hansa.protocols.mpc.session.session import Session
 
 ACK_CHUNKS = 32
-"""Chunks after which the sender of one-way transfers says that it keeps up; the receiver is at most twice that ahead."""
+"""Chunks of one-way OTs after which the sender acknowledges; the receiver is at most twice as many ahead."""
 LAG_CHUNKS = 8
-"""Chunks that the receiver of answered transfers is ahead of the answers."""
+"""Chunks of corrections that a receiver sends before it waits for the answer to the first."""
 MAX_TABLES = 32
-"""Two bits of half a hash each."""
+"""A table takes two bits of the pad's 64."""
 NOTHING = np.empty(0, dtype=np.uint64)
 
 
 def chunks(n: int) -> Iterator[tuple[int, int]]:
-    """(first, size) of the pieces in which ``n`` transfers are made."""
+    """(first, size) of the pieces in which ``n`` OTs are made."""
     for first in range(0, n, CHUNK):
         yield first, min(CHUNK, n - first)
 
 
 def turns(n: int, ahead: int) -> Iterator[tuple[int, int, int]]:
-    """(transfers to prepare, first, size) of the pieces, each prepared ``ahead`` pieces before its turn; 0 where none is."""
+    """(OTs to prepare, first, size) of the pieces, each prepared ``ahead`` pieces before its turn; 0 where there is none."""
     pieces = list(chunks(n))
     for turn in range(len(pieces) + ahead):
         first, size = pieces[turn - ahead] if turn >= ahead else (0, 0)
@@ -40,16 +40,16 @@ def turns(n: int, ahead: int) -> Iterator[tuple[int, int, int]]:
 
 
 def acknowledged(chunk: int, n: int) -> bool:
-    """Whether the sender answers this chunk of one-way transfers: if the receiver will wait for it."""
+    """Whether the sender acknowledges this chunk of one-way OTs: only where the receiver waits for it."""
     return (chunk + 1) % ACK_CHUNKS == 0 and (chunk + 1 + ACK_CHUNKS) * CHUNK < n
 
 
 class OtSender:
-    """Offers messages to one peer, who gets those it chooses; made by ``start_pair``. One call at a time.
+    """The sender of OTs: the peer gets the messages that it chooses. Made by ``start_pair``. One call at a time.
 
-    Costs are counted in ``session``, a fork of its own: enter ``session.step`` around a call to name them. T and T16 are
-    the numbers of trees (``trees``, ``code_trees``), N is n rounded up to 512. Rounds are those of the transcript, which
-    counts each of the c = ceil(n / 65,536) chunks; chunks are on their way at once, so one or two are waited for.
+    ``session`` is a fork of its own, which counts the costs: enter ``session.step`` around a call to name them. T and T16 are
+    the numbers of trees (``trees``, ``code_trees``), N is n rounded up to 512. The transcript counts a round for each of the
+    c = ceil(n / 65,536) chunks; chunks travel at the same time, so that a call lasts one or two of them.
     """
 
     def __init__(self, session: Session, peer: int, bits: OneOf2Sender, code: OneOf16Sender) -> None:
@@ -59,7 +59,7 @@ class OtSender:
         self._bits, self._code = bits, code
 
     async def random_bits(self, n: int, width: int) -> tuple[Ring, Ring]:
-        """Both random messages of ``n`` transfers, ``width`` <= 64 bits each: two (width, ceil(n / 64)) arrays of planes.
+        """Both random messages of ``n`` OTs, ``width`` <= 64 bits each: two (width, ceil(n / 64)) arrays of planes.
 
         Bits beyond the n-th are random too. Rounds: c. Bytes sent: 0 (the receiver sends (T - 1)·N / 8). Raises
         ``DesyncError`` for a message of another size, and the session's errors.
@@ -127,7 +127,7 @@ class OtSender:
 
 
 def sender_keys(sender: OneOf2Sender, n: int, corrections: Ring) -> NDArray[np.uint64]:
-    """Both 128-bit messages of ``n`` <= ``CHUNK`` random transfers, (n, 2, 2) words."""
+    """Both 128-bit messages of ``n`` <= ``CHUNK`` random OTs, (n, 2, 2) words."""
     zero, one = (np.empty((n, 2), dtype=np.uint64) for _ in range(2))
     for row, pad0, pad1 in sender.pads(padded(n), corrections):
         kernels.pad_keys(*pad0, row, zero)

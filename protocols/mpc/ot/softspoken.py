@@ -1,9 +1,10 @@
-"""SoftSpokenOT's correlation (Roy, CRYPTO 2022, sections 3 and 5): trees of keys stretched into planes of bits.
+"""SoftSpokenOT's correlation (Roy, CRYPTO 2022, sections 3 and 5): trees of keys expanded into planes of bits.
 
-For one tree of depth w the grower expands each leaf x to a row r_x of bits and has u = sum r_x and the planes
-t_b = sum over the leaves with bit b of r_x. The other party lacks leaf D: summing over x ^ D instead it gets the planes
-q_b = t_b ^ D_b u, without a message. To make u a bit vector of the grower's choice (the same for all trees, or a plane of a
-code word), the grower sends u ^ choice, and the other adds D_b times that: q_b = t_b ^ D_b choice.
+A tree has depth w. The grower, who becomes the receiver, expands each leaf x to a row r_x of bits. It has u = sum r_x, and
+for each bit b of a leaf's index the plane t_b, the sum of r_x over the leaves x whose bit b is 1. The other party, who becomes
+the sender, lacks leaf D. It sums over x ^ D in place of x and has the planes q_b = t_b ^ D_b u without a message. To replace u
+by choices (the same for all trees, or a plane of a code word), the grower sends u ^ choice, and the other party adds D_b times
+that: q_b = t_b ^ D_b choice.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from hansa.protocols.arrays import Ring
 from hansa.protocols.mpc.kernels import ot as kernels
 
 BLOCK = 512
-"""Transfers in a block of 8 words: every batch is padded to whole blocks."""
+"""OTs in a block, of 8 words a plane: every batch is padded to whole blocks."""
 CHUNK = 1 << 16
-"""Transfers stretched at once: with w = 4 the working set is 3 MB a direction."""
+"""OTs expanded at once: with w = 4 the working set is 3 MB a direction."""
 _WORDS = CHUNK // 64
 _ZEROS = memoryview(bytes(CHUNK // 8))
 _PAD = 8  # words between rows and between blocks, so that they do not fall on one cache set
 
 
 def padded(n: int) -> int:
-    """``n`` transfers as whole blocks."""
+    """``n`` rounded up to whole blocks."""
     return -(-n // BLOCK) * BLOCK
 
 
 class _Trees:
-    """The leaves of all trees as AES-CTR streams, and the buffers they are stretched into."""
+    """The leaves of all trees as AES-CTR streams, and the buffers they are expanded into."""
 
     def __init__(self, trees: Sequence[Sequence[bytes]], holes: Sequence[int], widths: Sequence[int]) -> None:
         self.widths = tuple(widths)
@@ -71,7 +72,7 @@ class _Trees:
 
 
 class FullTrees(_Trees):
-    """The grower's side: it knows all leaves, and becomes the receiver of the transfers."""
+    """The grower's side: it knows all leaves, and is the receiver of the OTs."""
 
     def __init__(self, trees: Sequence[Sequence[bytes]], widths: Sequence[int]) -> None:
         super().__init__(trees, [0] * len(trees), widths)
@@ -82,7 +83,7 @@ class FullTrees(_Trees):
 
 
 class PuncturedTrees(_Trees):
-    """The side that lacks a leaf of each tree: it becomes the sender. ``delta`` are the indices of these leaves."""
+    """The side that lacks a leaf of each tree, whose indices are ``delta``: it is the sender of the OTs."""
 
     def __init__(self, trees: Sequence[Sequence[bytes]], missing: Sequence[int], widths: Sequence[int]) -> None:
         super().__init__(trees, missing, widths)

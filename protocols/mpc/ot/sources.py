@@ -1,4 +1,7 @@
-"""What ``OtSender`` and ``OtReceiver`` ask of a source of transfers: SoftSpokenOT (``extension``) or silent (``silent``)."""
+"""What ``OtSender`` and ``OtReceiver`` ask of a source of random OTs: SoftSpokenOT (``extension``) or Ferret (``silent``).
+
+A pad is the hash of a correlated row; it masks a message. Corrections turn random choices into given ones.
+"""
 
 from __future__ import annotations
 
@@ -11,53 +14,53 @@ from numpy.typing import NDArray
 from hansa.protocols.arrays import Ring
 
 Hashed = tuple[Ring, Ring]
-"""Inputs and outputs of the permutation: the hash is their XOR."""
+"""Input and output of the permutation; their XOR is the hash, which is the pad."""
 
 
 class _End(Protocol):
     @property
     def trees(self) -> int:
-        """Bits of corrections for a transfer whose choice is given; for a random one, one less."""
+        """Bits of corrections an OT with a given choice; a random OT takes one less."""
 
     async def prepare(self, n: int) -> None:
-        """Both ends call it with the same ``n``, whole blocks, before these transfers are made, and in their order."""
+        """Before the next ``n`` OTs (whole blocks): both ends call it with the same numbers in the same order."""
 
 
 class _Sends(_End, Protocol):
     @property
     def ahead(self) -> int:
-        """Pieces that are prepared before one is waited for."""
+        """How many pieces are prepared before the first of them is used."""
 
 
 class OneOf2Sender(_Sends, Protocol):
-    """1 of 2, where both pads are known."""
+    """The sender of 1-of-2 OTs: it knows both pads."""
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed, Hashed]]:
-        """(first row, the pad for choice 0, the pad for choice 1) of the next ``n`` transfers, some rows at a time."""
+        """(first row, the pad for choice 0, the pad for choice 1) of the next ``n`` OTs, some rows at a time."""
 
 
 class OneOf2Receiver(_End, Protocol):
-    """1 of 2, where one is chosen."""
+    """The receiver of 1-of-2 OTs: it knows the pad that it chose."""
 
     def expand(self, n: int, choices: Ring | None) -> tuple[Any, Ring, Ring]:
-        """What ``pads`` takes, corrections to send, and the choices, (words,); without ``choices`` they are random."""
+        """Rows for ``pads``, corrections to send, and the choices, (words,), which are random if none are given."""
 
     def pads(self, rows: Any) -> Iterator[tuple[int, Hashed]]:
         """(first row, the chosen pad), some rows at a time."""
 
 
 class OneOf16Sender(_Sends, Protocol):
-    """1 of 16, where all pads are known."""
+    """The sender of 1-of-16 OTs: it knows all pads."""
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed]]:
-        """(first row, sixteen pads (16, rows, 2)) of the next ``n`` transfers, some rows at a time."""
+        """(first row, sixteen pads (16, rows, 2)) of the next ``n`` OTs, some rows at a time."""
 
 
 class OneOf16Receiver(_End, Protocol):
-    """1 of 16, where one is chosen."""
+    """The receiver of 1-of-16 OTs: it knows the pad that it chose."""
 
     def expand(self, n: int, choices: NDArray[np.uint8]) -> tuple[Any, Ring]:
-        """What ``pads`` takes, and the corrections to send."""
+        """Rows for ``pads``, and the corrections to send."""
 
     def pads(self, rows: Any) -> Iterator[tuple[int, Hashed]]:
         """(first row, the chosen pad), some rows at a time."""

@@ -1,8 +1,8 @@
-"""Trees of keys of which the other party knows all leaves but one: 2^w - 1 of 2^w from w oblivious transfers.
+"""Puncturable PRF trees: from w OTs the other party learns all 2^w leaves but one, and the grower does not learn which.
 
-Goldreich, Goldwasser and Micali's tree; the grower sends, per level, the XOR of all left and that of all right nodes, each
-under one of the two keys of a transfer, of which the other party knows the one beside its secret path (the punctured
-pseudo-random function of Boyle et al., CCS 2019, as used by SoftSpokenOT, section 5).
+The tree is Goldreich, Goldwasser and Micali's. For each level the grower encrypts the XOR of all left nodes and the XOR of all
+right nodes under the two keys of an OT. The other party has the key of the side beside its secret path (Boyle et al., CCS 2019,
+as used by SoftSpokenOT, section 5).
 """
 
 from __future__ import annotations

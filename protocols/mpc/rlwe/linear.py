@@ -1,7 +1,8 @@
-"""A fixed matrix of one party times vectors of another: the matrix is encrypted once, each product is one answer.
+"""A fixed matrix of one party times vectors of another, as additive shares modulo 2^64.
 
-Coefficient packing (``packing.py``; Cheetah, USENIX Security'22, section 4; the fixed matrix: CAESAR, KDD'21): a product costs
-the guest a pass over the ciphertexts and one answer, whatever the number of columns. Shares are additive modulo 2^64.
+The owner of the matrix encrypts it once. For each product the evaluator, who has the vector, passes over the ciphertexts and
+returns one, whatever the number of columns (coefficient packing: ``packing.py``; Cheetah, USENIX Security'22, section 4; the
+fixed matrix: CAESAR, KDD'21).
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from hansa.protocols.mpc.rlwe import pair
 from hansa.protocols.mpc.rlwe.packing import Packing, encrypt_ring, message_conversion, multiply_packed
 from hansa.protocols.mpc.rlwe.params import RING, RlweParams, linear_params
 from hansa.protocols.mpc.rlwe.residues import in_ring
-from hansa.protocols.mpc.rlwe.scheme import ReturnedCiphertext, Scheme
+from hansa.protocols.mpc.rlwe.scheme import BgvScheme, ReturnedCiphertext
 from hansa.protocols.mpc.session.session import Session
 
 DEGREE: Final = 8192
-"""Rows of one product; more are several products."""
+"""The most rows of a product."""
 MAX_TERMS: Final = 4096
-"""Columns of one product; more are several products."""
+"""The most columns of a product."""
 ANSWERS: Final = (1 << 23, 1 << 40)
-"""Coefficients that a job returns under its first key, and under the next one, whose degree is larger."""
+"""The most coefficients returned in a job under its first key, and under the next one, whose degree is larger."""
 CHUNK: Final = 16
 """Ciphertexts of a message."""
 
 
 def level_params(level: int) -> RlweParams:
-    """The parameters of the job's first or next key: what both return is 2^-40 from uniform altogether."""
+    """The parameters of the job's first or next key: all that is returned under both is 2^-40 from uniform."""
     return linear_params(MAX_TERMS, len(ANSWERS) * ANSWERS[level])
 
 
@@ -43,14 +44,14 @@ def packing_of(rows: int, terms: int, level: int = 0) -> Packing:
 
 
 class _MatrixBudget:
-    """Which key serves the next answer; the same at both ends."""
+    """Counts returned coefficients, and says when the next key is due: the same at both ends."""
 
     def __init__(self) -> None:
         self.level = 0
         self._answers = 0
 
     def take(self, rows: int) -> bool:
-        """Count an answer; whether it needs a new key."""
+        """Count an answer of ``rows`` coefficients; whether it needs a new key."""
         renew = self._answers + rows > ANSWERS[self.level]
         if renew:
             if self.level + 1 == len(ANSWERS):
@@ -61,7 +62,7 @@ class _MatrixBudget:
 
 
 class MatrixOwner:
-    """The end of a pair that owns the matrices, and the key. One call at a time."""
+    """The end that owns the matrices and the key. One call at a time."""
 
     def __init__(self, session: Session, peer: int, key: pair.OwnKey) -> None:
         self._session, self._peer, self._key = session, peer, key
@@ -74,7 +75,7 @@ class MatrixOwner:
         return cls(session, peer, await pair.send_key(session, peer, level_params(0)))
 
     async def multiply(self, name: Hashable, matrix: Ring) -> Ring:
-        """This party's summand of ``matrix @ v`` for the guest's v, (rows,).
+        """This party's summand of ``matrix @ v`` for the evaluator's v, (rows,).
 
         ``name`` stands for the matrix at both ends: what was sent under it is not sent again (unless the first key is
         spent). Messages: 1 for each 16 ciphertexts sent the first time, 1 received. Bytes sent the first time: 32 a
@@ -98,12 +99,12 @@ class MatrixOwner:
         return in_ring(digits, s.decrypted_weights)
 
     def forget(self, name: Hashable) -> None:
-        """The matrix is not used again; both ends must say so."""
+        """Let a matrix go, at both ends: if it is used again, it is sent again."""
         self._sent.discard(name)
 
 
 class MatrixEvaluator:
-    """The other end, which has the vectors. One call at a time."""
+    """The end that has the vectors and computes on ciphertexts. One call at a time."""
 
     def __init__(self, session: Session, peer: int, key: pair.PeerKey) -> None:
         self._session, self._peer, self._key = session, peer, key
@@ -120,7 +121,7 @@ class MatrixEvaluator:
 
         Messages: 1 for each 16 ciphertexts received the first time, 1 sent. Bytes sent: 4·kept·(rows + 8192). Memory
         held for a name: 8·primes (56) bytes a coefficient, of which each entry of the matrix takes one, and padding
-        (rows to a power of two, at least 16) less than as many again. Raises as the owner's.
+        (rows to a power of two, at least 16) less than as many again. Raises as ``MatrixOwner.multiply``.
         """
         rows, terms = _checked(shape)
         if self._budget.take(rows):
@@ -144,7 +145,7 @@ class MatrixEvaluator:
         return c0, c1
 
     def forget(self, name: Hashable) -> None:
-        """Let the matrix go; both ends must say so."""
+        """Let a matrix go, at both ends: if it is used again, it is sent again."""
         self._held.pop(name, None)
 
 
@@ -171,7 +172,7 @@ def _encrypted(key: pair.OwnKey, packing: Packing, matrix: Ring, chunk: range, s
     return out
 
 
-def _expand(s: Scheme, seed: bytes, out: Words) -> None:
+def _expand(s: BgvScheme, seed: bytes, out: Words) -> None:
     for k in range(len(out)):
         out[k] = s.uniform(seed, k)
 
@@ -182,5 +183,5 @@ def _answer(key: pair.PeerKey, packing: Packing, held: tuple[Words, Words], vect
     return s.finish(c0, c1, key.public, packing.rows, key.coins)
 
 
-def _mask_of(s: Scheme, returned: ReturnedCiphertext) -> Ring:
+def _mask_of(s: BgvScheme, returned: ReturnedCiphertext) -> Ring:
     return in_ring(returned.mask, s.mask_weights) + np.uint64(s.mask_offset % RING)

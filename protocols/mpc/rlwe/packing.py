@@ -1,9 +1,9 @@
-"""How a matrix lies in polynomials, so that its product with a vector takes no rotation and returns one ciphertext.
+"""The layout of a matrix in polynomials: its product with a vector takes no rotation and returns one ciphertext.
 
 Rows are padded to a power of two, the stride; a polynomial holds degree/stride columns one after another, column k at
 x^(stride·k) and on. Times v_0 - v_1·x^(degree - stride) - v_2·x^(degree - 2·stride) - ..., its first coefficients are the
-sum of these columns times their v_k; the rest is of no use and never sent. The factor is a polynomial in x^stride, of
-whose transform only degree/stride values differ. Sums over polynomials are taken on values.
+sum of these columns times their v_k; the other coefficients are not used and never sent. The factor is a polynomial in
+x^stride, so that its transform has only degree/stride different values. Sums over polynomials are taken on values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, RING
 from hansa.protocols.mpc.rlwe.residues import Conversion
 from hansa.protocols.mpc.rlwe.sampling import errors
-from hansa.protocols.mpc.rlwe.scheme import Scheme, SecretKey
+from hansa.protocols.mpc.rlwe.scheme import BgvScheme, SecretKey
 
 _SHORTEST = 16
 _LIMBS = (1, 2**30, 2**60)
@@ -63,7 +63,7 @@ def message_conversion(primes: tuple[int, ...]) -> Conversion:
 
 
 def encrypt_ring(
-    scheme: Scheme, key: SecretKey, message: Ring, c1: Words, conversion: Conversion, coins: Keystream
+    scheme: BgvScheme, key: SecretKey, message: Ring, c1: Words, conversion: Conversion, coins: Keystream
 ) -> Words:
     """The first component of an encryption of a polynomial over Z_2^64, (degree,)."""
     digits = np.empty((4, message.size), dtype=np.uint32)
@@ -72,7 +72,7 @@ def encrypt_ring(
     return scheme.encrypt(key, conversion(digits), c1)
 
 
-def multiply_packed(scheme: Scheme, packing: Packing, c0: Words, c1: Words, vector: Ring) -> tuple[Words, Words]:
+def multiply_packed(scheme: BgvScheme, packing: Packing, c0: Words, c1: Words, vector: Ring) -> tuple[Words, Words]:
     """Enc(matrix · vector): the sum over polynomials of (c0, c1), each (polys, primes, degree), times their factors."""
     factors = _factors(scheme, packing, vector)
     sums = np.empty((2, *c0.shape[1:]), dtype=np.uint32)
@@ -81,7 +81,7 @@ def multiply_packed(scheme: Scheme, packing: Packing, c0: Words, c1: Words, vect
     return sums[0], sums[1]
 
 
-def _factors(scheme: Scheme, packing: Packing, vector: Ring) -> Words:
+def _factors(scheme: BgvScheme, packing: Packing, vector: Ring) -> Words:
     """Values in Montgomery form of the factors of all polynomials, one run of each: (polys, primes, degree/16)."""
     primes, width = scheme.basis.primes.astype(np.int64), packing.width
     signed = np.zeros(packing.polys * width, dtype=np.int64)

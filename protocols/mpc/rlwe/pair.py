@@ -1,4 +1,4 @@
-"""Keys and ciphertexts between two parties: one owns the key, the other, the guest, computes and answers."""
+"""Keys and ciphertexts between two parties: the owner has the secret key, the evaluator computes and returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.params import RlweParams
 from hansa.protocols.mpc.rlwe.residues import Basis, basis
 from hansa.protocols.mpc.rlwe.sampling import SEED_BYTES, fresh_coins
-from hansa.protocols.mpc.rlwe.scheme import PublicKey, ReturnedCiphertext, Scheme, SecretKey, scheme
+from hansa.protocols.mpc.rlwe.scheme import BgvScheme, PublicKey, ReturnedCiphertext, SecretKey, scheme
 from hansa.protocols.mpc.session.session import Session
 
 SEED_WORDS: Final = SEED_BYTES // 4
@@ -25,18 +25,18 @@ _REMEDY: Final = "check that all parties run the same version of hansa (`hansa -
 
 @dataclass(frozen=True, slots=True)
 class OwnKey:
-    """A secret key of ours, with the coins for what is encrypted under it."""
+    """A secret key of this party, with the randomness for what it encrypts."""
 
-    scheme: Scheme
+    scheme: BgvScheme
     secret: SecretKey = field(repr=False)
     coins: Keystream = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PeerKey:
-    """A peer's public key, with the coins for what is returned to it."""
+    """A peer's public key, with the randomness for what is returned to the peer."""
 
-    scheme: Scheme
+    scheme: BgvScheme
     public: PublicKey
     coins: Keystream = field(repr=False)
 
@@ -61,7 +61,7 @@ async def recv_key(session: Session, peer: int, params: RlweParams) -> PeerKey:
     return PeerKey(s, s.public_key(parts[0], seed, 0), fresh_coins())
 
 
-async def recv_fresh(session: Session, peer: int, s: Scheme, count: int) -> tuple[bytes, Words]:
+async def recv_fresh(session: Session, peer: int, s: BgvScheme, count: int) -> tuple[bytes, Words]:
     """A message of a seed and the first components (count, primes, degree) of fresh encryptions under it.
 
     Raises ``PeerMisbehaved`` for residues out of range, and the session's errors.
@@ -73,8 +73,10 @@ async def recv_fresh(session: Session, peer: int, s: Scheme, count: int) -> tupl
     return flat[:SEED_WORDS].tobytes(), parts
 
 
-async def recv_returned(session: Session, peer: int, many: Sequence[tuple[Scheme, int]]) -> list[tuple[Words, Words]]:
-    """A message of returned ciphertexts, each (c0, c1), of so many results each. Raises as ``recv_fresh``."""
+async def recv_returned(
+    session: Session, peer: int, many: Sequence[tuple[BgvScheme, int]]
+) -> list[tuple[Words, Words]]:
+    """A message of returned ciphertexts (c0, c1); ``many``: scheme and number of results of each. Raises as ``recv_fresh``."""
     sizes = [(s.params.kept, results, s.params.degree) for s, results in many]
     flat = await session.recv(peer, np.uint32, sum(kept * (results + degree) for kept, results, degree in sizes))
     out, at = [], 0

@@ -1,9 +1,9 @@
-"""Parameters: how large a modulus a computation needs, and that it is not larger than its degree can carry.
+"""Parameters: how large a modulus a computation needs, and which degree makes that modulus secure.
 
 Ciphertexts are (c0, c1) with c0 + c1·s = m + t·e mod q, q a product of primes below 2^30 (BGV, ITCS 2012). Whoever
-computes on them ends with v = V + U over the integers, |V| <= ``noise`` depending on data and coins, U uniform with
-``mask_bits`` bits: V + U is |V| / 2^mask_bits from uniform, so all coefficients that a job returns, together, are 2^-40
-from numbers that depend on nothing. The key's owner finds m + U mod t as long as q is at least 4·(|V| + |U|).
+computes on them ends with v = V + U over the integers: V depends on data and randomness, |V| <= ``noise``; U is uniform with
+``mask_bits`` bits. V + U is |V| / 2^mask_bits from uniform, so all coefficients that a job returns are together 2^-40 from
+numbers that are independent of the data. The key's owner finds m + U mod t as long as q is at least 4·(|V| + |U|).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STEP: Final = 2 * DEGREES[-1]
 
 @dataclass(frozen=True, slots=True)
 class RlweParams:
-    """What both parties compute with: ``degree``, the ``primes`` of q, plaintexts mod ``t``, and the budget.
+    """What both parties agree on: ``degree``, the ``primes`` of q, the plaintext modulus ``t``, and the noise budget.
 
     ``slots``: the primes of t, where plaintexts are vectors of values (empty for t = 2^64). ``kept``: of how many primes
     a returned ciphertext has its coefficients. ``noise``, ``mask_bits``: see above. ``returned``: for how many
@@ -55,7 +55,7 @@ class RlweParams:
 
 
 def assert_secure(params: RlweParams) -> RlweParams:
-    """The parameters, which are held to the table and to their budget."""
+    """The parameters, after a check against the table of secure moduli and their own budget."""
     q, kept = prod(params.primes), prod(params.primes[: params.kept])
     assert params.modulus_bits <= SECURITY[params.degree]
     assert 2**params.mask_bits >= params.noise * params.returned * 2**STATISTICAL
@@ -80,7 +80,7 @@ def linear_params(columns: int, returned: int) -> RlweParams:
 
 
 def linear_noise(degree: int, columns: int) -> int:
-    """|V| for sums of ``columns`` products of (m + t·e), 0 <= m < t, with numbers |w| <= 2^63, made fresh again."""
+    """|V| for sums of ``columns`` products of (m + t·e), 0 <= m < t, with numbers |w| <= 2^63, re-randomised."""
     return columns * (ERROR_BOUND + 1) * RING * 2**63 + _fresh_noise(degree, RING)
 
 
@@ -107,18 +107,20 @@ def fit(degree: int, t: int, slots: tuple[int, ...], noise: int, returned: int) 
 
 @lru_cache(maxsize=64)
 def product_params(bits: int, count: int, degree: int, terms: int = 1) -> tuple[RlweParams, ...]:
-    """For ``count`` sums of ``terms`` a0·b1 + a1·b0, of numbers of ``bits`` bits with sign: the lots whose slots suffice.
+    """For ``count`` sums of ``terms`` a0·b1 + a1·b0, of signed numbers of ``bits`` bits: one set of parameters a ciphertext.
 
-    The product T of all slot primes is at least 2^40·count times the largest such sum. Of all divisions into lots
-    the one that sends least is taken. Raises ``ProtocolError`` where none is secure.
+    The product T of all slot primes is at least 2^40·count times the largest such sum. Of all divisions of the slot primes
+    among ciphertexts, the one that sends least is taken. Raises ``ProtocolError`` where none is secure.
     """
     best: tuple[RlweParams, ...] = ()
     need = 2 ** (2 * bits - 1 + STATISTICAL) * terms * count
     fewest = -(-need.bit_length() * 10 // 294)
     for total in range(fewest, fewest + 2):
         slots = _slot_primes(need, total)
-        for lots in range(1, total + 1):
-            plan = tuple(_lot(degree, slots[i::lots], count * lots, terms) for i in range(lots))
+        for ciphertexts in range(1, total + 1):
+            plan = tuple(
+                _fit_slots(degree, slots[i::ciphertexts], count * ciphertexts, terms) for i in range(ciphertexts)
+            )
             secure = all(params.modulus_bits <= SECURITY[degree] for params in plan)
             if secure and (not best or product_bytes(plan, terms) < product_bytes(best, terms)):
                 best = plan
@@ -135,7 +137,7 @@ def product_bytes(plan: tuple[RlweParams, ...], terms: int) -> int:
     return sum(8 * (terms * len(params.primes) + params.kept) for params in plan)
 
 
-def _lot(degree: int, slots: tuple[int, ...], returned: int, terms: int) -> RlweParams:
+def _fit_slots(degree: int, slots: tuple[int, ...], returned: int, terms: int) -> RlweParams:
     return fit(degree, prod(slots), slots, product_noise(degree, slots, terms), returned)
 
 

@@ -1,13 +1,14 @@
 """Elementwise products of two parties' private numbers: sums of a·d + b·c for one's (a, b) and the other's (c, d).
 
-Slot packing (SIMD: Smart, Vercauteren, Designs, Codes and Cryptography'14): modulo a prime 1 mod 2·degree the ring is as many
-independent slots. Several such primes make a lot, one ciphertext's t; a few lots' primes together make T, and the slots
-hold a·d + b·c mod T. Both cross terms of a Beaver triple come from one answer (a, b encrypted; c, d plain factors),
-and so does an inner product of several terms, added up under encryption.
+Slot packing (SIMD: Smart, Vercauteren, Designs, Codes and Cryptography'14): modulo a prime p = 1 mod 2·degree the plaintext ring
+is ``degree`` independent slots. The plaintext modulus t of a ciphertext is a product of such primes. One product takes a
+ciphertext for each of a few t, whose product is T; by the Chinese remainder theorem the slots hold a·d + b·c mod T. Both cross
+terms of a Beaver triple come from one answer (a, b encrypted; c, d plain factors), and so does an inner product of several
+terms, which are added up under encryption.
 
-The owner decrypts a·d + b·c + R mod T with R uniform mod T, so its summand shows nothing. Both summands are taken to
-2^64 as integers in [0, T), which is wrong where that sum passes T: for all elements of a job of one width and number of terms
-together with probability 2^-40, since T is 2^40 times their number wider than the sums.
+The owner decrypts a·d + b·c + R mod T with R uniform mod T, so its summand is independent of c and d. Both summands go to
+2^64 as integers in [0, T), which is wrong where their sum passes T. T is 2^40 times wider than the sums times their number, so
+that this happens with probability 2^-40 for all elements of a job of one width and number of terms together.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from hansa.protocols.mpc.rlwe import pair
 from hansa.protocols.mpc.rlwe.params import DEGREES, ERROR_BOUND, RlweParams, product_bytes, product_params
 from hansa.protocols.mpc.rlwe.residues import Conversion, basis, in_ring
 from hansa.protocols.mpc.rlwe.sampling import errors
-from hansa.protocols.mpc.rlwe.scheme import ReturnedCiphertext, Scheme, scheme
+from hansa.protocols.mpc.rlwe.scheme import BgvScheme, ReturnedCiphertext, scheme
 from hansa.protocols.mpc.rlwe.transform import transform
 from hansa.protocols.mpc.session.session import Session
 
 Plan = tuple[RlweParams, ...]
 PRODUCTS: Final = (1 << 30, 1 << 36)
-"""Slots returned in a job, for each pair, direction, bits and terms: with the first parameters, and with the next, wider
-ones. A piece returns all of its slots, of which each coefficient depends on data, however few are asked for."""
+"""The most slots returned in a job, for each pair, direction, bits and terms: with the first parameters, and with the next,
+wider ones. A piece returns all of its slots, however few are asked for, because each coefficient depends on the data."""
 WINDOW: Final = 4
-"""Pieces under way, each of as many elements as there are slots."""
+"""Pieces under way at once; a piece has as many elements as there are slots."""
 _LIMBS: Final = (1, 2**30, 2**60)
 _SIGN: Final = 2**63
 
 
 @lru_cache
 def plan_for(bits: int, size: int, terms: int = 1, level: int = 0) -> Plan:
-    """The lots in which ``size`` sums of ``terms`` products of numbers of ``bits`` bits cost the fewest bytes."""
+    """The parameters, one a ciphertext, with which ``size`` sums of ``terms`` products of ``bits`` bits send the fewest bytes."""
     count = len(PRODUCTS) * PRODUCTS[level]
     plans = [product_params(bits, count, degree, terms) for degree in DEGREES]
     return min(plans, key=lambda plan: bytes_of(plan, size, terms))
@@ -56,9 +57,9 @@ def bytes_of(plan: Plan, size: int, terms: int) -> int:
 
 @lru_cache
 def best_terms(bits: int, size: int, terms: int) -> int:
-    """How many of an inner product's ``terms`` to add up under encryption (a divisor), so that the call sends least.
+    """The divisor of ``terms``, how many terms to add up under encryption, with which the call sends fewest bytes.
 
-    A ciphertext holds many numbers: few elements fill one with several terms each, many are better added up.
+    Few elements leave slots free, which several terms each fill; many elements are better added up.
     """
     divisors = [k for k in range(1, terms + 1) if terms % k == 0 and 2 * k <= kernels.MAX_TERMS]
     return min(divisors, key=lambda k: bytes_of(plan_for(bits, size * terms // k, k), size * terms // k, k))
@@ -71,7 +72,7 @@ def parts_of(plan: Plan, size: int) -> list[slice]:
 
 
 class _ProductBudget:
-    """Counts what is returned; the same at both ends."""
+    """Counts the slots returned, and says which parameters are due: the same at both ends."""
 
     def __init__(self) -> None:
         self._spent: dict[tuple[int, int, int], int] = {}
@@ -89,7 +90,7 @@ class _ProductBudget:
 
 
 class ProductOwner:
-    """The end that owns the keys, one for each lot. One call at a time."""
+    """The end that owns the keys, one a ciphertext of the plan. One call at a time."""
 
     def __init__(self, session: Session, peer: int) -> None:
         self._session, self._peer = session, peer
@@ -100,9 +101,9 @@ class ProductOwner:
         """This party's summand modulo 2^64 of the sum over terms of a·d + b·c, (size,); a and b are (terms, size) or (size,).
 
         All numbers are two's complement of ``bits`` bits (64: any), of at most six terms. Messages for a piece: 1 sent, 1
-        received; keys once for a plan (``plan_for``), 1 a lot. Bytes sent: for a piece 32 and, for each lot, term and slot,
-        8·primes; for a key 32 + 4·degree·primes. Raises ``PeerMisbehaved`` for an answer out of range, ``ProtocolError``
-        beyond ``PRODUCTS``, and the session's errors.
+        received; keys once for a plan (``plan_for``), 1 a ciphertext. Bytes sent: for a piece 32 and, for each ciphertext, term
+        and slot, 8·primes; for a key 32 + 4·degree·primes. Raises ``PeerMisbehaved`` for an answer out of range,
+        ``ProtocolError`` beyond ``PRODUCTS``, and the session's errors.
         """
         left = _joint(bits, a, b)
         terms, size = left.shape[1:]
@@ -124,8 +125,8 @@ class ProductOwner:
 
         async def join() -> None:
             for part in parts_of(plan, size):
-                lots = [(key.scheme, key.scheme.params.degree) for key in keys]
-                returned = await pair.recv_returned(self._session, self._peer, lots)
+                expected = [(key.scheme, key.scheme.params.degree) for key in keys]
+                returned = await pair.recv_returned(self._session, self._peer, expected)
                 joined = await trio.to_thread.run_sync(_decrypted, keys, returned)
                 out[part] = joined[: part.stop - part.start]
                 room.release()
@@ -135,7 +136,7 @@ class ProductOwner:
 
 
 class ProductEvaluator:
-    """The end that computes. One call at a time."""
+    """The end that computes on ciphertexts. One call at a time."""
 
     def __init__(self, session: Session, peer: int) -> None:
         self._session, self._peer = session, peer
@@ -145,7 +146,8 @@ class ProductEvaluator:
     async def cross(self, c: Ring, d: Ring, bits: int = 64) -> Ring:
         """This party's summand modulo 2^64 of the sum over terms of a·d + b·c, (size,); c and d are (terms, size) or (size,).
 
-        Messages for a piece: 1 received, 1 sent. Bytes sent: 8·kept for each lot and slot. Raises as the owner's.
+        Messages for a piece: 1 received, 1 sent. Bytes sent: 8·kept for each ciphertext and slot. Raises as
+        ``ProductOwner.cross``.
         """
         right = _joint(bits, d, c)
         terms, size = right.shape[1:]
@@ -172,11 +174,11 @@ def piece_words(plan: Plan, terms: int = 1) -> int:
 
 
 class _BatchEncoder:
-    """The way from numbers to polynomials modulo q, and back from masks and decryptions to slots."""
+    """Encodes numbers in the slots of polynomials modulo q, and decodes masks and decryptions to slots."""
 
     def __init__(self, params: RlweParams) -> None:
         slots, t = params.slots, params.t
-        self.scheme: Scheme = scheme(params)
+        self.scheme: BgvScheme = scheme(params)
         self.slots = transform(params.degree, slots)
         cofactors = [t // p for p in slots]
         inverses = [pow(cofactor, -1, p) for cofactor, p in zip(cofactors, slots, strict=True)]
@@ -229,18 +231,18 @@ def _digits(x: Ring, slots: int) -> Words:
 
 
 def _encrypted(keys: list[pair.OwnKey], left: Ring, seed: bytes) -> list[Words]:
-    """First components of Enc(a) and Enc(b), lot by lot, flat."""
+    """First components of Enc(a) and Enc(b), key by key, flat."""
     digits = _all_digits(left, keys[0].scheme.params.degree)
     out = []
-    for lot, key in enumerate(keys):
+    for index, key in enumerate(keys):
         for k, number in enumerate(digits):
-            c1 = key.scheme.uniform(seed, len(digits) * lot + k)
+            c1 = key.scheme.uniform(seed, len(digits) * index + k)
             out.append(_encoder(key.scheme.params).encrypt(key, number, c1).ravel())
     return out
 
 
 def _split(session: Session, peer: int, plan: Plan, flat: Words) -> list[Words]:
-    """The first components of each lot, (2·terms, primes, degree)."""
+    """The first components under each key, (2·terms, primes, degree)."""
     weights = [len(params.primes) * params.degree for params in plan]
     count = flat.size // sum(weights)
     out, at = [], 0
@@ -260,16 +262,16 @@ def _all_digits(numbers: Ring, slots: int) -> list[Words]:
 def _answer(
     keys: list[pair.PeerKey], firsts: list[Words], seed: bytes, right: Ring
 ) -> tuple[list[ReturnedCiphertext], Ring]:
-    """Enc(sum + R) of each lot, and R mod 2^64."""
+    """Enc(sum + R) under each key, and R mod 2^64."""
     digits = _all_digits(right, keys[0].scheme.params.degree)
     returned, slots = [], []
     for index, (key, first) in enumerate(zip(keys, firsts, strict=True)):
-        lot, s = _encoder(key.scheme.params), key.scheme
-        factors = np.stack([lot.factor(number) for number in digits])
+        encoder, s = _encoder(key.scheme.params), key.scheme
+        factors = np.stack([encoder.factor(number) for number in digits])
         second = np.stack([s.uniform(seed, len(digits) * index + k) for k in range(len(digits))])
         c0, c1 = s.basis.inner(first, factors), s.basis.inner(second, factors)
         returned.append(s.finish(c0, c1, key.public, s.params.degree, key.coins))
-        slots.append(lot.mask_slots(returned[-1].mask))
+        slots.append(encoder.mask_slots(returned[-1].mask))
     return returned, _joined(keys, slots)
 
 

@@ -1,4 +1,4 @@
-"""Numbers as residues: a basis of primes, conversion of digits into it, and the way to a smaller modulus."""
+"""Residue number systems: arithmetic modulo a basis of primes, conversion of digits to residues, and modulus switching."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Basis:
         return x
 
     def holds_untrusted(self, x: Words) -> bool:
-        """Whether what a peer sent are residues at all."""
+        """Whether all values that a peer sent are below their primes."""
         return kernels.all_below(x, self.primes)
 
 
@@ -95,8 +95,8 @@ class Conversion:
         return out
 
 
-class Switch:
-    """Division of a ciphertext's coefficients by its last primes: what it holds mod t is divided too (BGV)."""
+class ModulusSwitch:
+    """Division of a ciphertext's coefficients by its last primes, which divides the plaintext mod t too (BGV)."""
 
     def __init__(self, primes: tuple[int, ...], kept: int, t: int) -> None:
         self._basis, self._kept = basis(primes), kept

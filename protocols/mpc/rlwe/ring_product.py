@@ -18,13 +18,13 @@ _SIGNS = Conversion(_PRIMES, [1], -1, montgomery=True)
 
 
 def ternary_ring(coins: Keystream, size: int) -> Ring:
-    """Uniform among -1, 0, 1 modulo 2^64."""
+    """Coefficients uniform among -1, 0, 1 modulo 2^64, (size,)."""
     out: Ring = ternary(coins, size)[0].astype(np.uint64) - np.uint64(1)
     return out
 
 
 def errors_ring(coins: Keystream, size: int) -> Ring:
-    """Centred binomial errors of 42 coins (standard deviation 3.24, at most 21) modulo 2^64."""
+    """Centred binomial errors of 42 bits (standard deviation 3.24, at most 21) modulo 2^64, (size,)."""
     out: Ring = errors(coins, size).astype(np.uint64) - np.uint64(ERROR_BOUND)
     return out
 

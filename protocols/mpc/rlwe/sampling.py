@@ -1,4 +1,4 @@
-"""Samples, as digits below 2^30, from keystreams: public ones from a seed that is sent, secret ones from the system's."""
+"""Samples, as digits below 2^30: public ones from a seed that is sent, secret ones from the OS's generator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLACK: Final = 192
 
 
 def fresh_coins() -> Keystream:
-    """A keystream under a new key of the system's generator."""
+    """A keystream under a new key from the OS's generator."""
     return Keystream(secrets.token_bytes(SEED_BYTES), b"rlwe coins")
 
 

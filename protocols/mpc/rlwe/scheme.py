@@ -1,4 +1,4 @@
-"""The scheme: keys, encryption under the secret key, what a computation returns, and its decryption.
+"""BGV encryption: keys, encryption under the secret key, masking of results, and decryption.
 
 A polynomial is residues (primes, degree) uint32, as values of its transform unless said otherwise. All of these are pure
 computations; those on whole polynomials take 0.05 to 5 ms.
@@ -15,7 +15,7 @@ from hansa.protocols.arrays import Words
 from hansa.protocols.mpc.kernels import rlwe as kernels
 from hansa.protocols.mpc.prf import Keystream
 from hansa.protocols.mpc.rlwe.params import ERROR_BOUND, RlweParams
-from hansa.protocols.mpc.rlwe.residues import Basis, Conversion, Switch, basis
+from hansa.protocols.mpc.rlwe.residues import Basis, Conversion, ModulusSwitch, basis
 from hansa.protocols.mpc.rlwe.sampling import LIMB, errors, limbs, ternary, uniform
 from hansa.protocols.mpc.rlwe.transform import transform
 
@@ -37,9 +37,9 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class ReturnedCiphertext:
-    """A ciphertext on its way back: coefficients modulo the primes kept, of c0 only those that are results.
+    """A ciphertext for the key's owner: coefficients modulo the primes kept, and of c0 only those that are results.
 
-    ``c0``: (kept, results); ``c1``: (kept, degree); ``mask``: U + 2^(mask_bits - 1) in limbs, which stays at its maker.
+    ``c0``: (kept, results); ``c1``: (kept, degree); ``mask``: U + 2^(mask_bits - 1) in limbs, which stays at the evaluator.
     """
 
     c0: Words = field(repr=False)
@@ -47,7 +47,7 @@ class ReturnedCiphertext:
     mask: Words = field(repr=False)
 
 
-class Scheme:
+class BgvScheme:
     """The operations under one set of parameters; made by ``scheme``."""
 
     def __init__(self, params: RlweParams) -> None:
@@ -64,10 +64,10 @@ class Scheme:
         self.mask_weights = [2 ** (LIMB * k) for k in places]
         self.mask_offset = -(2 ** (params.mask_bits - 1))
         self._mask = Conversion(params.primes, self.mask_weights, self.mask_offset)
-        self._switch = Switch(params.primes, params.kept, params.t)
+        self._switch = ModulusSwitch(params.primes, params.kept, params.t)
         radix = [weight * self._switch.dropped for weight in self._kept.radix]
         self.decrypted_weights = [*radix, -self._kept.product * self._switch.dropped]
-        """What digit k of a decryption counts, mod t."""
+        """The weight of digit k of a decryption, mod t."""
 
     def keygen(self, coins: Keystream) -> SecretKey:
         """A new secret key."""
@@ -93,9 +93,9 @@ class Scheme:
         return PublicKey(self.basis.montgomery(b), self.basis.montgomery(self.uniform(seed, index)))
 
     def finish(self, c0: Words, c1: Words, key: PublicKey, results: int, coins: Keystream) -> ReturnedCiphertext:
-        """Make a computed ciphertext (c0, c1), which is overwritten, fit to be seen by the key's owner.
+        """Re-randomise and mask a computed ciphertext (c0, c1), which is overwritten, before the key's owner sees it.
 
-        1. Add a fresh encryption of zero under the public key, (b·u, a·u + t·e1): nothing of c1's history is left in it.
+        1. Add a fresh encryption of zero under the public key, (b·u, a·u + t·e1): c1 is then independent of how it was computed.
         2. Add U, uniform with ``mask_bits`` bits, to the first ``results`` coefficients, the only ones returned: it hides
            the result mod t, and above it all noise (so that no e0 is needed).
         3. Divide by all primes but those kept, which needs no secret.
@@ -127,6 +127,6 @@ class Scheme:
 
 
 @lru_cache(maxsize=32)
-def scheme(params: RlweParams) -> Scheme:
+def scheme(params: RlweParams) -> BgvScheme:
     """The scheme of these parameters; its tables are made once a process."""
-    return Scheme(params)
+    return BgvScheme(params)

@@ -1,4 +1,4 @@
-"""The tables of a transform, and the transform of residue polynomials."""
+"""Number-theoretic transforms (NTT) of residue polynomials, with their tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hansa.protocols.mpc.kernels import ntt as kernels
 
 
 class Transform:
-    """The negacyclic transform of polynomials of one degree, modulo each of several primes; made by ``transform``."""
+    """The negacyclic NTT of polynomials of one degree, modulo each of several primes; made by ``transform``."""
 
     def __init__(self, degree: int, primes: tuple[int, ...]) -> None:
         assert degree >= 32

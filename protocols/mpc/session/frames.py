@@ -35,14 +35,14 @@ class FrameKind(IntEnum):
 
 
 RAW: Final = 0
-"""The dtype code of bytes that are no array."""
+"""The dtype code of raw bytes."""
 
 _CODES: Final[Mapping[str, int]] = {"uint64": 1, "uint8": 2, "uint32": 3, "int64": 4, "float64": 5, "uint16": 6}
 _NAMES: Final = {code: name for name, code in _CODES.items()}
 
 
 def dtype_code(dtype: np.dtype[Any]) -> int:
-    """The code of a dtype that may travel; anything else is a bug of ours."""
+    """The code of a dtype that messages may have; ``KeyError`` for any other, which is a bug of ours."""
     return _CODES[dtype.name]
 
 

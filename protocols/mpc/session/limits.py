@@ -14,13 +14,13 @@ MAX_UNCLAIMED: Final = 64 * 1024 * 1024
 """Bytes received and not yet asked for, per link, above which reading pauses while nobody waits on that link."""
 
 MAX_UNCLAIMED_WAITING: Final = 1024 * 1024 * 1024
-"""The same while somebody waits on the link (for another fork's frame); a peer that goes beyond it misbehaves."""
+"""The same while a fork waits for another frame of that link; a peer that goes beyond it misbehaves."""
 
 FRAME_COST: Final = 512
-"""Bytes an unclaimed frame counts beside its payload: what its label and its places in tables take."""
+"""Bytes that an unclaimed frame counts besides its payload: its label and its entries in tables."""
 
 SMALL_FRAME: Final = 64 * 1024
-"""Bytes in all up to which an exchange sends in turn; above, it sends to all peers at once."""
+"""Bytes up to which an exchange sends to one peer after another; above, it sends to all peers at once."""
 
 REASON_SECONDS: Final = 2.0
-"""How long an ending session waits: for the peer's reason after a broken send, and for its own to be taken."""
+"""How long an ending session waits for a peer's reason after a broken send, and for its own reason to be sent."""

@@ -1,7 +1,7 @@
 """One link to one peer: a reader that routes frames to whoever waits for them, by channel and sequence.
 
-The reader always drains the link (within limits.py), so that a party that sends before it receives cannot
-deadlock another one doing the same, however little the link buffers.
+The reader always drains the link (within limits.py). So two parties that both send before they receive do not deadlock,
+however little the link buffers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hansa.protocols.mpc.session.frames import Frame, FrameKind
 from hansa.protocols.mpc.session.limits import FRAME_COST, MAX_UNCLAIMED, MAX_UNCLAIMED_WAITING, REASON_SECONDS
 
 _OWN_FIELDS: Final = frozenset({"self", "message", "remedy", "peer", "cause", "culprit", "step"})
-"""Names that a peer's error cannot give a field: we say these ourselves."""
+"""Fields that this party sets itself, whatever fields a peer's error has."""
 
 LINK_ERRORS: Final = (HansaError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 """What the send of a link raises that has ended."""
@@ -32,7 +32,7 @@ class Link(Protocol):
         """Send one message, the concatenation of the parts; they are not used after it returns."""
 
     async def receive(self) -> memoryview:
-        """The next whole message, in a buffer that nobody writes to any more."""
+        """The next whole message, in a buffer that is not written to again."""
 
 
 class Failure:
@@ -76,7 +76,7 @@ def again(error: HansaError, **more: str | int | float | None) -> HansaError:
 
 
 class Inbox:
-    """What has arrived from one peer, and who waits for what."""
+    """The frames that have arrived from one peer, and the tasks that wait for a frame."""
 
     def __init__(self, peer: int, link: Link, failure: Failure) -> None:
         self.peer = peer

@@ -1,4 +1,4 @@
-"""Public parameters as a digest, so that parties can see they agree before the first round (style.md 12)."""
+"""The digest of public parameters: parties compare it before the first round."""
 
 from __future__ import annotations
 

@@ -68,11 +68,11 @@ class Transcript:
         return self.steps.setdefault((step, kind), StepCost())
 
     def count_drawn(self, kind: str, elements: int) -> None:
-        """So many elements of a kind were used."""
+        """Count ``elements`` of a kind of correlation as used."""
         self.drawn[kind] = self.drawn.get(kind, 0) + elements
 
     def count_stored(self, kind: str, elements: int) -> None:
-        """So many were taken from the store."""
+        """Count ``elements`` of a kind of correlation as taken from the store."""
         self.stored[kind] = self.stored.get(kind, 0) + elements
 
     @contextmanager

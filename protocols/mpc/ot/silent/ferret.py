@@ -1,11 +1,12 @@
-"""Correlated rows without end from few: Ferret (Yang, Weng, Lan, Zhang and Wang, CCS 2020) among parties that follow it.
+"""COT from the LPN assumption: Ferret (Yang, Weng, Lan, Zhang and Wang, CCS 2020) among semi-honest parties.
 
-The sender has a secret D, its lowest bit 1, and rows q_i, their lowest bit 0; the receiver has t_i = q_i ^ b_i D, whose lowest
-bit is b_i. From k such rows, the seed, and one noisy row a tree, t trees of 2^depth leaves give t·2^depth new ones: new row i
-is leaf i plus ten rows of the seed that a public code names. Their bits are the code applied to the seed's bits, plus the
-noise: pseudo-random by the assumption of learning parity with regular noise. The last rows of a round are the next one's seed.
+A row is one COT. The sender has a secret D, whose lowest bit is 1, and rows q_i, whose lowest bit is 0. The receiver has
+t_i = q_i ^ b_i D, whose lowest bit is b_i. An iteration makes t·2^depth new rows from k seed rows and t trees of 2^depth
+leaves, each with one noisy leaf: new row i is leaf i plus ten seed rows, which a public code names. So the new bits are the
+code applied to the seed's bits, plus the noise: they are pseudo-random under LPN with regular noise. The last rows of an
+iteration are the seed of the next one.
 
-Rows are made a chunk at a time, when they are first needed; the sender tells 16 bytes for each level of the chunk's trees.
+Rows are made a chunk at a time, when they are first needed. The sender sends 16 bytes for each level of the chunk's trees.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _ZEROS: Final = memoryview(bytes(_INDEX_BYTES * _BLOCK))
 
 @dataclass(frozen=True, slots=True)
 class LpnParams:
-    """A size: ``k`` rows of seed and ``trees`` of ``depth`` levels (docs/protocols.md has what they are worth)."""
+    """An iteration: ``k`` seed rows, and ``trees`` of ``depth`` levels (docs/protocols.md estimates the security)."""
 
     k: int
     trees: int
@@ -46,33 +47,33 @@ class LpnParams:
 
     @property
     def seeds(self) -> int:
-        """Rows that a round is made from."""
+        """Rows that an iteration is made from."""
         return self.k + self.trees * self.depth
 
     @property
     def together(self) -> int:
-        """Trees that grow side by side, the leaves of a chunk."""
+        """Trees of a chunk, which grow side by side."""
         return CHUNK_ROWS >> self.depth
 
     @property
     def chunks(self) -> int:
-        """Chunks that a round makes."""
+        """Chunks that an iteration makes."""
         return -(-self.trees // self.together)
 
 
 FIRST: Final = LpnParams(k=24_576, trees=768, depth=8)
 MAIN: Final = LpnParams(k=180_224, trees=1280, depth=11)
 RESERVED: Final = -(-MAIN.seeds // CHUNK_ROWS)
-"""Chunks at the end of a round that the next one is made from."""
+"""Chunks at the end of an iteration that the next one is made from."""
 USABLE: Final = MAIN.chunks - RESERVED
 
 
 class FerretRows(ABC):
-    """What both ends have in common. ``seed``: ``FIRST.seeds`` rows from other transfers; ``keys``: of H and of the code."""
+    """Both ends. ``seed``: ``FIRST.seeds`` rows from other OTs; ``keys``: the public keys of H and of the code."""
 
     def __init__(self, session: Session, peer: int, seed: Ring, keys: tuple[bytes, bytes]) -> None:
         self._session, self._peer = session, peer
-        self._link = session.fork("rows")  # of its own: what is prepared goes ahead of answers
+        self._link = session.fork("rows")  # a channel of its own: preparation runs ahead of the answers
         self._trees = HalfTrees(keys[0], CHUNK_ROWS)
         self._code = Cipher(AES(keys[1]), CTR(bytes(16))).encryptor()
         self._indices = np.empty(kernels.LOCALITY * _BLOCK + 4, dtype=np.uint32)
@@ -88,10 +89,10 @@ class FerretRows(ABC):
         self._made = 0
 
     async def prepare(self, n: int) -> None:
-        """See that ``n`` more rows can be taken. Bytes sent: 16·11·32 = 5,632 by the sender for each chunk that is begun.
+        """Make ``n`` more rows available to ``take``. Bytes sent: 16·11·32 = 5,632 by the sender for each new chunk.
 
-        A round's end costs as ``RESERVED`` chunks more. Raises ``DesyncError`` for a message of another size, and the session's
-        errors.
+        The end of an iteration costs ``RESERVED`` chunks more. Raises ``DesyncError`` for a message of another size, and the
+        session's errors.
         """
         self._link.adopt_step(self._session)
         while self._ahead < n:
@@ -100,14 +101,14 @@ class FerretRows(ABC):
 
     async def _prepare_chunk(self) -> None:
         if self._size is FIRST:
-            await self._next_round(FIRST.chunks)
+            await self._next_iteration(FIRST.chunks)
         elif self._made == USABLE:
-            await self._next_round(RESERVED)
+            await self._next_iteration(RESERVED)
         self._leaves.append(await self._grow())
         self._ahead += CHUNK_ROWS
 
-    async def _next_round(self, chunks: int) -> None:
-        """Begin the next round with the next ``chunks``; what was made before them and not taken stays in stock."""
+    async def _next_iteration(self, chunks: int) -> None:
+        """Begin the next iteration with the next ``chunks``; rows made before them and not yet taken stay in stock."""
         await trio.to_thread.run_sync(self._encode_all)
         before = len(self._stock)
         for _ in range(chunks):
@@ -123,10 +124,10 @@ class FerretRows(ABC):
 
     @abstractmethod
     async def _leaves_of(self, paths: Ring) -> tuple[Ring, NDArray[np.int64]]:
-        """The leaves of trees with these rows (depth, trees, 2) for their levels, and which leaves are noisy here."""
+        """The leaves of trees whose levels use these rows, (depth, trees, 2), and which of the leaves are noisy at this party."""
 
     def take(self, n: int) -> Ring:
-        """The next ``n`` rows, (n, 2), of those prepared."""
+        """The next ``n`` rows, (n, 2), which were prepared."""
         out = np.empty((n, 2), dtype=np.uint64)
         at = 0
         while at < n:
@@ -155,7 +156,7 @@ class FerretRows(ABC):
 
 
 class FerretSender(FerretRows):
-    """The end with D, (2,) words, whose lowest bit is 1."""
+    """The sender, who has D, (2,) words, whose lowest bit is 1."""
 
     def __init__(self, session: Session, peer: int, seed: Ring, keys: tuple[bytes, bytes], delta: Ring) -> None:
         super().__init__(session, peer, seed, keys)
@@ -170,7 +171,7 @@ class FerretSender(FerretRows):
 
 
 class FerretReceiver(FerretRows):
-    """The end that has a bit with each row, its lowest."""
+    """The receiver, whose choice bit is the lowest bit of each row."""
 
     async def _leaves_of(self, paths: Ring) -> tuple[Ring, NDArray[np.int64]]:
         received = await self._link.exchange({}, {self._peer: [paths.shape]})

@@ -1,9 +1,9 @@
-"""Single-point correlations from half-trees: Guo, Yang, Wang, Zhang, Xie, Liu and Zhao, EUROCRYPT 2023, section 4.
+"""Single-point COT from half-trees: Guo, Yang, Wang, Zhang, Xie, Liu and Zhao, EUROCRYPT 2023, section 4.
 
-A tree of depth d starts with the nodes r and r ^ D; node x has the children H(x) and H(x) ^ x. So the nodes of every level
-add up to D. For each level the grower has a correlated transfer (q; t = q ^ b D) and sends q ^ (the sum of the left
-children); the other party adds t and has the sum of the side b. It knows all nodes but those on the path of the opposite
-bits; the sum of all leaves but the last of these is that leaf ^ D.
+A tree of depth d starts with the nodes r and r ^ D. Node x has the children H(x) and H(x) ^ x, so that the nodes of every
+level add up to D. For each level the grower has a COT (q; t = q ^ b D) and sends q ^ (the sum of the left children). The other
+party adds t and has the sum of side b. So it knows all nodes but those on the path of the opposite bits. The path ends at the
+leaf that it lacks; the sum of all other leaves is that leaf ^ D.
 
 Trees grow side by side: node i of tree k is in row i·trees + k; children of one level are all left ones, then all right ones.
 """
@@ -30,7 +30,7 @@ class HalfTrees:
     def grow(self, roots: Ring, delta: Ring, rows: Ring) -> tuple[Ring, Ring]:
         """All leaves, (trees << depth, 2), and the message (depth, trees, 2), from ``roots`` (trees, 2).
 
-        ``rows`` (depth, trees, 2): the grower's of a correlated transfer for each level and tree.
+        ``rows`` (depth, trees, 2): the grower's half of a COT for each level and tree.
         """
         depth, trees, _ = rows.shape
         nodes = np.concatenate((roots, roots ^ delta))
@@ -42,7 +42,7 @@ class HalfTrees:
         return nodes, message
 
     def regrow(self, rows: Ring, message: Ring) -> tuple[Ring, Indices]:
-        """The leaves but for one of each tree, in whose place is that leaf ^ D, and the rows these are in, (trees,)."""
+        """All leaves but one of each tree, in whose place is that leaf ^ D; and the rows that hold these, (trees,)."""
         depth, trees, _ = rows.shape
         bits = (rows[:, :, 0] & np.uint64(1)).astype(np.int64)
         known = rows ^ message

@@ -1,8 +1,8 @@
-"""Transfers from silent rows: the same ends as ``extension``'s, so that ``OtSender`` and ``OtReceiver`` take either.
+"""Ferret as a source of random OTs (``sources``): rows become pads.
 
-Row i is q_i = t_i ^ b_i D with a random choice bit b_i, its lowest. A receiver that has a choice c of its own tells c ^ b_i, and
-the sender adds (c ^ b_i) D to its row. For 1 of 16 four rows become one, Q = q_0 + x q_1 + x^2 q_2 + x^3 q_3 in GF(2^128), and
-the choice y is worth D_y = (y_0 + x y_1 + x^2 y_2 + x^3 y_3) D: sixteen different multiples of D, one of them zero.
+Row i is q_i = t_i ^ b_i D with a random choice bit b_i, the lowest bit of t_i. A receiver with a choice c of its own sends
+c ^ b_i, and the sender adds (c ^ b_i) D to its row. For 1-of-16 OTs four rows become one, Q = q_0 + x q_1 + x^2 q_2 + x^3 q_3 in
+GF(2^128), and choice y stands for D_y = (y_0 + x y_1 + x^2 y_2 + x^3 y_3) D: sixteen different multiples of D, one of them zero.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _ODD = np.uint64(1)
 
 
 def random_delta() -> Ring:
-    """D: 127 random bits over a lowest one of 1."""
+    """D: 127 random bits, and a lowest bit of 1."""
     delta = np.frombuffer(bytearray(secrets.token_bytes(16)), dtype=np.uint64)
     delta[0] |= _ODD
     return delta
 
 
 def offered_seed(keys: Ring, delta: Ring) -> tuple[Ring, Ring]:
-    """The sender's first rows (n, 2) and the message (n, 2), from both 128-bit keys (n, 2, 2) of random transfers."""
+    """The sender's first rows (n, 2) and the message (n, 2), from both 128-bit keys (n, 2, 2) of random OTs."""
     rows = keys[:, 0].copy()
     rows[:, 0] &= ~_ODD
     return rows, keys[:, 0] ^ keys[:, 1] ^ delta
@@ -47,7 +47,7 @@ def chosen_seed(choices: NDArray[np.bool_], keys: Ring, message: Ring) -> Ring:
 
 
 class _Inputs:
-    """Hash inputs of rows, counted."""
+    """The hash inputs of rows: each has its own tweak, which counts rows."""
 
     def __init__(self) -> None:
         self._counter = 0
@@ -60,7 +60,7 @@ class _Inputs:
 
 
 class SilentOneOf2Sender:
-    """1 of 2 for the end with D. ``trees``: rows of corrections for given choices; none for random ones."""
+    """The sender of 1-of-2 OTs. ``trees``: bits of corrections an OT with a given choice; random OTs take none."""
 
     trees = 1
     ahead = 2
@@ -73,11 +73,11 @@ class SilentOneOf2Sender:
         self._shifted = np.empty((ROWS, 2), dtype=np.uint64)
 
     async def prepare(self, n: int) -> None:
-        """Tell the other end what it needs for ``n`` more transfers."""
+        """Make rows for ``n`` more OTs, with what the receiver needs for them."""
         await self._source.prepare(n)
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed, Hashed]]:
-        """(first row, the pad for choice 0, the pad for choice 1) of the next ``n`` transfers, some rows at a time."""
+        """(first row, the pad for choice 0, the pad for choice 1) of the next ``n`` OTs, some rows at a time."""
         inputs = self._inputs.of(self._source.take(n))
         if len(corrections):
             kernels.correct_rows(inputs, corrections, self._offsets)
@@ -89,7 +89,7 @@ class SilentOneOf2Sender:
 
 
 class SilentOneOf2Receiver:
-    """1 of 2 for the end that chooses."""
+    """The receiver of 1-of-2 OTs."""
 
     trees = 1
 
@@ -99,11 +99,11 @@ class SilentOneOf2Receiver:
         self._pi = Permutation(key, ROWS)
 
     async def prepare(self, n: int) -> None:
-        """Hear what the next ``n`` transfers need."""
+        """Make rows for ``n`` more OTs, with what the sender sends for them."""
         await self._source.prepare(n)
 
     def expand(self, n: int, choices: Ring | None) -> tuple[Ring, Ring, Ring]:
-        """Rows, corrections to send, and the choices, (words,); without ``choices`` they are random."""
+        """Rows, corrections to send, and the choices, (words,), which are random if none are given."""
         rows = self._source.take(n)
         own = np.empty((1, n // 64), dtype=np.uint64)
         kernels.row_bits(rows, own)
@@ -117,7 +117,7 @@ class SilentOneOf2Receiver:
 
 
 class SilentOneOf16Sender:
-    """1 of 16 for the end with D."""
+    """The sender of 1-of-16 OTs."""
 
     trees = 4
     ahead = 2
@@ -130,11 +130,11 @@ class SilentOneOf16Sender:
         self._pi = Permutation(key, 16 * CODE_ROWS)
 
     async def prepare(self, n: int) -> None:
-        """As ``SilentOneOf2Sender.prepare``, for four rows a transfer."""
+        """As ``SilentOneOf2Sender.prepare``, for four rows an OT."""
         await self._source.prepare(4 * n)
 
     def pads(self, n: int, corrections: Ring) -> Iterator[tuple[int, Hashed]]:
-        """(first row, sixteen pads (16, rows, 2)) of the next ``n`` transfers, some rows at a time."""
+        """(first row, sixteen pads (16, rows, 2)) of the next ``n`` OTs, some rows at a time."""
         inputs = self._inputs.of(_combined(self._source.take(4 * n)))
         kernels.correct_rows(inputs, corrections, self._offsets)
         for first in range(0, n, CODE_ROWS):
@@ -145,7 +145,7 @@ class SilentOneOf16Sender:
 
 
 class SilentOneOf16Receiver:
-    """1 of 16 for the end that chooses."""
+    """The receiver of 1-of-16 OTs."""
 
     trees = 4
 
@@ -155,7 +155,7 @@ class SilentOneOf16Receiver:
         self._pi = Permutation(key, ROWS)
 
     async def prepare(self, n: int) -> None:
-        """As ``SilentOneOf2Receiver.prepare``, for four rows a transfer."""
+        """As ``SilentOneOf2Receiver.prepare``, for four rows an OT."""
         await self._source.prepare(4 * n)
 
     def expand(self, n: int, choices: Bytes) -> tuple[Ring, Ring]:

@@ -1,4 +1,4 @@
-"""Base transfers: the chosen key and only that; a point outside the group ends the work by name."""
+"""Base OTs: the chosen key and only that; a point outside the group ends the work by name."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_slow_links_get_the_silent_source(bytes_per_s: float, source: OtSource) 
 
 
 def test_bytes_of_the_model_are_those_of_the_protocols() -> None:
-    """Of a comparison, a party: 8 tables, 8 choices' corrections, 15 random transfers', 41 opened bits."""
+    """Of a comparison, a party: 8 tables, 8 choices' corrections, 15 random OTs', 41 opened bits."""
     for source, cost in COSTS.items():
         trees, code_trees = -(-128 // source.w), 15 * -(-16 // source.w)
         corrections = (8 * 4 / 8 + 47 * 0.093) if source.silent else code_trees + 15 * (trees - 1) / 8

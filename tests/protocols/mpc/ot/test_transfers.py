@@ -1,4 +1,4 @@
-"""Each kind of transfer gives the receiver what it chose and nothing else, at every size, in both directions at once."""
+"""Each kind of OT gives the receiver what it chose and nothing else, at every size, in both directions at once."""
 
 from __future__ import annotations
 

@@ -36,11 +36,11 @@ def random(*shape: int) -> Any:
     return np.frombuffer(os.urandom(8 * int(np.prod(shape))), dtype=np.uint64).reshape(shape)
 
 
-async def between(owner: Side, guest: Side) -> list[Any]:
+async def between(owner: Side, evaluator: Side) -> list[Any]:
     async with parties(2) as sessions:
 
         async def party(session: Session) -> Any:
-            return await (owner if session.rank == 0 else guest)(session)
+            return await (owner if session.rank == 0 else evaluator)(session)
 
         return await run_parties(sessions, party)
 
@@ -54,11 +54,11 @@ async def test_a_matrix_times_vectors(rows: int, columns: int) -> None:
         end = await MatrixOwner.start(session, 1)
         return [await end.multiply("x", x) for _ in vectors], session.transcript.bytes_sent
 
-    async def guest(session: Session) -> Any:
+    async def evaluator(session: Session) -> Any:
         end = await MatrixEvaluator.start(session, 0)
         return [await end.multiply("x", x.shape, v) for v in vectors], session.transcript.bytes_sent
 
-    (ours, sent), (theirs, answered) = await between(owner, guest)
+    (ours, sent), (theirs, answered) = await between(owner, evaluator)
     for mine, other, v in zip(ours, theirs, vectors, strict=True):
         assert np.array_equal(mine + other, x @ v)
     chosen, polys = level_params(0), packing_of(rows, columns).polys
@@ -72,11 +72,11 @@ async def test_a_matrix_forgotten_is_sent_anew() -> None:
     async def party(session: Session) -> Any:
         peer = 1 - session.rank
         if session.rank:
-            guest = await MatrixEvaluator.start(session, peer)
-            first = await guest.multiply("x", x.shape, v)
-            guest.forget("x")
-            assert not guest._held
-            return [first, await guest.multiply("x", x.shape, v)]
+            evaluator = await MatrixEvaluator.start(session, peer)
+            first = await evaluator.multiply("x", x.shape, v)
+            evaluator.forget("x")
+            assert not evaluator._held
+            return [first, await evaluator.multiply("x", x.shape, v)]
         owner = await MatrixOwner.start(session, peer)
         shares = [await owner.multiply("x", x)]
         owner.forget("x")
@@ -98,14 +98,14 @@ async def test_a_spent_key_is_replaced_by_a_larger_one_and_then_refused(monkeypa
             await end.multiply("x", x)
         return shares, end._key.scheme.params
 
-    async def guest(session: Session) -> Any:
+    async def evaluator(session: Session) -> Any:
         end = await MatrixEvaluator.start(session, 0)
         shares = [await end.multiply("x", x.shape, v) for _ in range(5)]
         with pytest.raises(ProtocolError, match="too many homomorphic products"):
             await end.multiply("x", x.shape, v)
         return shares
 
-    (ours, params), theirs = await between(owner, guest)
+    (ours, params), theirs = await between(owner, evaluator)
     assert params == level_params(1)
     for mine, other in zip(ours, theirs, strict=True):
         assert np.array_equal(mine + other, x @ v)
@@ -120,10 +120,10 @@ async def test_the_larger_key_serves_large_products(monkeypatch: pytest.MonkeyPa
         assert level_params(1).degree == 16384
         return await end.multiply("x", x)
 
-    async def guest(session: Session) -> Any:
+    async def evaluator(session: Session) -> Any:
         return await (await MatrixEvaluator.start(session, 0)).multiply("x", x.shape, v)
 
-    mine, other = await between(owner, guest)
+    mine, other = await between(owner, evaluator)
     assert np.array_equal(mine + other, x @ v)
 
 
@@ -146,10 +146,10 @@ async def test_elementwise_products(size: int, bits: int) -> None:
     async def owner(session: Session) -> Any:
         return await ProductOwner(session, 1).cross(a, b, bits), session.transcript.bytes_sent
 
-    async def guest(session: Session) -> Any:
+    async def evaluator(session: Session) -> Any:
         return await ProductEvaluator(session, 0).cross(c, d, bits), session.transcript.bytes_sent
 
-    (mine, sent), (other, answered) = await between(owner, guest)
+    (mine, sent), (other, answered) = await between(owner, evaluator)
     assert np.array_equal(mine + other, a * d + b * c)
     plan = plan_for(bits, size)
     pieces = len(parts_of(plan, size))
@@ -170,10 +170,10 @@ async def test_sums_of_several_products_come_in_one_answer(size: int, terms: int
     async def owner(session: Session) -> Any:
         return await ProductOwner(session, 1).cross(a, b, bits), session.transcript.bytes_sent
 
-    async def guest(session: Session) -> Any:
+    async def evaluator(session: Session) -> Any:
         return await ProductEvaluator(session, 0).cross(c, d, bits), session.transcript.bytes_sent
 
-    (mine, sent), (other, answered) = await between(owner, guest)
+    (mine, sent), (other, answered) = await between(owner, evaluator)
     assert np.array_equal(mine + other, (a * d + b * c).sum(axis=0, dtype=np.uint64))
     plan = plan_for(bits, size, terms)
     pieces = len(parts_of(plan, size))
@@ -244,7 +244,9 @@ def test_masks_are_wide_enough_for_all_that_is_returned(
     plan_for.cache_clear()
     assert len(given) > 3
     distance = sum(
-        Fraction(len(parts_of(plan, size)) * lot.degree * lot.noise, 2**lot.mask_bits) for plan in given for lot in plan
+        Fraction(len(parts_of(plan, size)) * params.degree * params.noise, 2**params.mask_bits)
+        for plan in given
+        for params in plan
     )
     assert distance <= Fraction(1, 2**40)
 
@@ -291,14 +293,14 @@ async def test_residues_out_of_range_name_the_peer(what: str) -> None:
             await pair.recv_fresh(session, 1, scheme(params), 1)
             await session.send(1, bad(params.kept * (4 + params.degree)))
         elif what == "cross answer":
-            for lot in plan:
-                await pair.recv_key(session, 1, lot)
-            out = np.zeros(sum(2 * lot.kept * lot.degree for lot in plan), dtype=np.uint32)
+            for params in plan:
+                await pair.recv_key(session, 1, params)
+            out = np.zeros(sum(2 * params.kept * params.degree for params in plan), dtype=np.uint32)
             out[-1] = 2**30
             await session.send(1, out)
         elif what == "pairs":
-            for lot in plan:
-                await pair.send_key(session, 1, lot)
+            for params in plan:
+                await pair.send_key(session, 1, params)
             out = np.zeros(piece_words(plan), dtype=np.uint32)
             out[-1] = 2**30
             await session.send(1, out)

@@ -1,4 +1,4 @@
-"""Silent transfers: right across rounds' borders, as costly as documented, private, and refusing what is malformed."""
+"""Silent OTs: right across rounds' borders, as costly as documented, private, and refusing what is malformed."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_setting_up() -> None:
 
 
 def test_comparisons_cost_less_than_100_bytes() -> None:
-    """A million of them: sixteen 1-of-16 transfers and 2·15 random ones each, 41 opened bits each way, and the set-up."""
+    """A million of them: sixteen 1-of-16 OTs and 2·15 random ones each, 41 opened bits each way, and the set-up."""
     rows = 16 * 4 + 2 * 15
     ahead = (1 + RESERVED / (MAIN.chunks - RESERVED)) * CHUNK / CHUNK_ROWS
     total = 16 * (4 + 4 / 8) + rows * ahead + 2 * 41 / 8 + (725_424 + 723_344) / 10**6
@@ -150,7 +150,7 @@ def test_comparisons_cost_less_than_100_bytes() -> None:
 
 
 async def heard(run_one_way: Any, tap: Any, choices: Any, offered: Any, party: int) -> bytes:
-    """What party 0 (who offers) or 1 (who chooses) receives after the set-up, of correlated transfers."""
+    """What party 0 (who offers) or 1 (who chooses) receives after the set-up, of COTs."""
     taps: list[Any] = []
     ends: list[dict[int, Any]] = [{}, {}]
     for rank, links in enumerate(network(2)):
@@ -260,7 +260,7 @@ class _Given:
 
 
 def test_sixteen_pads_have_no_sum_that_others_give_away() -> None:
-    """The XOR of four transfers' pads would: pads 0, 1, 2 and 3 of it add up to zero, so three tables' entries open a fourth."""
+    """The XOR of four OTs' pads would: pads 0, 1, 2 and 3 of it add up to zero, so three tables' entries open a fourth."""
     delta, rows = random_ots.random_delta(), words(8 * 512).reshape(-1, 2)
     sender = random_ots.SilentOneOf16Sender(_Given(rows), delta, bytes(16))  # type: ignore[arg-type]
     ((_, (before, after)),) = sender.pads(512, np.zeros((4, 8), dtype=np.uint64))
@@ -317,7 +317,7 @@ async def test_a_message_of_another_size_is_refused(run_one_way: Any) -> None:
 
 
 async def test_a_damaged_seed_is_found_in_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rows of 31,232: the code spreads them, so that hardly any transfer works."""
+    """A few rows of 31,232: the code spreads them, so that hardly any OT works."""
     offered = random_ots.offered_seed
 
     def damaged(keys: np.ndarray, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
