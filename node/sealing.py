@@ -20,7 +20,7 @@ from nacl.bindings import (
 
 from hansa.protocols.errors import SecurityError
 
-KEPT = 3  # parties are at most one epoch apart when one is lost; one more for good measure
+KEPT = 3  # parties are at most one epoch apart when one is lost, and one epoch is a reserve
 _NAME = re.compile(r"checkpoint-(\d+)-(\d+)\.sealed")
 
 
@@ -59,7 +59,7 @@ def write_whole(path: Path, data: bytes) -> None:
     os.replace(partial, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # else a power cut brings the older file back, of which others may have seen the newer one
+        os.fsync(folder)  # else a power cut brings the older file back, after peers have seen the newer one
     finally:
         os.close(folder)
 

@@ -1,7 +1,7 @@
 """The node's SQLite file: opened in WAL mode, migrated forward, and small typed access to it.
 
-Every write is one transaction, so a kill at any time leaves the last state that was whole. What belongs to one subject
-is in that subject's module (peers, audit, job_store, ...); here are the connection and the schema.
+Every write is one transaction, so a kill at any time leaves the last committed state. This module has the connection and the
+schema. Each subject reads and writes its own tables (``net.peers``, ``audit``, ``jobs.store``, ``data.catalog``).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from hansa.node.worker.verdict import judge
 from hansa.protocols.errors import ProtocolError
 from hansa.protocols.mpc.session.session import open_session
 from hansa.protocols.wire.channel.preamble import Preamble
-from hansa.protocols.wire.consent.consent import Certificate
+from hansa.protocols.wire.consent.certificate import Certificate
 from hansa.protocols.wire.consent.contract import Contract
 
 MAX_ARRIVALS = 16

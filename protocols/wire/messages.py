@@ -35,8 +35,10 @@ from hansa.protocols.wire.fields import Fields
 
 @declared()
 class Hello:
-    """The first message of a connection: what the node calls itself, its software, its clock, where it listens, what it can prove
-    its code by (empty: nothing)."""
+    """The first message of a connection: the node's name, software version, clock and addresses.
+
+    ``hardware`` is the backend that can prove its code; empty where there is none.
+    """
 
     name: str = printable(limits.NAME_MAX, 1)
     version: str = printable(32, 1)
@@ -167,7 +169,7 @@ class AttestRequest:
 
 @declared()
 class AttestReply:
-    """An encoded ``attestation.proof.Proof``; or empty, and why there is none."""
+    """An encoded ``attestation.statements.proof.Proof``; or nothing, and in ``problem`` the reason."""
 
     request: int = number(limits.MAX_COUNTER)
     proof: bytes = blob(limits.ATTESTATION_MAX_SENT)
@@ -208,7 +210,7 @@ class KeysReply:
 
 @declared()
 class Votes:
-    """Members' votes for a change of code (``attestation.votes.Vote``), each encoded."""
+    """Members' votes for a change of code (``attestation.statements.votes.Vote``), each encoded."""
 
     votes: tuple[bytes, ...] = blobs(limits.VOTES_MAX, limits.VOTE_MAX_BYTES)
 

@@ -13,10 +13,11 @@ from hansa.protocols.wire.attestation.verdict import Findings, ReasonCode
 def check_code(
     findings: Findings, policy: EvidencePolicy, expected: Expected, platform: str, found: dict[str, Any]
 ) -> None:
-    """``found`` has the evidence's values by the names of a policy's entries, those of ``least_x`` under ``x``.
+    """Record what speaks against the code that the evidence names, and what the policy leaves unchecked.
 
-    A policy that lists code of some platform accepts no other platform's. Endorsed code needs no entry; but where an entry
-    names that very code, what else it wants holds.
+    ``found`` has the evidence's values by the names that a policy's entries use; what an entry bounds by ``least_x`` stands
+    under ``x``. A policy that lists any code accepts only listed code, of whatever platform. Code endorsed by votes needs no
+    entry. Where an entry names endorsed code, the entry's other conditions hold.
     """
     names = NAMED_BY[platform]
     main = found[names[0]]

@@ -13,14 +13,14 @@
     End, evidence                  ENDED                   ENDED       ENDED, if it outranks
     stranger's, forged, misplaced  error, nothing changes in any state
 
-What parties exchange is state, not steps: an ``Offer`` is the contract with every signature its sender knows, and is
-sent to all whenever it grows and to any peer that (re)appears. So any order, loss or repetition of messages leads to
-the same sets; whoever holds the full set is committed and shows it to the others; the proposer is a party like any
-other and may die. ``End``s and evidence are signed, passed on once by everybody, and merged likewise: of several, the
-least (kind, identity) is the reason that every party gives. No signature can come before its contract, so none is kept
-in waiting.
+Parties exchange state, not steps. An ``Offer`` is the contract with every signature that its sender knows. A node sends it to all
+whenever it grows, and to every peer that (re)appears. So any order, loss or repetition of messages leads to the same sets.
+Whoever holds the full set is committed and shows it to the others. The proposer is a party like any other and may die.
 
-A party that commits while another, cut off, lets the contract expire is told so by that party's End.
+``End``s and evidence are signed. Every party passes each on once and merges them. Of several ends all parties give the same
+reason: the least (kind, identity). Signatures come with their contract, so none has to wait for it.
+
+A party may commit while another, cut off, lets the contract expire. The End of the other party tells it so.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ from hansa.protocols.errors import ConsentError, SecurityError
 from hansa.protocols.wire.consent.certificate import Certificate, Signature
 from hansa.protocols.wire.consent.contract import Contract
 from hansa.protocols.wire.consent.statements import End, Equivocation, Offer
-
-__all__ = ["Broadcast", "Certificate", "Committed", "Consent", "ConsentState", "Ended", "Note", "Signature"]
 
 
 class ConsentState(Enum):

@@ -1,10 +1,9 @@
 """Taking up an interrupted job: which attempt, and from which checkpoint.
 
-Every party offers: its signature for one attempt number (with a fresh job key) and the checkpoints it holds. An offer
-for a higher attempt than ours makes us offer anew for that one. When the offers of all parties for one attempt are
-there, the attempt is agreed; it begins at the greatest checkpoint that all parties hold (0: after alignment; -1: from
-the start); a dealer holds none and has no say in that. Attempts enter every key, so nothing of an earlier attempt can
-be replayed into a later one.
+Every member offers its signature for one attempt number, with a fresh job key, and the checkpoints that it holds. An offer for
+a higher attempt than ours makes us offer anew for that one. An attempt is agreed once the offers of all members for it are
+there. It begins at the greatest checkpoint that all parties hold (0: after alignment; -1: from the start). A dealer holds none
+and does not count. The attempt's number enters every key, so nothing of an earlier attempt can be replayed into a later one.
 
     WAITING --offer of every party for one attempt--> AGREED
     WAITING --a higher attempt seen--> WAITING (offer anew)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from support.tee.amd import AT
 
 from hansa.node.cli.main import main
-from hansa.protocols.wire.attestation.snp.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.snp.snp import AMD_ROOTS
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from support.tee.amd import AT, DATA, Vendor
 from support.tee.intel import Maker
 
-from hansa.protocols.wire.attestation.snp.amd_roots import AMD_ROOTS
+from hansa.protocols.wire.attestation.snp.snp import AMD_ROOTS
 from hansa.protocols.wire.attestation.statements.proof import Proof
 
 FOLDER = Path(__file__).resolve().parents[3].parent / "shared" / "vectors" / "tee"

@@ -21,7 +21,7 @@ class Role(StrEnum):
     ENCLAVE = "enclave"
     SCORER = "scorer"
     PEER = "peer"
-    """Nothing yet: a member that shows what it is."""
+    """A member that proves its code without a task in trusted hardware."""
 
 
 def report_data(*, identity: bytes, handshake_hash: bytes, nonce: bytes, role: Role) -> bytes:

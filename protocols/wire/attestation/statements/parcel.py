@@ -2,8 +2,8 @@
 
     4 bytes length | signed policy | sealed key (80) | nonce (24) | data, XChaCha20-Poly1305 | tag
 
-The data's key is fresh, and sealed (libsodium's sealed box: X25519, XSalsa20-Poly1305) for the public key that the enclave's
-evidence came with. The associated data is a hash of the signed policy: under another policy nothing opens.
+Every parcel has a fresh data key. The key is sealed (libsodium's sealed box: X25519, XSalsa20-Poly1305) for the public key that
+the enclave's evidence is bound to. The associated data is a hash of the signed policy, so the data opens under no other policy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def close(signed_policy: bytes, public_key: bytes, data: bytes) -> bytes:
 
 
 def open_untrusted(parcel: bytes | memoryview, secret_key: bytes, check: Callable[[ReleasePolicy], None]) -> bytes:
-    """What is in a parcel, once ``check`` raised nothing for its policy: before that its key is not touched.
+    """The data of a parcel. ``check`` judges the policy first; if it raises, the data key stays sealed.
 
     Raises what ``check`` does, ``SecurityError`` for a forged policy, ``PeerMisbehaved`` for what does not open.
     """

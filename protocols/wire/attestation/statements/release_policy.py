@@ -57,8 +57,10 @@ class ReleasePolicy:
         return policy
 
     def check(self, wanted: ReleasePolicy, own: Code, now: int) -> None:
-        """Raise ``SecurityError`` naming what it does not release: ``wanted`` is what the contract has (its end does not count),
-        ``own`` the code that runs here."""
+        """Raise ``SecurityError`` naming the first thing that the policy does not release.
+
+        ``wanted`` has what the contract names; its ``until`` does not count. ``own`` is the code that runs here.
+        """
         pairs: tuple[tuple[str, Any, Any], ...] = (
             ("job", self.job_id.hex()[:16], wanted.job_id.hex()[:16]),
             ("owner", signing.fingerprint(self.owner), signing.fingerprint(wanted.owner)),

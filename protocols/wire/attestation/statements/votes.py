@@ -1,8 +1,7 @@
-"""Members' votes that an enclave's keys may go to other code: an upgrade, which no enclave and no operator decides.
+"""Members' votes that an enclave's keys may go to other code. So members decide an upgrade, not an enclave or its operator.
 
-A vote covers (tag, both codes, voter, end). It says: what code ``code_from`` holds for jobs that I am a voter of, enclaves
-proven to run ``code_to`` may have too. It names no job, may be shown to anybody by anybody, and cannot be taken back before
-its end.
+A vote covers (tag, both codes, voter, end). Its voter lets enclaves proven to run ``code_to`` have the keys that ``code_from``
+holds for jobs of the voter. A vote names no job. Anybody may pass it on. It cannot be taken back before its end.
 """
 
 from __future__ import annotations
@@ -73,8 +72,8 @@ def approving(
 ) -> frozenset[bytes]:
     """Those of ``voters`` who let keys go from one code to the other at ``now``.
 
-    Votes that are not to the point, over, a stranger's, repeated or forged do not count. Of those that are to the point, the
-    first ``VOTES_VERIFIED`` cost a verification each (0.2 ms); of what is not, there may be any number.
+    A vote does not count if it is for another change, has ended, is a stranger's or is forged. A voter counts once. At most
+    ``VOTES_VERIFIED`` signatures are verified (0.2 ms each). Votes for other changes cost none, so they cannot crowd others out.
     """
     if _leaves_hardware(code_from, code_to):
         return frozenset()
@@ -88,7 +87,7 @@ def approving(
 
 
 def verified(votes: Iterable[Vote]) -> Iterator[Vote]:
-    """Those that their voters made; the others are left out."""
+    """The votes whose signatures verify."""
     for vote in votes:
         try:
             vote.verify()
@@ -98,7 +97,7 @@ def verified(votes: Iterable[Vote]) -> Iterator[Vote]:
 
 
 def _leaves_hardware(code_from: Code, code_to: Code) -> bool:
-    """Simulated hardware would tell real keys to anybody, and make keys that pass for real ones."""
+    """Simulated hardware keeps no key secret, and keys made there would pass for real ones."""
     return (code_from.platform == INSECURE_SIMULATED) != (code_to.platform == INSECURE_SIMULATED)
 
 

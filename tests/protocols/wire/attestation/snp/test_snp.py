@@ -13,8 +13,7 @@ from support.tee.amd import AT, CHIP, UNKNOWN, Vendor, certify, usage
 
 from hansa.protocols.wire.attestation.measurements import SnpMeasurement
 from hansa.protocols.wire.attestation.policy import REPORT, STRICT, Expected
-from hansa.protocols.wire.attestation.snp.amd_roots import AMD_ROOTS
-from hansa.protocols.wire.attestation.snp.snp import verify_snp
+from hansa.protocols.wire.attestation.snp.snp import AMD_ROOTS, verify_snp
 
 NO_AUTHORITY = x509.BasicConstraints(ca=False, path_length=None)
 OTHERS = x509.DirectoryName(x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "SEV-VCEK")]))
