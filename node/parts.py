@@ -44,12 +44,13 @@ from hansa.node.net.mesh import Mesh
 from hansa.node.net.peers import Peer, PeerBook
 from hansa.node.own_record import OwnRecord
 from hansa.node.store import Store
+from hansa.node.tee.evidence.judge import Judge
+from hansa.node.tee.evidence.prover import prover_from, worker_settings
 from hansa.node.tee.keys.job_keys import JobKeys
 from hansa.node.tee.peers.attestations import Attestations
 from hansa.node.tee.peers.cluster import Cluster
 from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.node.tee.peers.votes import Endorsements, VoteBook
-from hansa.node.tee.tee_settings import judge_of, prover_of, worker_settings
 from hansa.protocols.wire.attestation.statements.votes import Vote
 from hansa.protocols.wire.consent.statements import End, Equivocation, Offer, ResumeOffer
 from hansa.protocols.wire.messages import Failed, JobDone, ProgressNote
@@ -156,7 +157,7 @@ def build_tee(node: Node, net: Net) -> Tee:
         record=on_record,
     )
     endorsements = Endorsements(votes, book, tee, me=node.me, own_name=node.name)
-    prover = prover_of(home, tee, net.own.version)
+    prover = prover_from(worker_settings(home, tee, net.own.version))
     attestations = Attestations(
         mesh,
         node.audit,
@@ -164,7 +165,7 @@ def build_tee(node: Node, net: Net) -> Tee:
         prover=prover,
         job_keys=JobKeys(home, prover, node.me),
         epochs=SeenEpochs(home / "tee" / "epochs.json"),
-        judge=judge_of(home, tee, endorsements.codes),
+        judge=Judge(home / tee.policy, tee.accept, endorsements.codes),
         name_of=book.name_of,
         reattest_s=tee.reattest_s,
     )

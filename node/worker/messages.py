@@ -27,7 +27,7 @@ class Start:
     for node.data.table (empty for a release); ``scores_file`` is where scores go if this party receives some;
     ``model`` is the sealed model of the training job (predict and release). ``correlation_store`` is where the correlations
     lie that these parties made ahead, ``correlation_key`` seals them; both are empty where the engine takes none. ``tee`` is
-    what a worker proves and judges hardware by (node.tee.tee_settings.worker_settings); ``release_policy`` is what this owner
+    what a worker proves and judges hardware by (node.tee.evidence.prover.worker_settings); ``release_policy`` is what this owner
     signed for an enclave, empty where there is none.
     """
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hansa.config.settings import TeeSettings
 from hansa.node.errors import EvidenceError
 from hansa.node.tee.evidence.devices import device_of
 from hansa.node.tee.evidence.evidence import DeviceEvidence
@@ -86,7 +87,18 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def prover_from(settings: Mapping[str, Any]) -> Prover | None:
-    """Of ``tee_settings.worker_settings``; None without hardware."""
+    """Of ``worker_settings``; None without hardware."""
     if not settings["backend"]:
         return None
     return Prover(settings["backend"], [Path(path) for path in settings["collateral"]], settings["code"])
+
+
+def worker_settings(home: Path, tee: TeeSettings, version: str) -> dict[str, Any]:
+    """What [tee] says to ``prover_from`` and a ``Judge``, as plain data: a worker reads no settings."""
+    return {
+        "backend": tee.backend,
+        "collateral": [str(home / path) for path in tee.collateral],
+        "code": tee.simulated_code or f"hansa {version}",
+        "policy": str(home / tee.policy),
+        "accept": tee.accept,
+    }

@@ -10,8 +10,7 @@ from support.tee.members import VOTERS, contract
 
 from hansa.config.settings import TeeSettings
 from hansa.node.tee.evidence.devices import insecure_measurement
-from hansa.node.tee.evidence.prover import Prover
-from hansa.node.tee.tee_settings import worker_settings
+from hansa.node.tee.evidence.prover import Prover, worker_settings
 from hansa.node.worker import attestation as worker_hardware
 from hansa.node.worker.attestation import attest
 from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
