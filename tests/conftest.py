@@ -171,7 +171,7 @@ class Daemons:
 
     def worker(self, name, job):
         """The process id of the job's worker at a node."""
-        return self.job(name, job).run.worker.pid
+        return self.job(name, job).running.worker.pid
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ class Attempt:
         self.scope = trio.CancelScope()  # to stop it at any time, also before it has begun
         self.agreement = Agreement()
         self.worker: WorkerProcess | None = None
+        self._nursery: trio.Nursery | None = None
         self._ended = trio.Event()
 
     async def run(self) -> CommonVerdict | AllDone | None:
@@ -66,14 +67,14 @@ class Attempt:
         return AllDone() if self._done_by_all else None
 
     async def _execute(self, others: list[bytes]) -> CommonVerdict | AllDone:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._work)
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._work)
             for identity in others:
-                nursery.start_soon(self.peer_down, identity)
+                self.peer_down(identity)
             await self._ended.wait()
             if self.agreement.common is not None:
                 await trio.sleep(COLLECT_S)
-            nursery.cancel_scope.cancel()
+            self._nursery.cancel_scope.cancel()
         common = self.agreement.common
         return AllDone() if self._done_by_all or common is None else CommonVerdict(common)
 
@@ -90,10 +91,12 @@ class Attempt:
         await self.fail(verdict)
         return CommonVerdict(self.agreement.common or verdict)
 
-    async def peer_down(self, identity: bytes) -> None:
+    def peer_down(self, identity: bytes) -> None:
         """A peer's daemon may be gone: unless it is back within a moment, the attempt fails."""
-        if self.context.mesh.online(identity):
-            return
+        if self._nursery is not None and not self.context.mesh.online(identity):
+            self._nursery.start_soon(self._lost_unless_back, identity)
+
+    async def _lost_unless_back(self, identity: bytes) -> None:
         await trio.sleep(DOWN_GRACE_S)
         if not self.context.mesh.online(identity):
             await self.lost(identity)

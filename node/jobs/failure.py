@@ -9,7 +9,7 @@ minimum, so parties that were apart converge when they meet again.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hansa.config.vocabulary import PRINTABLE
@@ -23,21 +23,16 @@ MAX_FIELDS = 16
 
 @dataclass(slots=True)
 class Agreement:
-    """The verdicts known on one attempt of one job."""
+    """What is agreed on one attempt of one job: ``common`` is the verdict of every party with the same reports."""
 
-    verdicts: list[FailureVerdict] = field(default_factory=list)
+    common: FailureVerdict | None = None
 
     def add(self, verdict: FailureVerdict) -> bool:
         """Take a verdict in; True when it changes the common one."""
-        before = self.common
-        if verdict not in self.verdicts:
-            self.verdicts.append(verdict)
-        return self.common != before
-
-    @property
-    def common(self) -> FailureVerdict | None:
-        """The verdict that every party with the same reports holds."""
-        return min(self.verdicts, key=lambda verdict: verdict.order, default=None)
+        lower = self.common is None or verdict.order < self.common.order
+        if lower:
+            self.common = verdict
+        return lower
 
 
 def ended(how: str, reason: str, name: str, *, job: str) -> dict[str, Any]:

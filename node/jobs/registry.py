@@ -7,6 +7,8 @@ other business goes on.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -52,16 +54,15 @@ class JobRegistry:
             self.context.nursery = nursery
             for record in self.context.store.load_jobs():
                 job = self._jobs[record.job_id] = Job(self.context, record)
-                await job.hear(Restored())
+                with _contained(job):
+                    await job.hear(Restored())
             self._prune()
             task_status.started()
             while True:
                 await trio.sleep(TICK_S)
                 for job in list(self._jobs.values()):
-                    try:
+                    with _contained(job):
                         await job.tick()
-                    except Exception:  # one job's fault must not end the daemon
-                        log.exception("job %s", job.record.short)
 
     # --- what this node's people ask for ---------------------------------------------------------------------------
 
@@ -227,7 +228,7 @@ class JobRegistry:
         """A peer's control connection is gone."""
         for job in list(self._jobs.values()):
             if job.running is not None and identity in job.record.identities:
-                self.context.nursery.start_soon(job.running.peer_down, identity)
+                job.running.peer_down(identity)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -270,6 +271,15 @@ class JobRegistry:
     def _party_job(self, identity: bytes, job_id: bytes) -> Job | None:
         job = self._jobs.get(job_id)
         return job if job is not None and identity in job.record.identities else None
+
+
+@contextmanager
+def _contained(job: Job) -> Iterator[None]:
+    """One job's fault must not end the daemon."""
+    try:
+        yield
+    except Exception:
+        log.exception("job %s", job.record.short)
 
 
 def _hex(job: Job) -> str:

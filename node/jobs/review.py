@@ -144,7 +144,7 @@ def _size(contract: Contract, context: JobContext, active: int) -> str | None:
 
 
 class Decisions:
-    """``jobs`` are all that this node knows, as they come and go."""
+    """What this node says to each proposal; ``jobs`` are all that it knows, as they come and go."""
 
     def __init__(self, context: JobContext, jobs: Mapping[bytes, Job]) -> None:
         self._context, self._jobs = context, jobs
@@ -156,7 +156,7 @@ class Decisions:
 
     def reason_to_refuse(self, contract: Contract) -> str | None:
         """Why this node cannot take part, whatever its policy says; None where it can."""
-        return reason_to_refuse(contract, self._context, self._record, self.active) or self._makes(contract)
+        return reason_to_refuse(contract, self._context, self._record, self.active) or self._preprocesses(contract)
 
     async def consider(self, job: Job, *, proven: bool = False) -> None:
         """Check a proposal, then let the policy decide: sign, ask the operator, or refuse. ``proven``: so has its hardware."""
@@ -211,7 +211,7 @@ class Decisions:
             return "its nonce is that of another contract known here"
         return None
 
-    def _makes(self, contract: Contract) -> str | None:
+    def _preprocesses(self, contract: Contract) -> str | None:
         """One job at a time makes correlations: so that they keep within the room that this node gives them."""
         others = (job for job in self._jobs.values() if job.consent.signed and not job.record.state.final)
         if contract.kind == PREPROCESSING and any(job.record.contract.kind == PREPROCESSING for job in others):

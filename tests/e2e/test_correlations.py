@@ -156,7 +156,7 @@ async def test_policies_bounds_and_room(league_of):
 
 async def at_step(league, job, step, name):
     with trio.fail_after(60):
-        while (found := league.job(name, job)) is None or found.record.step != step or found.run is None:
+        while (found := league.job(name, job)) is None or found.record.step != step or found.running is None:
             await trio.sleep(0.002)
 
 

@@ -17,7 +17,7 @@ def history(league, name, job):
 
 async def in_step(league, job, step, name):
     with trio.fail_after(120):
-        while (found := league.job(name, job)) is None or found.record.step != step or found.run is None:
+        while (found := league.job(name, job)) is None or found.record.step != step or found.running is None:
             await trio.sleep(0.005)
 
 
