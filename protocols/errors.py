@@ -68,3 +68,8 @@ class UndeclaredOpening(ProtocolError):
 
     code = "undeclared-opening"
     exit_code = 8
+
+
+def one_line(said: str, fill: str = " ") -> str:
+    """A peer's words on one line: ``fill`` replaces what cannot be printed, such as control characters and lone surrogates."""
+    return "".join(char if char.isprintable() else fill for char in said)

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.protocols.errors import PeerMisbehaved
+from hansa.protocols.errors import PeerMisbehaved, one_line
 from hansa.protocols.mpc.session.limits import MAX_ABORT, MAX_LABEL
 
 _HEADER: Final = Struct("<BBHIQQ")
@@ -110,23 +110,18 @@ def parse_abort_untrusted(payload: memoryview) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise _malformed("an abort that is not an object")
     kept: dict[str, Any] = {
-        key: _line(data[key]) for key in ("code", "message", "remedy", "step") if isinstance(data.get(key), str)
+        key: one_line(data[key]) for key in ("code", "message", "remedy", "step") if isinstance(data.get(key), str)
     }
     for key in ("culprit", "exit_code"):
         if isinstance(data.get(key), int) and abs(data[key]) < 2**31:
             kept[key] = data[key]
     fields = data.get("fields")
     kept["fields"] = (
-        {_line(k): _line(v) if isinstance(v, str) else v for k, v in fields.items() if _plain(v)}
+        {one_line(k): one_line(v) if isinstance(v, str) else v for k, v in fields.items() if _plain(v)}
         if isinstance(fields, dict)
         else {}
     )
     return kept
-
-
-def _line(said: str) -> str:
-    """A peer's words on one line, and such that they can be written (JSON has halves of surrogate pairs, which cannot)."""
-    return "".join(char if char.isprintable() else " " for char in said)
 
 
 def _plain(value: object) -> bool:

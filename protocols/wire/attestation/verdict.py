@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from hansa.protocols.errors import one_line
+
 
 class ReasonCode(StrEnum):
     """What a reason is about; stable, for programs."""
@@ -83,11 +85,11 @@ class Findings:
 
     def refuse(self, code: ReasonCode, text: str) -> None:
         """A reason to refuse."""
-        self._reasons.append(Reason(code, _line(text), decisive=True))
+        self._reasons.append(Reason(code, one_line(text, "\N{REPLACEMENT CHARACTER}"), decisive=True))
 
     def note(self, code: ReasonCode, text: str) -> None:
         """Something to know that refuses nothing."""
-        self._reasons.append(Reason(code, _line(text), decisive=False))
+        self._reasons.append(Reason(code, one_line(text, "\N{REPLACEMENT CHARACTER}"), decisive=False))
 
     def not_checked(self, text: str) -> None:
         """Something nobody looked at, and why."""
@@ -96,8 +98,3 @@ class Findings:
     def verdict(self, platform: str, fields: dict[str, Any], tcb_status: str | None = None) -> Verdict:
         """The verdict over what was found."""
         return Verdict(platform, tuple(self._reasons), tuple(self._not_checked), tcb_status, fields)
-
-
-def _line(text: str) -> str:
-    """One line of what can be printed: some of it was written by whoever sent the evidence."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 
 from hansa.config.errors import HansaError
-from hansa.protocols.errors import PeerMisbehaved, ProtocolError
+from hansa.protocols.errors import PeerMisbehaved, ProtocolError, one_line
 from hansa.protocols.wire.limits import (
     CHANNEL_MAX_MESSAGE,
     CHANNEL_REKEY_AFTER,
@@ -239,15 +239,9 @@ class Receiver:
                 return None
             case RecordKind.CLOSE if len(body) <= CLOSE_MAX_REASON:
                 self._state = _ChannelState.CLOSED
-                return PeerClosed(_printable(bytes(body)))
+                return PeerClosed(one_line(bytes(body).decode("utf-8", "replace"), "\N{REPLACEMENT CHARACTER}"))
             case _:
                 raise _misbehaved(f"a record of kind {kind} with {len(body)} bytes")
-
-
-def _printable(text: bytes) -> str:
-    """A peer's words as an operator may see them: no control characters reach a terminal."""
-    said = text.decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in said)
 
 
 def _misbehaved(what: str) -> PeerMisbehaved:

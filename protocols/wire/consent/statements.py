@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from hansa.protocols.errors import SecurityError
+from hansa.protocols.errors import SecurityError, one_line
 from hansa.protocols.wire import canonical, limits, signing
 from hansa.protocols.wire.consent.certificate import Signature
 from hansa.protocols.wire.declared import blob, choice, declared, each, integers, octets, printable, value
@@ -32,7 +32,7 @@ class End:
     @classmethod
     def make(cls, signing_key: bytes, identity: bytes, job_id: bytes, kind: str, reason: str) -> End:
         """Sign an End with the signing key of ``identity``."""
-        reason = "".join(c if c.isprintable() else " " for c in reason)[: limits.TEXT_MAX]
+        reason = one_line(reason)[: limits.TEXT_MAX]
         return cls(job_id, identity, kind, reason, signing.sign(signing_key, cls._TAG, cls._body(job_id, kind, reason)))
 
     def verify(self) -> None:
