@@ -12,8 +12,8 @@ import pytest
 from hansa.config import jobfile
 from hansa.node.data.inspect import inspect
 from hansa.node.data.schema import Use, table_spec
+from hansa.node.lab.demo.job_text import trees_text
 from hansa.node.lab.demo.reference import reference
-from hansa.node.lab.demo.scenario import trees_text
 
 SEED = bytes(range(16))
 JOB = """\

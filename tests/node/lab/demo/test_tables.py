@@ -8,7 +8,7 @@ import pytest
 
 from hansa.algorithms.errors import DataError
 from hansa.config import jobfile
-from hansa.node.lab.demo.scenario import job_text
+from hansa.node.lab.demo.job_text import job_text
 from hansa.node.lab.demo.tables import breast_cancer, from_folder
 
 
