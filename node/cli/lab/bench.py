@@ -15,6 +15,7 @@ from hansa.node.cli.table import table
 from hansa.node.cli.units import count, duration, size
 from hansa.node.errors import UsageError
 from hansa.node.lab.bench.catalogue import CATALOGUE, KINDS, MAX_N, SOURCES, Plan, check_plan, chosen_size
+from hansa.node.lab.testnet.shape import Shape, parse_bandwidth, parse_latency
 
 ABOUT = """\
 Real processes, one a party, over Noise channels on loopback, or through a relay that gives them latency and bandwidth.
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(args: argparse.Namespace, operation: str, shape: Any) -> Plan:
+def _plan(args: argparse.Namespace, operation: str, shape: Shape | None) -> Plan:
     whole = args.operation == "all"
     wanted = {name: getattr(args, name) for name in ("n", "d", "batch", "kind", "w", "bins", "depth", "trees")}
     chosen = chosen_size(operation, wanted, strict=not whole)
@@ -105,9 +106,7 @@ def _plan(args: argparse.Namespace, operation: str, shape: Any) -> Plan:
     return Plan(operation, chosen, repeat, args.suite, shape, args.engine, parties, args.dealer, args.ahead, args.ot)
 
 
-def _shape(args: argparse.Namespace) -> Any:
-    from hansa.node.lab.testnet.relay import Shape, parse_bandwidth, parse_latency  # noqa: PLC0415  # brings trio along
-
+def _shape(args: argparse.Namespace) -> Shape | None:
     try:
         latency = parse_latency(args.latency) if args.latency else 0.0
         bandwidth = parse_bandwidth(args.bandwidth) if args.bandwidth else math.inf

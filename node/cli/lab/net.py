@@ -10,6 +10,7 @@ from hansa.node.cli.output import emit, style
 from hansa.node.cli.parser import command, group
 from hansa.node.cli.table import table
 from hansa.node.errors import UsageError
+from hansa.node.lab.testnet.shape import parse_bandwidth, parse_latency
 
 ABOUT = """\
 Real daemons, keys and sockets on this machine, each with its own home under one folder (--dir; default: one a user in
@@ -151,8 +152,6 @@ def _kill(args: argparse.Namespace) -> int:
 
 
 def _slow(args: argparse.Namespace) -> int:
-    from hansa.node.lab.testnet.relay import parse_bandwidth, parse_latency  # noqa: PLC0415
-
     try:
         if args.latency:
             parse_latency(args.latency)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hansa.node.errors import UsageError
-
-if TYPE_CHECKING:
-    from hansa.node.lab.testnet.relay import Shape
+from hansa.node.lab.testnet.shape import Shape
 
 SOURCES: Final = ("auto", "softspoken", "silent")
 KINDS: Final = ("random", "correlated", "one-of-16")

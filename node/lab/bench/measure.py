@@ -26,7 +26,8 @@ from hansa.node.lab.bench import operators, training, two_party, vertical
 from hansa.node.lab.bench.catalogue import Plan
 from hansa.node.lab.bench.operation import Build
 from hansa.node.lab.bench.stored_correlations import stocked
-from hansa.node.lab.testnet.relay import Shape, serve_relay
+from hansa.node.lab.testnet.relay import serve_relay
+from hansa.node.lab.testnet.shape import Shape
 from hansa.node.net.connection import Connection, HandshakeParams, Purpose, accept, dial, read_preamble
 from hansa.protocols.mpc.additive.dealer.dealer import serve
 from hansa.protocols.mpc.engine import Engine

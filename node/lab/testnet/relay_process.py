@@ -14,7 +14,8 @@ from pathlib import Path
 import trio
 
 from hansa.node.lab.testnet.network import NetState, load_state
-from hansa.node.lab.testnet.relay import Shape, parse_bandwidth, parse_latency, serve_relay
+from hansa.node.lab.testnet.relay import serve_relay
+from hansa.node.lab.testnet.shape import Shape, parse_bandwidth, parse_latency
 
 
 def apply(state: NetState, shape: Shape) -> None:

@@ -11,7 +11,8 @@ from functools import partial
 import pytest
 import trio
 
-from hansa.node.lab.testnet.relay import Shape, parse_bandwidth, parse_latency, serve_relay
+from hansa.node.lab.testnet.relay import serve_relay
+from hansa.node.lab.testnet.shape import Shape, parse_bandwidth, parse_latency
 
 
 @asynccontextmanager
