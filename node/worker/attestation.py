@@ -20,7 +20,7 @@ from pathlib import Path
 import trio
 from nacl.bindings import crypto_scalarmult_base
 
-from hansa.config.errors import ConfigError, hansa_error_in
+from hansa.config.errors import ConfigError
 from hansa.node.contracts import hardware as job_hardware
 from hansa.node.errors import EvidenceError
 from hansa.node.net.connection import Connection
@@ -29,6 +29,7 @@ from hansa.node.tee.evidence.prover import prover_from
 from hansa.node.worker.messages import Attested, Start
 from hansa.node.worker.progress import Reporter
 from hansa.protocols.errors import PeerMisbehaved, PeerTimeout, SecurityError
+from hansa.protocols.mpc.concurrency import gather
 from hansa.protocols.mpc.session.session import Session
 from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import NONCE_BYTES, report_data
@@ -96,12 +97,7 @@ async def _prove(start: Start, contract: Contract, session: Session, links: Mapp
         with _in_time(contract, rank):
             await session.send_bytes(rank, public + proof.encode())
 
-    try:
-        async with trio.open_nursery() as nursery:
-            for rank, link in links.items():
-                nursery.start_soon(prove_to, rank, link)
-    except ExceptionGroup as group:
-        raise hansa_error_in(group) or group from None
+    await gather(*(prove_to(rank, link) for rank, link in links.items()))
     return Proven(Code(*await trio.to_thread.run_sync(prover.own_code)), public, secret)
 
 
