@@ -66,7 +66,7 @@ class Pad(Protocol):
 
 
 class Correlations(Protocol):
-    """A provider of correlated randomness; its costs are counted under ``Kind.PREPROCESSING``."""
+    """A provider of correlated randomness; its costs are counted under ``Phase.PREPROCESSING``."""
 
     async def triples(self, n: int) -> tuple[Ring, Ring, Ring]:
         """Beaver triples: a, b, c = a·b, each (n,) ring."""

@@ -51,7 +51,7 @@ TRIG_WIDTH: Final = TRIG_BITS + 2
 
 
 async def sigmoid(e: PairwiseSigmoidParty, own: Ring, scale_bits: int) -> Share:
-    """1 / (1 + exp(-x)) of the sum of all parties' ``own``, flat, |x| < 2^(62 - scale); error as ``additive.sigmoid``.
+    """1 / (1 + exp(-x)) of the sum of all parties' ``own``, flat, |x| < 2^(62 - scale); error as ``dealer.sigmoid``.
 
     1. The signs of x + 9 and x - 9, between two parties from the highest bits, and the series.
     2. The series is truncated to ``frac_bits``, and x >= 9 becomes a number.

@@ -52,7 +52,7 @@ STORED_KINDS: Final[dict[str, StoredKind]] = {
     "bit_pairs": StoredKind(1 << 14, ((1, 1), (2, 1), (2, 1))),
     "dabits": StoredKind(1 << 10, ((0, 1), (0, UNIT))),
 }
-"""Beaver triples, bit triples of width 1 and 2, daBits; the arrays are those of ``pairwise``'s stocks."""
+"""Beaver triples, bit triples of width 1 and 2, daBits; the arrays are those that ``PairwiseCorrelations`` makes."""
 
 
 def weight(amounts: Mapping[str, Param]) -> int:
