@@ -102,7 +102,9 @@ async def test_a_file_that_is_not_what_it_should_be_is_the_same_error_everywhere
         await ended(league, await make(league, PAIR[1:], AMOUNTS | {"bit_triples": 1 << 21}), "done")
         if how == "foreign":
             await ended(league, await make(league, ("telecom",)), "done", ("bank", "telecom"))
-        mine = correlations.store_folder(league.home / "bank", [league.daemons[name].identity.public for name in PAIR])
+        mine = correlations.store_folder(
+            league.home / "bank", [league.daemons[name].node.identity.public for name in PAIR]
+        )
         for path in list(mine.glob("*/*")):
             kind, _, place = path.name.partition("-")
             if how == "changed":
