@@ -42,7 +42,7 @@ PARAMS = {
     "base_score": 0.4,
 }
 DEALT, DEALERLESS = ("additive", True, 2), ("additive", False, 2)
-REPLICATED, WITH_A_GUEST = ("replicated", False, 3), ("replicated", False, 4)
+REPLICATED, WITH_AN_INPUT_PARTY = ("replicated", False, 3), ("replicated", False, 4)
 
 
 class League:
@@ -118,7 +118,7 @@ def walk(model: dict[str, Any], x: Any) -> Any:
     return out
 
 
-@pytest.mark.parametrize(("engine", "dealt", "n"), [DEALT, slow(*DEALERLESS), slow(*REPLICATED), WITH_A_GUEST])
+@pytest.mark.parametrize(("engine", "dealt", "n"), [DEALT, slow(*DEALERLESS), slow(*REPLICATED), WITH_AN_INPUT_PARTY])
 async def test_training_scoring_and_release(engine: str, dealt: bool, n: int) -> None:
     league = League(engine, dealt, n)
     t, kept = league.terms, [Kept() for _ in range(n)]
