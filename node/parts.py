@@ -46,7 +46,7 @@ from hansa.node.own_record import OwnRecord
 from hansa.node.store import Store
 from hansa.node.tee.evidence.judge import Judge
 from hansa.node.tee.evidence.prover import prover_from, worker_settings
-from hansa.node.tee.keys.job_keys import JobKeys
+from hansa.node.tee.keys.model_keys import ModelKeys
 from hansa.node.tee.peers.attestations import Attestations
 from hansa.node.tee.peers.cluster import Cluster
 from hansa.node.tee.peers.epochs import SeenEpochs
@@ -163,7 +163,7 @@ def build_tee(node: Node, net: Net) -> Tee:
         node.audit,
         me=node.me,
         prover=prover,
-        job_keys=JobKeys(home, prover, node.me),
+        model_keys=ModelKeys(home, prover, node.me),
         epochs=SeenEpochs(home / "tee" / "epochs.json"),
         judge=Judge(home / tee.policy, tee.accept, endorsements.codes),
         name_of=book.name_of,
@@ -195,7 +195,7 @@ def build_jobs(node: Node, net: Net, tee: Tee) -> Jobs:
         mesh=mesh,
         peer_names=book.names,
         hardware=tee.attestations,
-        busy=registry.relying_on,
+        busy=registry.jobs_helped_by,
         max_rows=settings.limits.max_rows,
     )
     idle = IdlePreprocessing(
@@ -257,7 +257,7 @@ def _policy_of(file: Path) -> Callable[[], Policy]:
 def _let_hear(jobs: JobRegistry, mesh: Mesh, attestations: Attestations) -> None:
     mesh.handle(Offer, jobs.on_offer)
     mesh.handle(End, jobs.on_end)
-    mesh.handle(Equivocation, jobs.on_evidence)
+    mesh.handle(Equivocation, jobs.on_equivocation)
     mesh.handle(ResumeOffer, jobs.on_resume_offer)
     mesh.handle(ProgressNote, jobs.on_progress)
     mesh.handle(Failed, jobs.on_failed)
@@ -265,7 +265,7 @@ def _let_hear(jobs: JobRegistry, mesh: Mesh, attestations: Attestations) -> None
     mesh.on_up(jobs.peer_up)
     mesh.on_down(jobs.peer_down)
     attestations.on_judged(jobs.hardware_judged)
-    attestations.relied_on = jobs.relied_on
+    attestations.hardware_in_use = jobs.hardware_in_use
 
 
 def build_admin(node: Node, net: Net, tee: Tee, jobs: Jobs, stop: Callable[[], None]) -> AdminServer:

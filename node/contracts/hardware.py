@@ -48,7 +48,7 @@ class Hardware(Protocol):
     def enclaves(self) -> Sequence[bytes]:
         """Peers whose last proof was accepted, and that seal keys: they may serve models."""
 
-    def job_key(self, contract: Contract) -> bytes:
+    def model_key(self, contract: Contract) -> bytes:
         """At an enclave: the key of the model that a contract makes or uses. Raises ``HansaError`` where it has none."""
 
     def reason_to_refuse_key(self, contract: Contract) -> str | None:

@@ -105,12 +105,12 @@ class JobRegistry:
         """How many jobs this node has signed and not seen end."""
         return self._decisions.active
 
-    def relied_on(self) -> set[bytes]:
+    def hardware_in_use(self) -> set[bytes]:
         """Peers whose hardware running jobs rely on."""
         contracts = (job.record.contract for job in self._jobs.values() if job.running)
         return {each.helper.identity for each in contracts if each.helper is not None and each.codes}
 
-    def relying_on(self, identity: bytes) -> int:
+    def jobs_helped_by(self, identity: bytes) -> int:
         """How many jobs under way have this peer as their dealer or enclave."""
         helpers = (job.record.contract.helper for job in self._jobs.values() if not job.record.state.final)
         return sum(helper is not None and helper.identity == identity for helper in helpers)
@@ -183,21 +183,21 @@ class JobRegistry:
         if job is not None:
             await job.apply(job.consent.receive_end_untrusted(end))
 
-    async def on_evidence(self, identity: bytes, evidence: Equivocation) -> None:
-        """A party signed two contracts over one nonce."""
+    async def on_equivocation(self, identity: bytes, found: Equivocation) -> None:
+        """A party signed two contracts over one nonce, or one contract with two job keys."""
         for job in list(self._jobs.values()):
-            if job.record.contract.nonce == evidence.first.nonce:
-                await job.apply(job.consent.receive_evidence_untrusted(evidence))
+            if job.record.contract.nonce == found.first.nonce:
+                await job.apply(job.consent.receive_equivocation_untrusted(found))
 
     async def on_resume_offer(self, identity: bytes, offer: ResumeOffer) -> None:
         """A party is ready to take a job up again."""
-        job = self._party_job(identity, offer.signature.job_id)
+        job = self._members_job(identity, offer.signature.job_id)
         if job is not None:
             await job.offer_heard_untrusted(identity, offer)
 
     async def on_progress(self, identity: bytes, progress: ProgressNote) -> None:
         """How far another party's worker is."""
-        job = self._party_job(identity, progress.job_id)
+        job = self._members_job(identity, progress.job_id)
         if job is not None and progress.attempt == job.record.attempt and not job.record.state.final:
             name = job.record.name_of(identity)
             before = self.context.events.latest(progress.job_id).get(name, {}).get("step")
@@ -206,13 +206,13 @@ class JobRegistry:
 
     async def on_failed(self, identity: bytes, failed: Failed) -> None:
         """A party's verdict on why an attempt ended."""
-        job = self._party_job(identity, failed.job_id)
+        job = self._members_job(identity, failed.job_id)
         if job is not None:
             await job.failed_heard_untrusted(failed)
 
     async def on_done(self, identity: bytes, done: JobDone) -> None:
         """A party's worker has its result."""
-        job = self._party_job(identity, done.job_id)
+        job = self._members_job(identity, done.job_id)
         if job is not None:
             await job.done_heard(identity, done)
 
@@ -268,7 +268,7 @@ class JobRegistry:
         }
         self.context.audit.append("contract", body)
 
-    def _party_job(self, identity: bytes, job_id: bytes) -> Job | None:
+    def _members_job(self, identity: bytes, job_id: bytes) -> Job | None:
         job = self._jobs.get(job_id)
         return job if job is not None and identity in job.record.identities else None
 

@@ -58,7 +58,7 @@ def _dataset(context: JobContext, contract: Contract) -> dict[str, Any]:
 def _sealing_key(context: JobContext, contract: Contract) -> bytes:
     """A party's own, or at an enclave the key of the model."""
     if contract.enclave is not None and contract.enclave.identity == context.me:
-        return context.hardware.job_key(contract)
+        return context.hardware.model_key(contract)
     return context.sealing_key(contract.model or contract.job_id)
 
 

@@ -99,9 +99,9 @@ VOTES_VERIFIED = 1_024
 VOTE_MAX_AHEAD_S = 367 * 86_400
 """How far ahead a vote may end: a day more than an operator may ask for, since clocks differ."""
 VAULT_MAX_ENTRIES = 8_000
-"""Job keys that an enclave keeps."""
+"""Model keys that an enclave keeps."""
 VAULT_MAX_BYTES = 64 << 20
-"""Bytes of job keys with their contracts, on disk."""
+"""Bytes of model keys with their contracts, on disk."""
 VAULT_SHARES = 4
 """One part in so many of both is what jobs of the same parties may take."""
 KEY_DIGEST_BYTES = 8
@@ -119,4 +119,4 @@ EPOCH_TOKEN_BYTES = 72
 EPOCH_LINEAGES_MAX = 64
 """Lineages of epochs that a member remembers of one enclave: one for each code and sealing key that it ever had."""
 HANDED_AT_ONCE = 1 << 20
-"""Bytes of job keys in one message, unless a single one takes more; the next goes when this one has been taken in."""
+"""Bytes of model keys in one message, unless a single one takes more; the next goes when this one has been taken in."""

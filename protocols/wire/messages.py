@@ -187,7 +187,7 @@ class Sealed:
 
 @declared()
 class KeysRequest:
-    """An enclave asks another for job keys, in order of the jobs' ids.
+    """An enclave asks another for model keys, in order of the jobs' ids.
 
     It wants those ``after`` a job's id (empty: from the first), except the ones that it has: ``held`` are their digests, one
     behind the other.
@@ -199,7 +199,7 @@ class KeysRequest:
 
 @declared()
 class KeysReply:
-    """A page of job keys from one enclave to another, encoded (node.tee.keys.vault_keys), on an attested connection only.
+    """A page of model keys from one enclave to another, encoded (node.tee.keys.vault_keys), on an attested connection only.
 
     ``more``: further keys follow if they are asked for.
     """

@@ -273,7 +273,7 @@ class League:
         handlers = {
             Offer: jobs.on_offer,
             End: jobs.on_end,
-            Equivocation: jobs.on_evidence,
+            Equivocation: jobs.on_equivocation,
             ResumeOffer: jobs.on_resume_offer,
             ProgressNote: jobs.on_progress,
             Failed: jobs.on_failed,

@@ -56,7 +56,7 @@ class Node:
                 case End():
                     out = self.take(self.consent.receive_end_untrusted(message))
                 case Equivocation():
-                    out = self.take(self.consent.receive_evidence_untrusted(message))
+                    out = self.take(self.consent.receive_equivocation_untrusted(message))
         except SecurityError as error:
             self.refused.append(error)
             return []

@@ -77,7 +77,7 @@ class TeeMethods:
             if standing is not None and not standing.judged.accepted:
                 text = f"the hardware of {peer.name} is refused: {standing.judged.why}"
                 found.append({"text": text, "remedy": "hansa tee status"})
-        sealed = self._attestations.job_keys.describe() or {}
+        sealed = self._attestations.model_keys.describe() or {}
         for what in (sealed.get("shut"), sealed.get("unread")):
             if what:
                 remedy = "put the newest state back, or have a twin online (docs/tee.md, sealing)"
@@ -102,7 +102,7 @@ class TeeMethods:
         except HansaError as error:
             return {"backend": prover.backend, "platform": None, "code": None, "problem": error.message, "sealed": None}
         found = (None, None) if code is None else (code.platform, code.measurement.hex())
-        sealed = self._attestations.job_keys.describe()
+        sealed = self._attestations.model_keys.describe()
         return {"backend": prover.backend, "platform": found[0], "code": found[1], "problem": None, "sealed": sealed}
 
     def of(self, identity: bytes) -> Json | None:

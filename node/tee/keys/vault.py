@@ -1,8 +1,8 @@
-"""The vault: an enclave's job keys in one file, sealed to its measurement (docs/tee.md, sealing).
+"""The vault: an enclave's model keys in one file, sealed to its measurement (docs/tee.md, sealing).
 
     4 bytes magic | 4 bytes length | header, canonical: code, epoch, node, state | keys, sealed with the header as associated data
 
-A job key closes and opens the model that a job trained.
+A model key closes and opens the model that one job trained.
 
 Rollback: every write raises the epoch. A host can put an older file back. Members remember the latest epoch token that this
 enclave has shown them over its attested channel, and show it when they ask the enclave to prove itself. A vault older than a
@@ -24,7 +24,7 @@ from hansa.config.errors import HansaError
 from hansa.node.contracts.model_terms import incompatibility
 from hansa.node.sealing import seal, unseal, write_whole
 from hansa.node.tee.keys.epoch_tokens import NO_STATE, STATE_BYTES, EpochToken, lineage_of
-from hansa.node.tee.keys.vault_keys import KEY_BYTES, JobKey, Room, decode_keys_untrusted, encode_keys, voted
+from hansa.node.tee.keys.vault_keys import KEY_BYTES, ModelKey, Room, decode_keys_untrusted, encode_keys, voted
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import canonical, limits
 from hansa.protocols.wire.attestation.platforms import Code, code_untrusted
@@ -50,7 +50,7 @@ class Merged:
 
 
 class Vault:
-    """The job keys of ``code`` at the node ``identity``; ``sealing_key`` gives the key that only this code has on this machine.
+    """The model keys of ``code`` at the node ``identity``; ``sealing_key`` gives the key that only this code has on this machine.
 
     Blocking: opening takes a millisecond a key, writing a few milliseconds a megabyte.
     """
@@ -58,7 +58,7 @@ class Vault:
     def __init__(self, path: Path, code: Code, identity: bytes, sealing_key: Callable[[], bytes]) -> None:
         self._path, self.code, self._identity = path, code, identity
         self._sealing_key = functools.cache(sealing_key)
-        self._keys = dict[bytes, JobKey]()
+        self._keys = dict[bytes, ModelKey]()
         self.epoch, self._state = 0, NO_STATE
         self._why_shut = ""  # peers read it: it holds no path of this machine
         self.why_unread = ""
@@ -104,7 +104,7 @@ class Vault:
         """The key of a training job in this enclave, made now or at an earlier attempt. Raises as ``check_makes``."""
         known = self._made(contract)
         if known is None:
-            known = JobKey(os.urandom(KEY_BYTES), contract, made=True)
+            known = ModelKey(os.urandom(KEY_BYTES), contract, made=True)
             self._write(self._keys | {contract.job_id: known})
         return known.key
 
@@ -118,7 +118,7 @@ class Vault:
         """
         self._made(contract)
 
-    def merge(self, handed: Mapping[bytes, JobKey], *, own_code: bool) -> Merged:
+    def merge(self, handed: Mapping[bytes, ModelKey], *, own_code: bool) -> Merged:
         """Take keys that another enclave handed over, as far as there is room. A job's key is never replaced.
 
         Keys from an enclave of this ``own_code`` mend a vault that is shut: the file is put aside, its keys are united with those
@@ -131,7 +131,7 @@ class Vault:
         foreign = {job_id: replace(key, made=False) for job_id, key in handed.items()}
         # the first of two keys of a job is kept: a vault that is mended may be old, the keys handed over are not known to be
         parts = (foreign, self._keys) if mends else (self._keys, foreign)
-        keys, room, conflicts, surplus = dict[bytes, JobKey](), Room(), list[bytes](), list[bytes]()
+        keys, room, conflicts, surplus = dict[bytes, ModelKey](), Room(), list[bytes](), list[bytes]()
         for job_id, key in itertools.chain.from_iterable(part.items() for part in parts):
             if job_id in keys:
                 if not hmac.compare_digest(keys[job_id].key, key.key):
@@ -149,7 +149,7 @@ class Vault:
             self._write(keys)
         return Merged(new, tuple(conflicts), tuple(surplus))
 
-    def keys_for(self, code: Code, votes: Iterable[Vote], now: int) -> dict[bytes, JobKey]:
+    def keys_for(self, code: Code, votes: Iterable[Vote], now: int) -> dict[bytes, ModelKey]:
         """The keys that enclaves of ``code`` may have: all where it is this enclave's own, else those whose parties voted for it.
 
         Enclaves of its own code get them also from a vault that is shut, so that two which both lost their newest state mend
@@ -161,8 +161,8 @@ class Vault:
         return voted(self._keys, self.code, code, votes, now)
 
     def acceptable(
-        self, handed: Mapping[bytes, JobKey], sender: Code, votes: Iterable[Vote], now: int
-    ) -> dict[bytes, JobKey]:
+        self, handed: Mapping[bytes, ModelKey], sender: Code, votes: Iterable[Vote], now: int
+    ) -> dict[bytes, ModelKey]:
         """The keys to believe, of those ``handed`` over by an enclave proven to run ``sender``.
 
         This enclave's own code believes by these same rules, so all that it hands over is believed. Other code is believed for
@@ -215,7 +215,7 @@ class Vault:
                 file=str(self._path),
             )
 
-    def _made(self, contract: Contract) -> JobKey | None:
+    def _made(self, contract: Contract) -> ModelKey | None:
         """The key that was made here for a job; None where it can be made. Raises as ``check_makes``."""
         self._refuse_if_shut()
         known = self._keys.get(contract.job_id)
@@ -225,10 +225,10 @@ class Vault:
                 remedy="submit the job anew",
             )
         room = Room()
-        wanted = JobKey(bytes(KEY_BYTES), contract)
+        wanted = ModelKey(bytes(KEY_BYTES), contract)
         if known is None and not all(room.take(key) for key in (*self._keys.values(), wanted)):
             raise SecurityError(
-                f"this enclave keeps {len(self)} job keys, and has no room for another of these parties",
+                f"this enclave keeps {len(self)} model keys, and has no room for another of these parties",
                 remedy="name an enclave of another cluster; keys are never thrown away",
             )
         return known
@@ -270,7 +270,7 @@ class Vault:
         if self._path.exists():
             os.replace(self._path, next(name for name in names if not name.exists()))
 
-    def _write(self, keys: dict[bytes, JobKey]) -> None:
+    def _write(self, keys: dict[bytes, ModelKey]) -> None:
         if self.why_unread:
             self._put_aside()
             self.why_unread = ""

@@ -21,7 +21,7 @@ _OVERHEAD = 64
 
 
 @dataclass(frozen=True)
-class JobKey:
+class ModelKey:
     """The key of one training job's model; ``made`` by this very enclave, not handed over to it.
 
     The ``contract`` comes along because it says who may use the model, and who may let the key go to other code: the parties,
@@ -62,9 +62,9 @@ class JobKey:
         return {"key": self.key, "contract": self._contract, "made": self.made}
 
     @classmethod
-    def from_plain_untrusted(cls, plain: Any) -> JobKey:
+    def from_plain_untrusted(cls, plain: Any) -> ModelKey:
         """A key again; ``PeerMisbehaved`` where it is none."""
-        fields = Fields(plain, "a job key")
+        fields = Fields(plain, "a model key")
         found = cls(
             key=fields.octets("key", KEY_BYTES),
             contract=fields.value("contract", Contract.decode_untrusted),
@@ -76,17 +76,17 @@ class JobKey:
         return found
 
 
-def encode_keys(keys: Iterable[JobKey]) -> bytes:
+def encode_keys(keys: Iterable[ModelKey]) -> bytes:
     """Keys as they are sealed and handed over."""
     return canonical.encode([key.to_plain() for key in keys])
 
 
-def decode_keys_untrusted(data: bytes | memoryview) -> dict[bytes, JobKey]:
+def decode_keys_untrusted(data: bytes | memoryview) -> dict[bytes, ModelKey]:
     """Keys by job id; ``PeerMisbehaved`` where they are none, or too many. Blocks for a millisecond a key."""
     plain = canonical.decode_untrusted(data, limits.VAULT_MAX_BYTES)
     if not isinstance(plain, list) or len(plain) > limits.VAULT_MAX_ENTRIES:
-        raise PeerMisbehaved("a peer sent other than job keys", remedy="update both nodes to the same version")
-    keys = [JobKey.from_plain_untrusted(each) for each in plain]
+        raise PeerMisbehaved("a peer sent other than model keys", remedy="update both nodes to the same version")
+    keys = [ModelKey.from_plain_untrusted(each) for each in plain]
     return {key.contract.job_id: key for key in keys}
 
 
@@ -100,7 +100,7 @@ class Room:
         self._taken: dict[frozenset[bytes], tuple[int, int]] = {}
         self._all = (0, 0)
 
-    def take(self, key: JobKey) -> bool:
+    def take(self, key: ModelKey) -> bool:
         """Whether there is room for one more; it is taken then."""
         mine = _more(self._taken.get(key.voters, (0, 0)), key)
         total = _more(self._all, key)
@@ -110,7 +110,7 @@ class Room:
         return True
 
 
-def _more(taken: tuple[int, int], key: JobKey) -> tuple[int, int]:
+def _more(taken: tuple[int, int], key: ModelKey) -> tuple[int, int]:
     return taken[0] + 1, taken[1] + key.size
 
 
@@ -119,8 +119,8 @@ def _within(taken: tuple[int, int], shares: int) -> bool:
 
 
 def voted(
-    keys: Mapping[bytes, JobKey], code_from: Code, code_to: Code, votes: Iterable[Vote], now: int
-) -> dict[bytes, JobKey]:
+    keys: Mapping[bytes, ModelKey], code_from: Code, code_to: Code, votes: Iterable[Vote], now: int
+) -> dict[bytes, ModelKey]:
     """Those whose parties let them go from one code to the other, as many as each asks for."""
     voters = frozenset[bytes]().union(*(key.voters for key in keys.values()))
     willing = approving(votes, code_from, code_to, voters, now)

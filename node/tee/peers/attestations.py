@@ -23,7 +23,7 @@ from hansa.node.net.mesh import Mesh
 from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.tee.evidence.judge import Judge, Judged
 from hansa.node.tee.evidence.prover import Prover
-from hansa.node.tee.keys.job_keys import JobKeys
+from hansa.node.tee.keys.model_keys import ModelKeys
 from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.node.tee.peers.requester import AttestationAnswer, AttestationRequester
 from hansa.node.tee.peers.responder import AttestationResponder
@@ -92,20 +92,20 @@ class Attestations:
         *,
         me: bytes,
         prover: Prover | None,
-        job_keys: JobKeys,
+        model_keys: ModelKeys,
         epochs: SeenEpochs,
         judge: Judge,
         name_of: Callable[[bytes], str],
         reattest_s: float,
     ) -> None:
         self._mesh, self._audit, self._judge, self.name_of = mesh, audit, judge, name_of
-        self.prover, self.job_keys, self._epochs = prover, job_keys, epochs
+        self.prover, self.model_keys, self._epochs = prover, model_keys, epochs
         self.standing: dict[bytes, Standing] = {}
-        self.relied_on: Callable[[], Collection[bytes]] = tuple
+        self.hardware_in_use: Callable[[], Collection[bytes]] = tuple
         """Peers whose hardware a running job relies on."""
         self._reattest_s = reattest_s
         self._requester = AttestationRequester(mesh, name_of)
-        self._responder = AttestationResponder(mesh, me=me, prover=prover, job_keys=job_keys)
+        self._responder = AttestationResponder(mesh, me=me, prover=prover, model_keys=model_keys)
         self._reviews: dict[bytes, trio.Event] = {}
         """Peers under review; the event is set when the review must be repeated."""
         self._review_buckets: dict[bytes, TokenBucket] = {}
@@ -126,7 +126,7 @@ class Attestations:
             task_status.started()
             while True:
                 await trio.sleep(self._reattest_s)
-                for identity in {*self.standing, *self.relied_on()}:
+                for identity in {*self.standing, *self.hardware_in_use()}:
                     await self._start_review(identity)
 
     async def ask(self, identity: bytes, role: Role, codes: Sequence[Code] | None = None) -> Judged:
@@ -173,13 +173,13 @@ class Attestations:
         """See ``contracts.hardware.Hardware``."""
         return [identity for identity in self.standing if self.accepted(identity) and self._epochs.tokens_of(identity)]
 
-    def job_key(self, contract: Contract) -> bytes:
+    def model_key(self, contract: Contract) -> bytes:
         """See ``contracts.hardware.Hardware``."""
-        return self.job_keys.of(contract)
+        return self.model_keys.of(contract)
 
     def reason_to_refuse_key(self, contract: Contract) -> str | None:
         """See ``contracts.hardware.Hardware``."""
-        return self.job_keys.reason_to_refuse(contract)
+        return self.model_keys.reason_to_refuse(contract)
 
     async def own_code(self) -> Code | None:
         """See ``AttestationResponder.own_code``."""
@@ -239,7 +239,7 @@ class Attestations:
         link = self._mesh.link(identity)
         if link is None:
             return False
-        known = identity in self.standing or identity in self.relied_on()
+        known = identity in self.standing or identity in self.hardware_in_use()
         return known or (link.hello.hardware != "" and self._judge.accepts_any)
 
     async def _review(self, identity: bytes) -> None:

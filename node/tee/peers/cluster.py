@@ -1,4 +1,4 @@
-"""A cluster of enclaves without a manager: they hand each other their job keys, so that any of them can use any model.
+"""A cluster of enclaves without a manager: they hand each other their model keys, so that any of them can use any model.
 
     enclave B  --KeysRequest: the keys that I hold-->        enclave A
     enclave A  --AttestRequest-->                            enclave B    (B proves its code on this connection)
@@ -28,7 +28,7 @@ from hansa.node.net.mesh import Mesh
 from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.tee.evidence.judge import Judged
 from hansa.node.tee.keys.vault import Merged
-from hansa.node.tee.keys.vault_keys import JobKey, decode_keys_untrusted, encode_keys
+from hansa.node.tee.keys.vault_keys import ModelKey, decode_keys_untrusted, encode_keys
 from hansa.node.tee.peers.attestations import Attestations, AuditLog
 from hansa.node.tee.peers.votes import VoteBook
 from hansa.protocols.errors import PeerLost
@@ -44,7 +44,7 @@ ASKED_AT_ONCE, ASKED_PER_S = 256.0, 0.2
 PROOF_LASTS_S = 60.0
 """How long one proof serves for pages of keys, on the connection that it was given on."""
 
-Page = tuple[list[JobKey], bool]
+Page = tuple[list[ModelKey], bool]
 """Keys for one message, and whether there are more."""
 
 
@@ -86,15 +86,15 @@ class Cluster:
         mesh.handle(KeysRequest, self._queue_request)
         mesh.handle(KeysReply, self._receive)
         attestations.on_judged(self._peer_judged)
-        attestations.job_keys.on_made = self._key_made
-        attestations.job_keys.on_shut = self._vault_shut
+        attestations.model_keys.on_made = self._key_made
+        attestations.model_keys.on_shut = self._vault_shut
         votes.on_new.append(self._voted)
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open the vault, then ask for and hand over keys until cancelled."""
         async with trio.open_nursery() as self._nursery:
             if self._attestations.prover is not None:
-                await _guarded(trio.to_thread.run_sync, self._attestations.job_keys.open)
+                await _guarded(trio.to_thread.run_sync, self._attestations.model_keys.open)
                 await _guarded(self._report_unread)
             task_status.started()
             await trio.sleep_forever()
@@ -111,7 +111,7 @@ class Cluster:
         self._start(self._ask_all)
 
     async def _report_unread(self) -> None:
-        why = self._attestations.job_keys.vault.why_unread
+        why = self._attestations.model_keys.vault.why_unread
         if why:
             self._vault_shut(why)
 
@@ -128,7 +128,7 @@ class Cluster:
                 await self._ask(identity, after=b"")
 
     async def _ask(self, identity: bytes, *, after: bytes) -> None:
-        keys = self._attestations.job_keys
+        keys = self._attestations.model_keys
         if keys.epoch_token():  # else the hardware seals nothing: such a node can deal, and keeps no models
             held = [] if keys.vault.why_shut else [*keys.vault.digests, *self._declined]
             self._asked_after[identity] = after
@@ -145,7 +145,7 @@ class Cluster:
             return  # the connection was replaced: who sent these keys over it is not who is judged now
         code = Code(judged.platform, judged.code)
         try:
-            vault = self._attestations.job_keys.vault
+            vault = self._attestations.model_keys.vault
             before = vault.epoch
             now = int(time.time())
             merged = vault.merge(vault.acceptable(keys, code, self._votes.all(), now), own_code=code == vault.code)
@@ -161,7 +161,7 @@ class Cluster:
         ):  # pages must advance, or this would go on for ever
             await self._ask(sender, after=last)
 
-    def _report(self, sender: bytes, code: Code, keys: Mapping[bytes, JobKey], merged: Merged) -> None:
+    def _report(self, sender: bytes, code: Code, keys: Mapping[bytes, ModelKey], merged: Merged) -> None:
         """Record what was taken, and once each key that was not; the latter counts as held, so that it is not sent again."""
         about = {"peer": self._attestations.name_of(sender), "code": str(code)}
         if merged.new:
@@ -181,7 +181,7 @@ class Cluster:
 
     async def _spread(self, job_id: bytes) -> None:
         """Show all members the new epoch, and send the key to the enclaves that may have it."""
-        await self._mesh.broadcast(self._peers(), Sealed(self._attestations.job_keys.epoch_token()))
+        await self._mesh.broadcast(self._peers(), Sealed(self._attestations.model_keys.epoch_token()))
         for identity in self._attestations.enclaves():
             if self._mesh.online(identity):
                 await _guarded(
@@ -203,7 +203,7 @@ class Cluster:
         finally:
             self._answering.discard(sender)
 
-    async def _hand_over(self, identity: bytes, choose: Callable[[Mapping[bytes, JobKey]], Page]) -> None:
+    async def _hand_over(self, identity: bytes, choose: Callable[[Mapping[bytes, ModelKey]], Page]) -> None:
         """Send the keys that ``choose`` picks from those that the peer's proven code may have.
 
         A peer whose sealed state was rolled back gets them, too: they mend it.
@@ -211,7 +211,7 @@ class Cluster:
         code = await self._proven_code(identity)
         if code is None:
             return
-        keys = self._attestations.job_keys.vault.keys_for(code, self._votes.all(), int(time.time()))
+        keys = self._attestations.model_keys.vault.keys_for(code, self._votes.all(), int(time.time()))
         chosen, more = choose(keys)
         if chosen:
             name = self._attestations.name_of(identity)
@@ -245,10 +245,10 @@ async def _guarded(act: Callable[..., Awaitable[None]], *about: Any) -> None:
         log.exception("between enclaves")
 
 
-def page(keys: Mapping[bytes, JobKey], *, after: bytes, held: bytes) -> Page:
+def page(keys: Mapping[bytes, ModelKey], *, after: bytes, held: bytes) -> Page:
     """The keys after job id ``after`` that are not ``held``, in order, as many as fit into one message."""
     has = {held[at : at + limits.KEY_DIGEST_BYTES] for at in range(0, len(held), limits.KEY_DIGEST_BYTES)}
-    chosen, size = list[JobKey](), 0
+    chosen, size = list[ModelKey](), 0
     for job_id in sorted(job_id for job_id, key in keys.items() if job_id > after and key.digest not in has):
         key = keys[job_id]
         if chosen and size + key.size > limits.HANDED_AT_ONCE:

@@ -17,7 +17,7 @@ from hansa.node.net.control_link import ControlLink
 from hansa.node.net.mesh import Mesh
 from hansa.node.net.token_bucket import TokenBucket
 from hansa.node.tee.evidence.prover import Prover
-from hansa.node.tee.keys.job_keys import JobKeys
+from hansa.node.tee.keys.model_keys import ModelKeys
 from hansa.protocols.errors import PeerLost
 from hansa.protocols.wire.attestation.platforms import Code
 from hansa.protocols.wire.attestation.statements.binding import Role, report_data
@@ -38,8 +38,8 @@ NO_EVIDENCE = "its hardware gives no evidence"
 class AttestationResponder:
     """Answers ``AttestRequest``. ``me`` is this node's identity, ``prover`` None where it has no hardware."""
 
-    def __init__(self, mesh: Mesh, *, me: bytes, prover: Prover | None, job_keys: JobKeys) -> None:
-        self._mesh, self._me, self._prover, self._job_keys = mesh, me, prover, job_keys
+    def __init__(self, mesh: Mesh, *, me: bytes, prover: Prover | None, model_keys: ModelKeys) -> None:
+        self._mesh, self._me, self._prover, self._model_keys = mesh, me, prover, model_keys
         self._buckets: dict[tuple[bytes, bool], TokenBucket] = {}
         self._turns: dict[bytes, trio.Lock] = {}
         self._waiting = Counter[bytes]()
@@ -80,7 +80,7 @@ class AttestationResponder:
         elif self._waiting[sender] >= MOST_WAITING or not bucket.take_if_there():
             await self._mesh.send(sender, AttestReply(asked.request, b"", TOO_OFTEN, b""))
         else:
-            self._job_keys.compare(asked.mark)  # tokens that are later than the vault's prove that it was rolled back
+            self._model_keys.compare(asked.mark)  # tokens that are later than the vault's prove that it was rolled back
             self._waiting[sender] += 1
             self._nursery.start_soon(self._answer, self._prover, sender, asked, link)
 
@@ -99,7 +99,7 @@ class AttestationResponder:
         data = report_data(identity=self._me, handshake_hash=handshake_hash, nonce=asked.nonce, role=Role(asked.role))
         try:
             proof = await trio.to_thread.run_sync(prover.prove, data, limiter=self._device)
-            return AttestReply(asked.request, proof.encode(), "", self._job_keys.epoch_token())
+            return AttestReply(asked.request, proof.encode(), "", self._model_keys.epoch_token())
         except Exception as error:  # whatever a device or a file of collateral raises, the daemon goes on
             log.warning("no evidence for a peer: %s", error)
             return AttestReply(asked.request, b"", NO_EVIDENCE, b"")

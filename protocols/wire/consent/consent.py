@@ -180,7 +180,7 @@ class Consent:
             if signature.attempt == 0:
                 known = self._signatures.get(signature.identity) or fresh.setdefault(signature.identity, signature)
                 if known.job_key != signature.job_key:
-                    effects += self.receive_evidence_untrusted(Equivocation(known, signature))
+                    effects += self.receive_equivocation_untrusted(Equivocation(known, signature))
         return effects + self._merge(fresh.values(), now)
 
     def receive_end_untrusted(self, end: End) -> list[Effect]:
@@ -199,18 +199,18 @@ class Consent:
         if ours is None or signature.nonce != self.contract.nonce or signature.job_id == self.contract.job_id:
             return []
         signature.verify()
-        return self.receive_evidence_untrusted(Equivocation(ours, signature))
+        return self.receive_equivocation_untrusted(Equivocation(ours, signature))
 
-    def receive_evidence_untrusted(self, evidence: Equivocation) -> list[Effect]:
+    def receive_equivocation_untrusted(self, found: Equivocation) -> list[Effect]:
         """Two signatures of one party over this nonce; ``SecurityError`` if they agree, or it did not make both."""
-        evidence.verify()
-        signer = evidence.first.identity
-        relevant = evidence.first.nonce == self.contract.nonce and self.contract.rank_of(signer) is not None
+        found.verify()
+        signer = found.first.identity
+        relevant = found.first.nonce == self.contract.nonce and self.contract.rank_of(signer) is not None
         if not relevant or signer in self._evidence:
             return []
-        self._evidence[signer] = evidence
+        self._evidence[signer] = found
         note = Note("evidence", {"signer": self._name(signer), "nonce": self.contract.nonce.hex()})
-        return [Broadcast(evidence), note, *self._settle()]
+        return [Broadcast(found), note, *self._settle()]
 
     def check_untrusted(self, signatures: Iterable[Signature]) -> None:
         """Raise ``SecurityError`` unless each of these is a member's, for this contract."""

@@ -210,17 +210,17 @@ async def test_a_fault_of_the_judge_ends_no_daemon(autojump_clock, league_in_har
         await league.jobs[1].refuse_unproven(league.jobs[1].get(contract.job_id))
 
 
-async def test_hardware_is_relied_on_while_its_job_runs(autojump_clock, league_in_hardware):
+async def test_hardware_is_in_use_while_its_job_runs(autojump_clock, league_in_hardware):
     async with league_in_hardware() as league:
-        assert league.jobs[0].relied_on() == set()
+        assert league.jobs[0].hardware_in_use() == set()
         plain = (await league.jobs[0].submit(dealt(league, codes=(), nonce=b"o" * 16))).record.job_id
         await league.until(lambda: league.jobs[0].get(plain).running is not None)
-        assert league.jobs[0].relied_on() == set()
+        assert league.jobs[0].hardware_in_use() == set()
         job = (await league.jobs[0].submit(dealt(league))).record.job_id
         await league.until(lambda: league.jobs[0].get(job).running is not None)
-        assert league.jobs[0].relied_on() == {league.identities[2]}
+        assert league.jobs[0].hardware_in_use() == {league.identities[2]}
         await league.settled(job, "done")
-        assert league.jobs[0].relied_on() == set()
+        assert league.jobs[0].hardware_in_use() == set()
 
 
 @pytest.mark.parametrize(

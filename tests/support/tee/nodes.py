@@ -9,7 +9,7 @@ import trio
 from hansa.node.net.requests import Requests
 from hansa.node.tee.evidence.judge import Judge
 from hansa.node.tee.evidence.prover import Prover
-from hansa.node.tee.keys.job_keys import JobKeys
+from hansa.node.tee.keys.model_keys import ModelKeys
 from hansa.node.tee.peers.attestations import Attestations
 from hansa.node.tee.peers.epochs import SeenEpochs
 from hansa.protocols.wire import messages
@@ -129,7 +129,7 @@ async def two_nodes(folder, accept=WORD, backend=WORD, reattest_s=600):
                 log,
                 me=me,
                 prover=prover,
-                job_keys=JobKeys(home, prover, me),
+                model_keys=ModelKeys(home, prover, me),
                 epochs=SeenEpochs(home / "epochs"),
                 judge=Judge(home / "tee.toml", accept),
                 name_of=lambda identity: {BANK: "bank", TEE: "enclave"}[identity],

@@ -29,7 +29,7 @@ def methods(*, standing=None, backend="", shut=""):
     attestations = SimpleNamespace(
         standing=standing or {},
         prover=SimpleNamespace(backend=backend) if backend else None,
-        job_keys=SimpleNamespace(describe=lambda: {"keys": 0, "epoch": 1, "shut": shut or None} if backend else None),
+        model_keys=SimpleNamespace(describe=lambda: {"keys": 0, "epoch": 1, "shut": shut or None} if backend else None),
     )
     book = SimpleNamespace(all=lambda: [SimpleNamespace(identity=TEE, name="enclave")], get=lambda identity: None)
     return TeeMethods(attestations, Cast(), SimpleNamespace(), book, own_name="bank", voters=())

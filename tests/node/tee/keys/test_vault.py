@@ -1,4 +1,4 @@
-"""An enclave's sealed job keys: who opens them, for whom, what an older file does, and to whom they go."""
+"""An enclave's sealed model keys: who opens them, for whom, what an older file does, and to whom they go."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from support.tee.members import CODE, JOB, KEY, NODE, NOW, OTHER, SIGNING_KEYS, 
 
 from hansa.node.tee.keys.epoch_tokens import EpochToken, lineage_of
 from hansa.node.tee.keys.vault import Vault
-from hansa.node.tee.keys.vault_keys import JobKey
+from hansa.node.tee.keys.vault_keys import ModelKey
 from hansa.protocols.errors import PeerMisbehaved, SecurityError
 from hansa.protocols.wire import limits
 from hansa.protocols.wire.attestation.platforms import Code
@@ -116,7 +116,7 @@ def test_one_key_too_many_is_refused_and_the_state_stays_whole(path, monkeypatch
     vault = opened(path)
     kept = {number: vault.make(contract(f"{number}")) for number in range(4)}
     for deny in (vault.make, vault.check_makes):
-        with pytest.raises(SecurityError, match="keeps 4 job keys, and has no room for another of these parties"):
+        with pytest.raises(SecurityError, match="keeps 4 model keys, and has no room for another of these parties"):
             deny(contract("one too many"))
     again = opened(path)
     assert [again.make(contract(f"{number}")) for number in range(4)] == list(kept.values())
@@ -124,7 +124,7 @@ def test_one_key_too_many_is_refused_and_the_state_stays_whole(path, monkeypatch
 
 def test_one_byte_too_many_is_refused_and_the_file_opens_again(path, monkeypatch):
     """A vault that wrote more than it reads would have lost every key at its next start."""
-    size = JobKey(KEY, contract("0")).size
+    size = ModelKey(KEY, contract("0")).size
     monkeypatch.setattr(limits, "VAULT_SHARES", 1)
     monkeypatch.setattr(limits, "VAULT_MAX_BYTES", 3 * size)
     vault = opened(path)
@@ -327,7 +327,7 @@ def test_a_jobs_key_is_never_replaced_and_stops_no_other(path, tmp_path):
 def test_what_was_handed_over_closes_no_model(path):
     """Other code could have planted it for a job that is proposed, by as few votes as its contract asks for."""
     job = contract(votes=1)
-    planted = JobKey(b"p" * 32, job, made=True)
+    planted = ModelKey(b"p" * 32, job, made=True)
     vault = opened(path)
     believed = vault.acceptable({job.job_id: planted}, OTHER, [vote(0, code_from=OTHER, code_to=CODE)], NOW)
     assert vault.merge(believed, own_code=True).new == 1
@@ -369,7 +369,7 @@ def test_keys_go_to_other_code_by_their_parties_votes_only(votes, go, path):
 def test_other_code_is_not_believed_without_votes_for_it(path):
     """Else an enclave of any accepted code could hand over a key that its friends know, for a model of their making."""
     third = Code("SGX", b"e" * 32)
-    key = JobKey(b"o" * 32, contract(codes=(CODE, third)))
+    key = ModelKey(b"o" * 32, contract(codes=(CODE, third)))
     votes = [vote(rank) for rank in range(3)]
     vault = opened(path, OTHER)
     assert vault.acceptable({key.contract.job_id: key}, third, votes, NOW) == {}

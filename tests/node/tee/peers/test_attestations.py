@@ -46,7 +46,7 @@ async def test_a_jobs_verdict_is_the_jobs_alone(role, pair):
     await bank.node.ask(TEE, Role.PEER)
     assert not (await bank.node.ask(TEE, role, (OTHER,))).accepted
     assert bank.node.accepted(TEE) is not None
-    await tee.mesh.send(BANK, Sealed((9).to_bytes(8, "big") + tee.node.job_keys.epoch_token()[8:]))
+    await tee.mesh.send(BANK, Sealed((9).to_bytes(8, "big") + tee.node.model_keys.epoch_token()[8:]))
     assert int.from_bytes(bank.node._epochs.tokens_of(TEE)[:8], "big") == 9
 
 
@@ -95,7 +95,7 @@ async def test_simulated_hardware_is_refused_where_the_settings_do_not_say_the_w
 async def test_older_sealed_state_is_refused_by_who_saw_newer(pair):
     bank, tee = pair
     assert (await bank.node.ask(TEE, Role.PEER)).accepted
-    bank.node._epochs.note(TEE, (7).to_bytes(8, "big") + tee.node.job_keys.epoch_token()[8:])
+    bank.node._epochs.note(TEE, (7).to_bytes(8, "big") + tee.node.model_keys.epoch_token()[8:])
     judged = await bank.node.ask(TEE, Role.SCORER)
     assert not judged.accepted
     assert "rollback: its sealed state was rolled back: it shows epoch 0, and has shown epoch 7" in judged.why
@@ -103,7 +103,7 @@ async def test_older_sealed_state_is_refused_by_who_saw_newer(pair):
         WORD,
         (await tee.node.own_code()).measurement,
     )  # what it proved is still shown
-    assert tee.node.job_keys.describe()["shut"] is None  # the token was none of its own
+    assert tee.node.model_keys.describe()["shut"] is None  # the token was none of its own
     assert (await bank.node.proven(TEE, Role.PEER))[0].accepted  # the code is what it was
 
 
@@ -111,7 +111,7 @@ async def test_an_enclave_that_goes_on_while_it_is_judged_was_not_rolled_back(pa
     """It makes a key for another job, and tells the new epoch, before the verdict on the proof with the older one is there."""
     bank, tee = pair
     assert (await bank.node.ask(TEE, Role.PEER)).accepted
-    later = (5).to_bytes(8, "big") + tee.node.job_keys.epoch_token()[8:]
+    later = (5).to_bytes(8, "big") + tee.node.model_keys.epoch_token()[8:]
     while_judging(monkeypatch, lambda before: bank.node._epochs.note(TEE, later))
     assert (await bank.node.ask(TEE, Role.ENCLAVE)).accepted
     assert bank.node._epochs.tokens_of(TEE) == later  # and the later one is not forgotten

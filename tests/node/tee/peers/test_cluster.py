@@ -6,7 +6,7 @@ import pytest
 import trio
 from support.tee.members import CODE, JOB, NODE, OTHER, VOTERS, contract, opened, use, vote
 
-from hansa.node.tee.keys.vault_keys import JobKey
+from hansa.node.tee.keys.vault_keys import ModelKey
 from hansa.node.tee.peers import cluster as module
 from hansa.node.tee.peers.cluster import Cluster, page
 from hansa.protocols.errors import PeerLost, SecurityError
@@ -22,7 +22,7 @@ class Attestations:
     def __init__(self, path, code):
         self.prover, self.standing = object(), {}
         self.vault = opened(path, code, node=NODE)
-        self.job_keys = SimpleNamespace(
+        self.model_keys = SimpleNamespace(
             vault=self.vault, epoch_token=self.vault.epoch_token, open=lambda: None, on_made=None, on_shut=None
         )
         self.proofs, self.refused, self.judged = [], set(), None
@@ -159,7 +159,7 @@ def filled(count, columns=("age",)):
 
 
 def put(vault, jobs):
-    vault.merge({job.job_id: JobKey(job.job_id, job) for job in jobs}, own_code=True)
+    vault.merge({job.job_id: ModelKey(job.job_id, job) for job in jobs}, own_code=True)
 
 
 async def test_many_keys_come_without_the_link_ever_holding_much(pair, monkeypatch):
@@ -232,7 +232,7 @@ async def test_a_new_key_goes_to_the_others_by_itself_and_alone(pair):
     first, second = await pair()
     put(first.vault, filled(5))
     key = first.vault.make(JOB)
-    first.attestations.job_keys.on_made(JOB.job_id)
+    first.attestations.model_keys.on_made(JOB.job_id)
     await settled(first, second)
     assert (len(second.vault), second.vault.key(use())) == (1, key)
     assert [message for message in first.mesh.sent if isinstance(message, Sealed)] == [
@@ -245,7 +245,7 @@ async def test_a_state_that_is_shut_asks_for_all_and_is_mended(pair, tmp_path):
     put(first.vault, filled(4))
     await judged(second, first)
     second.vault._why_shut = "it was rolled back"
-    second.attestations.job_keys.on_shut("it was rolled back")
+    second.attestations.model_keys.on_shut("it was rolled back")
     await settled(first, second)
     assert second.vault.why_shut == ""
     assert second.log.of("sealed-state-refused") == [{"reason": "it was rolled back"}]
@@ -292,7 +292,7 @@ async def test_keys_over_a_connection_that_was_replaced_are_nobodys(pair, monkey
         return real(data)
 
     monkeypatch.setattr(module, "decode_keys_untrusted", slow)
-    message = KeysReply(module.encode_keys([JobKey(b"k" * 32, JOB)]), False)
+    message = KeysReply(module.encode_keys([ModelKey(b"k" * 32, JOB)]), False)
     await second.cluster._receive(FIRST, message)
     assert len(second.vault) == 0
     monkeypatch.setattr(module, "decode_keys_untrusted", real)
@@ -328,7 +328,7 @@ async def test_whoever_asks_without_end_is_not_answered(pair, monkeypatch):
 async def test_pages_that_lead_nowhere_are_not_asked_for_again(pair):
     """Whoever always says that there is more would else be asked for ever."""
     first, second = await pair()
-    key = JobKey(b"k" * 32, JOB)
+    key = ModelKey(b"k" * 32, JOB)
     second.cluster._asked_after[FIRST] = JOB.job_id
     await second.cluster._receive(FIRST, KeysReply(module.encode_keys([key]), True))
     await second.cluster._receive(FIRST, KeysReply(module.encode_keys([]), True))
@@ -347,7 +347,7 @@ async def test_no_fault_of_one_enclave_ends_the_others_business(error, pair, mon
 
     put(first.vault, filled(1))
     monkeypatch.setattr(first.mesh, "broadcast", broken)
-    first.attestations.job_keys.on_made(JOB.job_id)
+    first.attestations.model_keys.on_made(JOB.job_id)
     await settled(first, second)
     await judged(second, first)
     assert len(second.vault) == 1
@@ -355,7 +355,7 @@ async def test_no_fault_of_one_enclave_ends_the_others_business(error, pair, mon
 
 def test_a_page_holds_a_bounded_number_of_bytes_and_goes_on_after_the_last():
     jobs = filled(7)
-    keys = {job.job_id: JobKey(job.job_id, job) for job in jobs}
+    keys = {job.job_id: ModelKey(job.job_id, job) for job in jobs}
     order = [keys[job_id] for job_id in sorted(keys)]
     size = max(key.size for key in order)
     with pytest.MonkeyPatch.context() as patch:

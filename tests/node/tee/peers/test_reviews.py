@@ -46,7 +46,7 @@ async def test_who_has_hardware_does_not_get_away_by_saying_it_has_none(known_by
     async with two_nodes(tmp_path, backend="") as (bank, _):
         heard = Heard(bank.node)
         if known_by == "a job":
-            bank.node.relied_on = lambda: [TEE]
+            bank.node.hardware_in_use = lambda: [TEE]
         else:
             bank.node._set_standing(TEE, (await _accepted(tmp_path)), b"before")
         bank.mesh.connect(b"n" * 32, hardware="")
@@ -70,7 +70,7 @@ async def test_the_timer_asks_whom_a_job_relies_on(tmp_path):
     async with two_nodes(tmp_path, reattest_s=0.05) as (bank, _):
         heard = Heard(bank.node)
         bank.mesh.connect(b"h" * 32, hardware="")
-        bank.node.relied_on = lambda: [TEE]
+        bank.node.hardware_in_use = lambda: [TEE]
         assert (await heard.next()).accepted
 
 

@@ -58,11 +58,11 @@ def test_evidence_outranks_every_other_end_and_is_told_to_who_comes_back(trio_of
     consent = consent_of(trio_of, contract, rank=1)
     consent.cancel("mistake")
     evidence = Equivocation(trio_of.sign(0, contract), trio_of.sign(0, trio_of.contract(name="another")))
-    effects = consent.receive_evidence_untrusted(evidence)
+    effects = consent.receive_equivocation_untrusted(evidence)
     assert [effect for effect in effects if isinstance(effect, Ended)] == [consent.ended]
     assert (consent.ended.state, consent.ended.culprit) == conflict(trio_of, 0)
     assert evidence in consent.resync()
-    assert consent.receive_evidence_untrusted(evidence) == []
+    assert consent.receive_equivocation_untrusted(evidence) == []
 
 
 def test_two_liars_give_one_reason_in_any_order(trio_of, contract):
@@ -72,7 +72,7 @@ def test_two_liars_give_one_reason_in_any_order(trio_of, contract):
     for order in (proofs, proofs[::-1]):
         consent = consent_of(trio_of, contract, rank=1)
         for proof in order:
-            consent.receive_evidence_untrusted(proof)
+            consent.receive_equivocation_untrusted(proof)
         ends.append(consent.ended)
     assert ends[0] == ends[1]
 
@@ -89,15 +89,15 @@ def test_what_proves_nothing_changes_nothing(trio_of, contract):
         Equivocation(one, trio_of.sign(0, contract, attempt=1, version=1)),
     ):
         with pytest.raises(SecurityError, match="proves nothing"):
-            consent.receive_evidence_untrusted(evidence)
+            consent.receive_equivocation_untrusted(evidence)
     forged = type(one)(**(plain(trio_of.sign(0, another)) | {"sig": bytes(64)}))
     with pytest.raises(SecurityError, match="does not verify"):
-        consent.receive_evidence_untrusted(Equivocation(one, forged))
+        consent.receive_equivocation_untrusted(Equivocation(one, forged))
     elsewhere = [trio_of.contract(nonce=b"m" * 16, name=name) for name in "ab"]
     for evidence in (
         Equivocation(*(trio_of.sign(0, other) for other in elsewhere)),
         Equivocation(trio_of.sign(3, contract), trio_of.sign(3, another)),
     ):
-        assert consent.receive_evidence_untrusted(evidence) == []
+        assert consent.receive_equivocation_untrusted(evidence) == []
     assert consent.receive_rival_untrusted(trio_of.sign(0, another)) == []
     assert snapshot(consent) == before

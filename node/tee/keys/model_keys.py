@@ -20,7 +20,7 @@ from hansa.protocols.wire.consent.contract import Contract
 log = logging.getLogger(__name__)
 
 
-class JobKeys:
+class ModelKeys:
     """``me`` is this node's identity, ``prover`` None where it has no hardware.
 
     The first use opens the vault, which asks the hardware for milliseconds: call ``open`` in a thread before. ``on_made`` is

@@ -5,8 +5,8 @@ from support.tee.members import JOB, NODE, use
 
 from hansa.node.errors import EvidenceError
 from hansa.node.tee.evidence.prover import Prover
-from hansa.node.tee.keys import job_keys as module
-from hansa.node.tee.keys.job_keys import JobKeys
+from hansa.node.tee.keys import model_keys as module
+from hansa.node.tee.keys.model_keys import ModelKeys
 from hansa.protocols.errors import SecurityError
 from hansa.protocols.wire import limits
 
@@ -15,7 +15,7 @@ WORD = "insecure-simulated"
 
 @pytest.fixture
 def keys(tmp_path):
-    return JobKeys(tmp_path, Prover(WORD, (), "code"), NODE)
+    return ModelKeys(tmp_path, Prover(WORD, (), "code"), NODE)
 
 
 def test_a_model_is_opened_for_its_own_parties_only(keys):
@@ -46,7 +46,7 @@ def test_state_is_shut_by_a_token_of_its_own_and_told_once(keys, tmp_path):
     keys.of(JOB)
     token = keys.epoch_token()
     (tmp_path / "tee" / "keys.sealed").unlink()
-    again = JobKeys(tmp_path, Prover(WORD, (), "code"), NODE)
+    again = ModelKeys(tmp_path, Prover(WORD, (), "code"), NODE)
     again.on_shut = shut.append
     for shown in (b"", b"no token", bytes(72), token, token):
         again.compare(shown)
@@ -69,7 +69,7 @@ def test_a_device_is_asked_for_the_sealing_key_once(keys, monkeypatch):
 
 
 def test_a_node_without_hardware_has_none(tmp_path):
-    keys = JobKeys(tmp_path, None, NODE)
+    keys = ModelKeys(tmp_path, None, NODE)
     keys.compare(bytes(72))
     assert (keys.epoch_token(), keys.describe()) == (b"", None)
     assert keys.reason_to_refuse(JOB) == "this node runs in no trusted hardware"
@@ -79,6 +79,6 @@ def test_what_peers_read_of_a_missing_sealing_key_names_no_device(tmp_path, monk
     def none(*_):
         raise EvidenceError("/dev/sev-guest cannot be opened", remedy="see", device="/dev/sev-guest")
 
-    monkeypatch.setattr("hansa.node.tee.keys.job_keys.sealing_key", none)
-    keys = JobKeys(tmp_path, Prover(WORD, (), "code"), NODE)
+    monkeypatch.setattr("hansa.node.tee.keys.model_keys.sealing_key", none)
+    keys = ModelKeys(tmp_path, Prover(WORD, (), "code"), NODE)
     assert keys.reason_to_refuse(JOB) == "its hardware gives no sealing key"
