@@ -47,10 +47,10 @@ _MAX_METRICS = 4096
 
 
 class Checkpoints(Protocol):
-    """Where a party keeps its state after each epoch or tree. The state after 0 is the alignment alone."""
+    """Sealed state of one party after alignment (0), each epoch or each round of trees."""
 
     def save(self, epoch: int, blob: bytes) -> None:
-        """Keep the state after so many epochs or trees."""
+        """Keep the state after so many epochs or rounds."""
         ...
 
     def load(self) -> tuple[int, bytes] | None:

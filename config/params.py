@@ -62,6 +62,8 @@ LABELS = {LOGISTIC: "binary", SQUARED_ERROR: "real", SOFTMAX: "classes", POISSON
 """What each objective takes as a label: 0 and 1, any numbers, classes counted from 0, numbers from 0 on."""
 EVAL_METRICS = {"auc": (LOGISTIC,), "logloss": (LOGISTIC, SOFTMAX), "rmse": (SQUARED_ERROR, POISSON)}
 """The objectives that each metric of early stopping goes with."""
+AUTO_METRIC = {LOGISTIC: "logloss", SQUARED_ERROR: "rmse", SOFTMAX: "logloss", POISSON: "rmse"}
+"""What ``eval_metric = "auto"`` means with each objective."""
 MOST_CLASSES = 32
 
 PARAMS: dict[str, dict[str, Kind]] = {
@@ -102,6 +104,11 @@ ALGORITHMS = tuple(name for name in PARAMS if name != PREPROCESSING)
 def label_kind(algorithm: str, params: Mapping[str, Param]) -> str:
     """What the label must be: one of the values of ``LABELS``."""
     return LABELS[str(params.get("objective", LOGISTIC))] if algorithm == "gbdt" else "binary"
+
+
+def metric_of(objective: str, eval_metric: str) -> str:
+    """The metric that ``eval_metric`` names."""
+    return AUTO_METRIC[objective] if eval_metric == "auto" else eval_metric
 
 
 def misfit(algorithm: str, params: Mapping[str, Param]) -> tuple[str, str] | None:

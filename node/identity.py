@@ -58,9 +58,12 @@ class Identity:
         """identity.static in hex: what another node needs to pin this one by hand."""
         return f"{self.public.hex()}.{self.static.public.hex()}"
 
-    def sealing_key(self, job_id: bytes) -> bytes:
-        """The 32-byte key under which this node's worker seals what it keeps of one job."""
-        return blake2b(job_id, key=self.sealing, digest_size=32, person=b"hansa-job-seal").digest()
+    def sealing_key(self, about: bytes) -> bytes:
+        """The 32-byte key under which this node's worker seals what it keeps of one job, or with one set of parties.
+
+        ``about``: the id of the job or of the set.
+        """
+        return blake2b(about, key=self.sealing, digest_size=32, person=b"hansa-job-seal").digest()
 
     def record(self, name: str, addresses: tuple[str, ...], sequence: int) -> PeerRecord:
         """This node's signed peer record."""

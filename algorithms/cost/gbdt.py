@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hansa.algorithms.cost.training_cost import DEALERLESS_MB, DEALT_MB, TrainingCost
-from hansa.config.params import EVAL_METRICS, LOGISTIC, Param
+from hansa.config.params import LOGISTIC, Param, metric_of
 
 HINT: Final = 16_384
 """Bytes of a bin's hint."""
@@ -105,9 +105,7 @@ def training(
 
 def _loss(kind: str, rows: int, params: Mapping[str, Param]) -> tuple[int, int, int]:
     """Rounds, and bytes sent with the data and ahead, of a loss on so many rows: they are sorted for an AUC."""
-    objective, metric = str(params.get("objective", LOGISTIC)), str(params.get("eval_metric", "auto"))
-    if metric == "auto":
-        metric = "logloss" if objective in EVAL_METRICS["logloss"] else "rmse"
+    metric = metric_of(str(params.get("objective", LOGISTIC)), str(params.get("eval_metric", "auto")))
     online, ahead = LOSS[kind][metric]
     if metric != "auc":
         return LOSS_ROUNDS, rows * online, rows * ahead

@@ -21,7 +21,7 @@ from hansa.algorithms.gbdt.bins import Bins, category_bins
 from hansa.algorithms.gbdt.params import TreeParams
 
 Places = NDArray[np.int64]
-CELLS: Final = 256
+BYTE_VALUES: Final = 256
 """How many bins a byte can name."""
 
 
@@ -33,7 +33,7 @@ class Split(NamedTuple):
 
     def sides(self, bins: Bins) -> Bins:
         """1 for each row that goes left, (rows,)."""
-        table = np.array([self.left >> cell & 1 for cell in range(CELLS)], dtype=np.uint8)
+        table = np.array([self.left >> place & 1 for place in range(BYTE_VALUES)], dtype=np.uint8)
         return table[bins[:, self.column]]
 
 
@@ -53,7 +53,7 @@ class Layout:
         return cls(categorical, params.max_bin, params.missing, params.max_bin <= params.max_cat_to_onehot)
 
     @property
-    def cells(self) -> int:
+    def bins_of_column(self) -> int:
         """Bins of a column, the one for empty cells included."""
         return self.n_bins + self.missing
 
@@ -84,9 +84,9 @@ class Layout:
 
     def among(self, chosen: Sequence[Places] | None = None) -> Candidates:
         """The candidates of a tree: of all columns, or of the ``chosen`` ones of each party."""
-        ranks = chosen or [np.arange(count) for count in self.columns]
-        kinds = [np.array(kind, dtype=bool)[places] for kind, places in zip(self.categorical, ranks, strict=True)]
-        pairs = list(zip(ranks, kinds, strict=True))
+        columns = chosen or [np.arange(count) for count in self.columns]
+        kinds = [np.array(kind, dtype=bool)[places] for kind, places in zip(self.categorical, columns, strict=True)]
+        pairs = list(zip(columns, kinds, strict=True))
         return Candidates(
             self, tuple(places[~kind] for places, kind in pairs), tuple(places[kind] for places, kind in pairs)
         )
@@ -94,18 +94,18 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """All candidates in one line, party by party; of each party first those of ``numbers``, then those of ``classes``: its
-    columns of either kind."""
+    """All candidates in one line, party by party; of each party first those of ``numbers``, then those of
+    ``categorical``: its columns of either kind."""
 
     layout: Layout
     numbers: tuple[Places, ...]
-    classes: tuple[Places, ...]
+    categorical: tuple[Places, ...]
 
     @property
     def widths(self) -> tuple[int, ...]:
         """How many each party has."""
-        of_numbers, of_classes = self.layout.cuts, self.layout.subsets
-        return tuple(of_numbers * len(a) + of_classes * len(b) for a, b in zip(self.numbers, self.classes, strict=True))
+        cuts, subsets = self.layout.cuts, self.layout.subsets
+        return tuple(cuts * len(a) + subsets * len(b) for a, b in zip(self.numbers, self.categorical, strict=True))
 
     def split(self, rank: int, place: int, chosen: int = 0) -> Split:
         """The split that a candidate of a party is. ``place``: counted from the party's first; ``chosen``: the set it carried."""
@@ -117,4 +117,4 @@ class Candidates:
             left = (2 << cut) - 1 if cut < whole else (2 << (cut - whole)) - 1 | 1 << layout.n_bins
             return Split(int(self.numbers[rank][column]), left)
         column, subset = divmod(place - ordered, layout.subsets)
-        return Split(int(self.classes[rank][column]), 1 << subset if layout.one_hot else chosen)
+        return Split(int(self.categorical[rank][column]), 1 << subset if layout.one_hot else chosen)

@@ -11,7 +11,7 @@ from hansa.algorithms import leakage
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.bins import Cuts, levels_of
 from hansa.algorithms.gbdt.layout import Layout
-from hansa.algorithms.gbdt.losses import mean_loss, metric_of
+from hansa.algorithms.gbdt.losses import mean_loss
 from hansa.algorithms.gbdt.model.importance import importance
 from hansa.algorithms.gbdt.model.release import label_unit
 from hansa.algorithms.gbdt.model.tree_model import Importance, SavedTree, TreeModel
@@ -23,7 +23,7 @@ from hansa.algorithms.gbdt.training.tree import Tree, table_of
 from hansa.algorithms.learner import Save, SharedScores, Step, open_for
 from hansa.algorithms.party_table import PartyTable
 from hansa.algorithms.terms import Terms
-from hansa.config.params import label_kind
+from hansa.config.params import label_kind, metric_of
 from hansa.protocols.arrays import Vector
 from hansa.protocols.mpc.engine import Engine
 from hansa.protocols.mpc.fixed_point import decode, encode
@@ -44,7 +44,7 @@ class TreeLearner:
     def __init__(self, e: Engine, terms: Terms) -> None:
         self._e, self._terms, self._params = e, terms, params_of(terms)
         self._objective = objective_of(self._params.objective, self._params.num_class)
-        self._metric = metric_of(self._objective, self._params.eval_metric)
+        self._metric = metric_of(self._params.objective, self._params.eval_metric)
         self._history: list[float] = []
         self._unit: Unit | None = None
         self._scale = 1.0

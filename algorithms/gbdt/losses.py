@@ -23,11 +23,6 @@ _LEAST: Final = 8
 """Units of fixed point that are added to a probability, so that rounding cannot make it 0."""
 
 
-def metric_of(objective: Objective, wanted: str) -> str:
-    """The metric that ``eval_metric`` names; "auto" is the objective's own."""
-    return objective.metric if wanted == "auto" else wanted
-
-
 async def mean_loss(e: Engine, objective: Objective, metric: str, margins: Share, label: Share) -> Share:
     """1 - AUC, the mean log-loss, or the mean squared error ("rmse"), (1,), at ``frac_bits``; margins and labels (groups, rows).
 

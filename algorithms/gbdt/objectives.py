@@ -54,7 +54,7 @@ class Objective(Protocol):
     @property
     def hessian(self) -> float: ...
     @property
-    def step(self) -> float:
+    def max_step(self) -> float:
         """Leaf weights are clipped to it either side of 0; 0: they are not."""
         ...
 
@@ -66,11 +66,6 @@ class Objective(Protocol):
     @property
     def integral(self) -> bool:
         """Whether labels are shared as integers, not in fixed point."""
-        ...
-
-    @property
-    def metric(self) -> str:
-        """What ``eval_metric = "auto"`` means."""
         ...
 
     def unit(self, label: Vector, base_score: float | None) -> Unit:
@@ -109,10 +104,9 @@ class Logistic:
     groups: int = 1
     bound: int = 1
     hessian: float = 0.25
-    step: float = 0.0
+    max_step: float = 0.0
     residual: int = 0
     integral: bool = True
-    metric: str = "logloss"
 
     def unit(self, label: Vector, base_score: float | None) -> Unit:
         base = self.public_base(base_score)
@@ -151,10 +145,9 @@ class SquaredError:
     groups: int = 1
     bound: int = 1
     hessian: float = 1.0
-    step: float = 0.0
+    max_step: float = 0.0
     residual: int = 2
     integral: bool = False
-    metric: str = "rmse"
 
     def unit(self, label: Vector, base_score: float | None) -> Unit:
         center = float(label.mean()) if base_score is None else base_score
@@ -188,10 +181,9 @@ class Softmax:
     groups: int
     bound: int = 1
     hessian: float = 0.5
-    step: float = 0.0
+    max_step: float = 0.0
     residual: int = 0
     integral: bool = True
-    metric: str = "logloss"
 
     def unit(self, label: Vector, base_score: float | None) -> Unit:
         return Unit(0.0, 1.0, self.public_base(base_score))
@@ -227,10 +219,9 @@ class Poisson:
     groups: int = 1
     bound: int = 9
     hessian: float = MOST_COUNT * math.exp(MAX_STEP)
-    step: float = MAX_STEP
+    max_step: float = MAX_STEP
     residual: int = 8
     integral: bool = False
-    metric: str = "rmse"
 
     def unit(self, label: Vector, base_score: float | None) -> Unit:
         return Unit(0.0, 1.0, math.log(float(label.mean()) if base_score is None else base_score))

@@ -77,7 +77,7 @@ def train(
         factor = (1.0 if seen is None else seen.astype(np.float64)) * (1.0 if heavy is None else heavy)
         c = layout.among(sampling.columns(seed, number, [columns], params.colsample_bytree))
         grown = [
-            grow(bins, g * factor, h * factor, c, params, unit, objective.step)
+            grow(bins, g * factor, h * factor, c, params, unit, objective.max_step)
             for g, h in zip(*derivatives, strict=True)
         ]
         margins += np.stack([tree.leaves[tree.places(bins)] for tree in grown])
@@ -86,7 +86,7 @@ def train(
 
 
 def grow(
-    bins: Bins, gradient: Vector, hessian: Vector, c: Candidates, params: TreeParams, unit: Unit, step: float
+    bins: Bins, gradient: Vector, hessian: Vector, c: Candidates, params: TreeParams, unit: Unit, max_step: float
 ) -> PlainTree:
     """One complete tree. All leaves below a stopped node have the node's own weight."""
     rows = len(bins)
@@ -97,7 +97,7 @@ def grow(
         nodes = 1 << level
         total = np.stack([np.bincount(at, v, nodes).astype(np.float64) for v in (gradient, hessian)])
         own = -_thresholded(total[0], alpha) / (total[1] + params.reg_lambda)
-        own = np.clip(own, -step, step) if step else own
+        own = np.clip(own, -max_step, max_step) if max_step else own
         value = own if value is None else np.where(going, own, np.repeat(value, 2))
         if level == params.max_depth:
             break
@@ -115,12 +115,12 @@ def best_splits(
     bins: Bins, at: NDArray[np.int64], vectors: Vector, total: Vector, c: Candidates, params: TreeParams, alpha: float
 ) -> tuple[list[Split], Vector]:
     """Each node's best split, the first of equally good ones, and its gain."""
-    nodes, cells = total.shape[1], c.layout.cells
-    sums = np.empty((2, nodes, bins.shape[1], cells))
+    nodes, width = total.shape[1], c.layout.bins_of_column
+    sums = np.empty((2, nodes, bins.shape[1], width))
     for j in range(bins.shape[1]):
-        keys = at * cells + bins[:, j]
+        keys = at * width + bins[:, j]
         for k, v in enumerate(vectors):
-            sums[k, :, j] = np.bincount(keys, v, nodes * cells).reshape(nodes, -1)
+            sums[k, :, j] = np.bincount(keys, v, nodes * width).reshape(nodes, -1)
     left, sets = left_sums(sums, c, params.reg_lambda)
     right = total[:, :, None] - left
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -134,20 +134,20 @@ def best_splits(
 
 
 def left_sums(sums: Vector, c: Candidates, smoothing: float) -> tuple[Vector, NDArray[np.uint64]]:
-    """From histograms (2, nodes, columns, cells) the left sums (2, nodes, candidates), and the sets that candidates carry."""
+    """From histograms (2, nodes, columns, bins) the left sums (2, nodes, candidates), and the sets that candidates carry."""
     layout = c.layout
     nodes = sums.shape[1]
     prefixes = sums[:, :, c.numbers[0], : layout.n_bins].cumsum(3)
     ordered = prefixes if layout.missing else prefixes[..., :-1]
     if layout.missing:
         ordered = np.concatenate((ordered, prefixes[..., :-1] + sums[:, :, c.numbers[0], layout.n_bins :]), axis=3)
-    classes = sums[:, :, c.classes[0], : layout.categories]
-    sets = np.zeros((*classes.shape[1:3], layout.subsets), dtype=np.uint64)
-    if not layout.one_hot and classes.size:
-        order = np.argsort(classes[0] / (classes[1] + smoothing), axis=2, kind="stable")
-        classes = np.take_along_axis(classes, order[None], axis=3).cumsum(3)[..., :-1]
+    categories = sums[:, :, c.categorical[0], : layout.categories]
+    sets = np.zeros((*categories.shape[1:3], layout.subsets), dtype=np.uint64)
+    if not layout.one_hot and categories.size:
+        order = np.argsort(categories[0] / (categories[1] + smoothing), axis=2, kind="stable")
+        categories = np.take_along_axis(categories, order[None], axis=3).cumsum(3)[..., :-1]
         sets = (np.uint64(1) << order.astype(np.uint64)).cumsum(2, dtype=np.uint64)[..., :-1]
-    line = np.concatenate([part.reshape(2, nodes, -1) for part in (ordered, classes)], axis=2)
+    line = np.concatenate([part.reshape(2, nodes, -1) for part in (ordered, categories)], axis=2)
     none = np.zeros((nodes, line.shape[2] - sets[0].size), dtype=np.uint64)
     return line, np.concatenate((none, sets.reshape(nodes, -1)), axis=1)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from hansa.algorithms.gbdt.objectives import base_score, objective_of
 from hansa.algorithms.gbdt.params import TreeParams
+from hansa.config.params import metric_of
 from hansa.protocols.arrays import Matrix, Vector
 
 THREADS: Final = 2
@@ -81,7 +82,7 @@ def train_watched(
             return False
 
     rows = _matrix(features, categorical, label=label, weight=weights, nthread=threads, feature_names=list(names))
-    metric = metric_of(params)
+    metric = _name_of_metric(params)
     watched: list[Any] = [(rows, "train")] if tell else []
     callbacks: list[Any] = [Rounds()]
     if held_out is not None:
@@ -104,10 +105,9 @@ def train_watched(
     return booster, told["train"][metric] if tell else []
 
 
-def metric_of(params: TreeParams) -> str:
+def _name_of_metric(params: TreeParams) -> str:
     """XGBoost's name of the metric that ``eval_metric`` names."""
-    wanted = params.eval_metric
-    found = objective_of(params.objective, params.num_class).metric if wanted == "auto" else wanted
+    found = metric_of(params.objective, params.eval_metric)
     return "mlogloss" if params.num_class and found == "logloss" else found
 
 

@@ -102,7 +102,7 @@ def full(job: Job) -> Json:
 
 
 def _member(job: Job, rank: int) -> Json:
-    """A party, or the dealer, which brings nothing."""
+    """A member; a dealer or enclave brings nothing."""
     record, context = job.record, job.context
     member = record.contract.members[rank]
     party = record.contract.party(member.identity)

@@ -1,4 +1,7 @@
-"""One question to the daemon of ``--home``."""
+"""One question to the daemon of ``--home``.
+
+Commands call the methods of the admin socket by their names; notebooks use ``admin.api.AdminApi``.
+"""
 
 from __future__ import annotations
 

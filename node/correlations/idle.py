@@ -29,7 +29,7 @@ class State(Protocol):
 
     @property
     def final(self) -> bool:
-        """Nothing more happens to the job."""
+        """It has ended here; only what outranks this end can still change it."""
 
 
 class PastJob(Protocol):

@@ -57,9 +57,9 @@ class OwnData(Protocol):
 
 @dataclass
 class JobContext:
-    """The collaborators of all jobs at one node. ``signing_key`` is the identity's, ``sealing_key``
-    gives the key under which a job's blobs lie on disk; ``tee`` is what a worker needs to
-    prove and to judge hardware; ``routes`` is the listener's table of who takes connections for a job."""
+    """The collaborators of all jobs at one node. ``signing_key`` is the identity's, ``sealing_key`` gives the key under
+    which the blobs of a job, or of a set of parties, lie on disk, by its id; ``tee`` is what a worker needs to prove and to judge
+    hardware; ``routes`` is the listener's table of who takes connections for a job."""
 
     me: bytes
     name: str

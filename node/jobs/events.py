@@ -1,6 +1,6 @@
 """The one stream of what happens in jobs: kept for `job show` and `job logs`, and watched live.
 
-Steps, states, openings, metrics and errors are written to the store; progress inside a step is only shown, and a
+Steps, states, openings, errors and lines of the log are written to the store; progress inside a step is only shown, and a
 watcher that cannot keep up loses some of it. It loses of the rest only where a peer floods it with steps.
 """
 

@@ -1,9 +1,10 @@
 """How the parties of a job come to the same error: every verdict to everyone, and the least one counts.
 
 Each daemon that sees an attempt fail makes one ``FailureVerdict`` of what it saw, sends it to all and collects the others'
-for ``COLLECT_S``. All then take the minimum of the same set, ordered by (priority, culprit, step, content): first-hand
-reports beat what others saw of it, and no order of arrival matters. A verdict that arrives later can only lower the
-minimum, so parties that were apart converge when they meet again.
+for ``COLLECT_S``. All then take the minimum of the same set, ordered by (priority, culprit, step, content): what the
+culprit's own worker says first, then what others saw it do wrong, then that its worker, its node or a link was lost. No
+order of arrival matters. A verdict that arrives later can only lower the minimum, so parties that were apart converge when
+they meet again.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ A turn that the table does not have is ignored. A final state gives way only to 
 were apart converge: a failure to a better verdict, any but done to the end of the parties' consent, and all to
 everybody's result.
 
-Every turn writes the record down before anything follows from it. In a final state the attempt that runs is stopped;
-once none runs, what the job left is tidied away.
+Every turn writes the record down before anything follows from it (but correlations made ahead are published first: what
+is in the store already, stays). In a final state the attempt that runs is stopped; once none runs, what the job left is
+tidied away.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class JobState(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Nothing more happens to the job."""
+        """It has ended here; only what outranks this end can still change it."""
         return self in {JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.EXPIRED, JobState.CANCELLED}
 
 

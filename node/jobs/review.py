@@ -1,8 +1,7 @@
 """What this node says to a contract: by what it checks itself, then by its policy, and last by the hardware in the contract.
 
 Nothing in a contract is taken on trust. Each check gives the reason of refusal, which every party will read, or None.
-A contract that the checks or the policy refuse asks nobody for proofs, and one that waits for the operator does so once
-approved.
+Proofs are asked for last: not for a contract that is refused, and of one that waits for the operator only when approved.
 """
 
 from __future__ import annotations
@@ -41,7 +40,8 @@ FindJob = Callable[[bytes], JobRecord | None]
 
 def reason_to_refuse(contract: Contract, context: JobContext, find: FindJob, active: int) -> str | None:
     """The first reason why this node cannot take part in the contract; ``active`` counts its jobs under way."""
-    mine = contract.party(context.me)  # None: this node would deal, which takes neither data nor a model
+    # None: this node would deal or be the enclave, which takes neither data nor a model
+    mine = contract.party(context.me)
     return (
         _length(contract)
         or _clock(contract, context)
@@ -159,7 +159,10 @@ class Decisions:
         return reason_to_refuse(contract, self._context, self._record, self.active) or self._preprocesses(contract)
 
     async def consider(self, job: Job, *, proven: bool = False) -> None:
-        """Check a proposal, then let the policy decide: sign, ask the operator, or refuse. ``proven``: so has its hardware."""
+        """Check a proposal, then let the policy decide: sign, ask the operator, or refuse.
+
+        ``proven``: the hardware in the contract has just proven its code.
+        """
         context, record = self._context, job.record
         contract = record.contract
         record.awaits_operator = False

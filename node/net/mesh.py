@@ -234,6 +234,7 @@ class Mesh:
             link.down.set()
 
     async def _dispatch(self, identity: bytes, link: ControlLink, message: Message) -> None:
+        """A message that has no handler, as in a node without that service, is dropped."""
         if isinstance(message, Reply):
             self._requests.answered(link, message)
             return

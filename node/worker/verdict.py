@@ -35,7 +35,7 @@ class Priority(IntEnum):
     WORKER_LOST = 3  # first hand: the culprit's own daemon says that its worker died
     NODE_LOST = 4  # the culprit's daemon does not answer
     LINK_LOST = 5  # the connection to the culprit's worker broke
-    RELAYED = 6  # the culprit's worker said goodbye
+    RELAYED = 6  # the culprit's worker aborted the session and told us why
 
 
 RESUMABLE = frozenset({Priority.WORKER_LOST, Priority.NODE_LOST, Priority.LINK_LOST})

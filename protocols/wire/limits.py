@@ -1,4 +1,4 @@
-"""Every bound on what a peer can make us allocate, wait for or compute.
+"""Bounds on the wire formats. Rates and queues stand beside their code; sessions have protocols/mpc/session/limits.py.
 
 Specification constants come from the Noise specification (revision 34); implementation constants are ours.
 """
@@ -93,9 +93,9 @@ VOTE_MAX_BYTES = 512
 VOTES_MAX = 256
 """Votes in one message."""
 VOTES_PER_VOTER = 16
-"""Changes of code that are kept of one member's votes: those that end last."""
+"""Votes kept of one member, one for each change of code: those that end last."""
 VOTES_VERIFIED = 1_024
-"""Signatures that are checked for one change of code, of votes to the point."""
+"""Signatures checked when votes for one change of code are counted."""
 VOTE_MAX_AHEAD_S = 367 * 86_400
 """How far ahead a vote may end: a day more than an operator may ask for, since clocks differ."""
 VAULT_MAX_ENTRIES = 8_000
@@ -103,7 +103,7 @@ VAULT_MAX_ENTRIES = 8_000
 VAULT_MAX_BYTES = 64 << 20
 """Bytes of model keys with their contracts, on disk."""
 VAULT_SHARES = 4
-"""One part in so many of both is what jobs of the same parties may take."""
+"""Jobs of the same parties may take at most one in so many of the vault's entries and bytes."""
 KEY_DIGEST_BYTES = 8
 """By which an enclave tells another which keys it has."""
 KEYS_HELD_MAX = 2 * VAULT_MAX_ENTRIES

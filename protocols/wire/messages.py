@@ -1,7 +1,8 @@
 """What daemons say to each other over a control channel: a closed vocabulary, every field bounded.
 
-``TAGS`` names every message. Unknown tags and fields are refused. What is signed stands beside what it is about: offers, ends and
-evidence in ``consent.statements``, heads of audit logs in ``chain``.
+``TAGS`` names every message. Unknown tags and fields are refused. A field ``mark`` is an enclave's epoch token: that
+is the token's name on the wire. What is signed stands beside what it is about: offers, ends and evidence in
+``consent.statements``, heads of audit logs in ``chain``.
 """
 
 from __future__ import annotations

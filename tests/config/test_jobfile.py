@@ -31,8 +31,8 @@ def test_the_least_job_file_has_the_defaults():
 def test_a_dealer_and_the_parties_that_compute():
     job = parse(HEAD + 'engine = "additive"\ndealer = "exchange"\n' + PARTY, "job.toml")
     assert (job.engine, job.dealer, job.computing) == ("additive", "exchange", ())
-    guests = "".join(f'[[party]]\nname = "{name}"\ndataset = "d"\n' for name in "abc")
-    job = parse(HEAD + 'engine = "replicated"\ncomputing = ["c", "bank", "a"]\n' + PARTY + guests, "job.toml")
+    parties = "".join(f'[[party]]\nname = "{name}"\ndataset = "d"\n' for name in "abc")
+    job = parse(HEAD + 'engine = "replicated"\ncomputing = ["c", "bank", "a"]\n' + PARTY + parties, "job.toml")
     assert (job.dealer, job.computing) == (None, ("c", "bank", "a"))
 
 

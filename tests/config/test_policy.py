@@ -64,7 +64,7 @@ def test_rules_keep_their_order(tmp_path):
         ('[[rule]]\naction = "ask"\nimportance = ["label-owner"]\n', 3, "holds 'label-owner'; known: owner, all, none"),
         ('[[rule]]\naction = "ask"\ntraining_metric = ["owner"]\n', 3, "holds 'owner'; known: none, label-owner, all"),
         ('[[rule]]\naction = "ask"\nengines = ["auto"]\n', 3, "holds 'auto'; known: additive, replicated"),
-        ('[[rule]]\naction = "ask"\nroles = ["guest"]\n', 3, "holds 'guest'; known: party, dealer"),
+        ('[[rule]]\naction = "ask"\nroles = ["viewer"]\n', 3, "holds 'viewer'; known: party, dealer"),
         ('[[rule]]\naction = "approve"\nenclave_votes = 0\n', 3, "must be 'all' or an integer from 1 to 16"),
         ('[[rule]]\naction = "approve"\nenclave_votes = 17\n', 3, "must be 'all' or an integer from 1 to 16"),
         ('[[rule]]\naction = "approve"\nenclave_votes = "most"\n', 3, "must be 'all' or an integer from 1 to 16"),

@@ -205,7 +205,7 @@ class League:
             me=self.identities[rank],
             name=NAMES[rank],
             signing_key=self.signing_keys[rank],
-            sealing_key=lambda job_id: b"k" * 32,
+            sealing_key=lambda about: b"k" * 32,
             home=self.homes[rank],
             mesh=Mesh(self, rank),
             audit=self.audits[rank],

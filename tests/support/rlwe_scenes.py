@@ -29,7 +29,7 @@ def numbers(residues: np.ndarray, primes: tuple[int, ...]) -> list[int]:
 
 
 class Scene:
-    """A matrix encrypted by its owner, multiplied by a vector at the guest, and returned."""
+    """A matrix encrypted by its owner, multiplied by a vector at the evaluator, and returned."""
 
     def __init__(self, params: RlweParams, matrix: np.ndarray, vector: np.ndarray) -> None:
         self.params = params
@@ -50,8 +50,8 @@ class Scene:
 
     def product(self) -> np.ndarray:
         """The sum of both parties' summands."""
-        guest = in_ring(self.returned.mask, self.scheme.mask_weights) + np.uint64(self.scheme.mask_offset % RING)
-        return in_ring(self._digits, self.scheme.decrypted_weights) - guest
+        evaluators = in_ring(self.returned.mask, self.scheme.mask_weights) + np.uint64(self.scheme.mask_offset % RING)
+        return in_ring(self._digits, self.scheme.decrypted_weights) - evaluators
 
     def seen(self) -> list[int]:
         """The integers v = V + U that the owner decrypts, divided by the primes dropped."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from hansa.algorithms.errors import DataError
 from hansa.algorithms.gbdt.bins import Cuts, Numbers
-from hansa.algorithms.gbdt.layout import CELLS, Split
+from hansa.algorithms.gbdt.layout import BYTE_VALUES, Split
 from hansa.algorithms.gbdt.objectives import Unit
 from hansa.protocols.wire import canonical
 
@@ -33,7 +33,7 @@ class SavedTree:
     def to_plain(self) -> list[Any]:
         """For canonical msgpack."""
         splits = [
-            [node, split.column, split.left.to_bytes(CELLS // 8, "little")]
+            [node, split.column, split.left.to_bytes(BYTE_VALUES // 8, "little")]
             for node, split in sorted(self.splits.items())
         ]
         return [list(self.owners), splits, self.leaves, self.facts]

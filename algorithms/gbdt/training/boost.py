@@ -130,7 +130,13 @@ async def train(
         gradients = await _gradients(e, problem, state.margins, seen, q.drop)
         chosen = sampling.columns(problem.seed, number, table.layout.columns, params.colsample_bytree)
         growth = Growth(
-            table.layout.among(chosen), penalty, q.bits, q.drop, params.max_depth, params.learning_rate, objective.step
+            table.layout.among(chosen),
+            penalty,
+            q.bits,
+            q.drop,
+            params.max_depth,
+            params.learning_rate,
+            objective.max_step,
         )
         trees, indicators = await grow(e, table, gradients, growth)
         state.margins += await values(e, trees, indicators, objective.groups)

@@ -1,6 +1,6 @@
 """The left sums of all candidate splits, from histograms. Categories may stand in an order that nobody learns.
 
-Histograms are (nodes, 2, columns, cells): the sums of gradients and of hessians over each bin of each column.
+Histograms are (nodes, 2, columns, bins): the sums of gradients and of hessians over each bin of each column.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ async def left_sums(
     """
     layout = c.layout
     nodes = next(iter(histograms.values())).shape[0]
-    categories = {rank: sums[:, :, c.classes[rank], : layout.categories] for rank, sums in histograms.items()}
+    categories = {rank: sums[:, :, c.categorical[rank], : layout.categories] for rank, sums in histograms.items()}
     partitions: dict[int, tuple[Share, Share]] = {}
-    if layout.carries_sets and any(map(len, c.classes)):
+    if layout.carries_sets and any(map(len, c.categorical)):
         partitions = await _partitions(e, {rank: sums for rank, sums in categories.items() if sums.size}, penalty)
     sums_in_line, sets_in_line = [], []  # party by party; of each first its numbers, then its categories
     for rank, sums in histograms.items():
@@ -41,7 +41,7 @@ async def left_sums(
         if rank in partitions:
             sums_in_line.append(partitions[rank][0])
             sets_in_line.append(partitions[rank][1])
-        elif layout.one_hot and len(c.classes[rank]):
+        elif layout.one_hot and len(c.categorical[rank]):
             sums_in_line.append(_flat(categories[rank]))
     carried = concatenate(sets_in_line).moveaxis(0, 1) if layout.carries_sets else None
     return concatenate(sums_in_line).moveaxis(0, 2), carried

@@ -12,7 +12,7 @@ S and G are the same for all candidates of a node, so u²/(t(1 - t)) ranks them.
 quotient a candidate, of numbers below one. They have ``FRACTION`` fraction bits, whatever the size of the node.
 
 With ``reg_alpha`` the thresholding T moves sums towards 0 before they are squared: a = T(G_L), and in place of G stands
-T(G_L) + T(G_R), which differs from candidate to candidate. So its square over S² is added to the rank.
+T(G_L) + T(G_R), which differs from candidate to candidate. So its square over S² is added to the score.
 
 The candidates of all parties stand in one line (``layout.Candidates``).
 """
@@ -44,7 +44,7 @@ equal the minimum are common, and their rounding must not decide."""
 ROOM_BITS: Final = 14
 """Gains of nodes of more than 2^14 rows are in larger units, so that they do not overflow."""
 SET_BACK: Final = 1 << 50
-"""Taken off the rank of a candidate that must not be chosen. A node without any other candidate still opens one."""
+"""Taken off the score of a candidate that must not be chosen. A node without any other candidate still opens one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,13 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """``rank`` (nodes·candidates,): what a node's candidates are compared by. A candidate gains ``whole``·rank +
-    ``own``·``rest``; these three belong to its node, (nodes,)."""
+    """``score`` (nodes·candidates,): what a node's candidates are ranked by. A candidate gains ``whole``·score +
+    ``gradient``·``rest``. These three belong to its node, (nodes,): ``whole`` is S, ``gradient`` is G, or T(G)
+    with ``reg_alpha``."""
 
-    rank: Share
+    score: Share
     whole: Share
-    own: Share
+    gradient: Share
     rest: Share
 
 
@@ -108,13 +109,13 @@ async def best_splits(e: Engine, left: Share, sets: Share | None, total: Share, 
     nodes, _, count = left.shape
     allowed = await _heavy_enough(e, left, total, penalty)
     ranked = await _ranked(e, left, total, penalty)
-    rank = await mux(e, allowed, ranked.rank, e.add_public(ranked.rank, -SET_BACK))
+    score = await mux(e, allowed, ranked.score, e.add_public(ranked.score, -SET_BACK))
     place = np.ascontiguousarray(np.broadcast_to(np.arange(count, dtype=np.uint64)[:, None], (count, nodes)))
     carried = () if sets is None else (sets.moveaxis(1, 0),)
     by_candidate = left.moveaxis(2, 0)
     first, *winner = await sort(
         e,
-        rank.reshape(nodes, count).moveaxis(1, 0),
+        score.reshape(nodes, count).moveaxis(1, 0),
         e.public(place),
         by_candidate[:, :, 0],
         by_candidate[:, :, 1],
@@ -122,7 +123,9 @@ async def best_splits(e: Engine, left: Share, sets: Share | None, total: Share, 
         largest_first=True,
         first=1,
     )
-    gain = await _gain(e, concatenate((first[0], ranked.rest)), concatenate((ranked.whole, ranked.own)), penalty.shift)
+    gain = await _gain(
+        e, concatenate((first[0], ranked.rest)), concatenate((ranked.whole, ranked.gradient)), penalty.shift
+    )
     too_little = padded(gain - e.add_public(penalty.gamma.broadcast((nodes,)), 1))
     set_back = padded(
         e.add_public(first[0], SET_BACK // 2)
@@ -133,7 +136,7 @@ async def best_splits(e: Engine, left: Share, sets: Share | None, total: Share, 
 
 
 async def _ranked(e: Engine, left: Share, total: Share, penalty: Penalty) -> _Ranked:
-    """Ranks of all candidates; see the module for the letters.
+    """Scores of all candidates; see the module for the letters.
 
     1. With ``reg_alpha``, threshold G_L, G_R and G.
     2. a/S, b/S, G/S and G/(H + lambda); S and H + lambda are normalised once a node.
@@ -144,23 +147,23 @@ async def _ranked(e: Engine, left: Share, total: Share, penalty: Penalty) -> _Ra
     smoothing = int(encode(penalty.reg_lambda, e.frac_bits))
     whole = e.add_public(total[:, 1], 2 * smoothing)
     a, b = left[:, 0].reshape(size), e.add_public(left[:, 1].reshape(size), smoothing)
-    own = both = total[:, 0]
+    gradient = both = total[:, 0]
     if penalty.alpha is not None:
-        lower = await thresholded(e, concatenate((a, own[of_node] - a, own)), penalty.alpha)
-        a, both, own = lower[:size], lower[:size] + lower[size : 2 * size], lower[2 * size :]
+        lower = await thresholded(e, concatenate((a, gradient[of_node] - a, gradient)), penalty.alpha)
+        a, both, gradient = lower[:size], lower[:size] + lower[size : 2 * size], lower[2 * size :]
     divisors = await _divisors(e, concatenate((whole, e.add_public(total[:, 1], smoothing))), penalty.width)
     which = (of_node, of_node, every_node if penalty.alpha is None else of_node, every_node + nodes)
-    quotients = await _over(e, concatenate((a, b, both, own)), divisors, np.concatenate(which))
+    quotients = await _over(e, concatenate((a, b, both, gradient)), divisors, np.concatenate(which))
     a_over, t = quotients[:size], quotients[size : 2 * size]
-    both_over, own_over = quotients[2 * size : -nodes], quotients[-nodes:]
+    both_over, gradient_over = quotients[2 * size : -nodes], quotients[-nodes:]
     both_of_each = both_over[of_node] if penalty.alpha is None else both_over
     products = await product(e, concatenate((t, t)), concatenate((both_of_each, t)), FRACTION)
     u, spread = a_over - products[:size], t - products[size:]
     ratio = await divide_positive(e, u.times(1 << _FINER), spread, FRACTION - 1)
-    rank = await product(e, u, ratio, e.frac_bits + _FINER)
+    score = await product(e, u, ratio, e.frac_bits + _FINER)
     if penalty.alpha is None:
-        return _Ranked(rank, whole, own, both_over - own_over)
-    return _Ranked(rank + await product(e, both_of_each, both_of_each, FRACTION), whole, own, -own_over)
+        return _Ranked(score, whole, gradient, both_over - gradient_over)
+    return _Ranked(score + await product(e, both_of_each, both_of_each, FRACTION), whole, gradient, -gradient_over)
 
 
 async def _gain(e: Engine, parts: Share, sums: Share, shift: int) -> Share:

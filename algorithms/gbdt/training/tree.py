@@ -72,7 +72,7 @@ class Growth:
 
     ``candidates``: the splits to choose from. ``penalty``: what a split has to gain. Gradients and hessians lack their
     last ``drop`` fraction bits, and are below 2^``bits`` without them. ``depth``: levels of inner nodes. Leaf weights are
-    clipped to ``step`` either side of 0 (not where it is 0), then multiplied by ``learning_rate``.
+    clipped to ``max_step`` either side of 0 (not where it is 0), then multiplied by ``learning_rate``.
     """
 
     candidates: Candidates
@@ -81,7 +81,7 @@ class Growth:
     drop: int
     depth: int
     learning_rate: float
-    step: float = 0.0
+    max_step: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ async def table_of(e: Engine, own: Bins, layout: Layout) -> TreeTable:
     """Prepare every party's bins, once a job."""
     rows = own.shape[0]
     held = {
-        rank: await e.private_bins(rank, own if rank == e.session.rank else None, (rows, count), layout.cells)
+        rank: await e.private_bins(rank, own if rank == e.session.rank else None, (rows, count), layout.bins_of_column)
         for rank, count in enumerate(layout.columns)
         if count
     }
@@ -153,7 +153,7 @@ async def descend(e: Engine, trees: Sequence[Tree], own: Bins) -> Share:
 
 
 async def _histograms(e: Engine, table: TreeTable, vectors: Share, growth: Growth) -> dict[int, Share]:
-    """For every party, the sums of vectors (nodes, 2, rows) over each bin of its columns: (nodes, 2, columns, cells)."""
+    """For every party, the sums of vectors (nodes, 2, rows) over each bin of its columns: (nodes, 2, columns, bins)."""
     nodes, two, rows = vectors.shape
     sums = await e.select_sum(list(table.held.values()), vectors.reshape(nodes * two, rows), growth.bits)
     return {
@@ -228,8 +228,8 @@ async def _leaf_weights(e: Engine, levels: Sequence[_Level], growth: Growth) -> 
     leaf_sums = _interleaved(last.best.left, last.total - last.best.left)
     sums = concatenate([level.total for level in levels] + [leaf_sums])
     weights = -await ratios(e, await _numerators(e, sums[:, 0], growth.penalty), sums[:, 1], growth.penalty)
-    if growth.step:
-        weights = await between(e, weights, -growth.step, growth.step)
+    if growth.max_step:
+        weights = await between(e, weights, -growth.max_step, growth.max_step)
     groups = len(levels[0].owners)
     value, splits = weights[:groups], e.public(np.ones(groups, dtype=np.uint64))
     facts, first = [], 0  # ``first`` is the place of the children's weights

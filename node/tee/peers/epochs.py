@@ -44,7 +44,7 @@ class SeenEpochs:
         """Remember the tokens that an accepted enclave shows.
 
         ``asked_with`` are its ``tokens_of`` when it was asked to prove itself (None: those of now). A token is compared with
-        these. Since then the enclave may have gone on and shown a later token, which is no fault of the one that arrives after.
+        these. A later token may have come on another way meanwhile; the older one, still on its way, is then no rollback.
 
         Raises ``SecurityError`` where the enclave has shown a later epoch before, or another state of the same epoch.
         Raises it also for more than ``EPOCH_LINEAGES_MAX`` lineages: forgetting the oldest instead would let a host, which

@@ -223,7 +223,11 @@ class Session:
         self._group.check_opening(what, to, self.current_step)
 
     def declare_opening(self, what: str, to: tuple[int, ...], elements: int) -> None:
-        """Called by an engine before it opens anything: refuses what the contract does not name, records the rest."""
+        """Refuse an opening that the contract does not name, else record it.
+
+        Called before anything is opened. Where how much is opened is known only afterwards, as with the rows that all have in
+        common, ``check_opening`` comes before and this after.
+        """
         receivers = self._group.check_opening(what, to, self.current_step)
         self._group.record_opening(OpeningRecord(what, receivers, elements, self.current_step))
 

@@ -70,7 +70,10 @@ class Certificate:
 
     @classmethod
     def decode_untrusted(cls, data: bytes | memoryview) -> Certificate:
-        """Decode, each signature verified; call ``verify`` with the contract before trusting the whole."""
+        """Decode, each signature verified; whether they are all members' of one contract, only ``verify`` tells.
+
+        A worker reads the certificate that its own daemon made from signatures it had checked, so it need not ask.
+        """
         return read_untrusted(cls, canonical.decode_untrusted(data, _MAX_BYTES), "a certificate")
 
     def verify(self, contract: Contract) -> None:

@@ -70,7 +70,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Every party has signed: start the worker of attempt 0."""
+    """Every member has signed."""
 
     certificate: Certificate
 

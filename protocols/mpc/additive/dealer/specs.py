@@ -1,8 +1,9 @@
 """What a dealer deals: each kind of correlation has free parts, uniform at every party, and dependent parts that follow of them.
 
-A request is (kind, units, two parameters); a unit is 64 elements, one word of bits. The dealer knows every party's
-free parts, derives the dependent ones, and of these every party but the last expands its summand from its seed, so
-that only the last needs to be sent anything.
+A request is five words: the kind and four numbers, 0 where a kind needs fewer. Of most kinds they are units and a parameter;
+a unit is 64 elements, one word of bits. Of pads and matrices they are sizes and places (``dealer.CorrelationDealer``). The
+dealer knows every party's free parts and derives the dependent ones. Of these every party but the last expands its summand
+from its seed, so that only the last needs to be sent anything.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class ParcelId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredKind:
-    """``units`` of a parcel; ``shapes``: each array's rows (0: one row of words a unit, flat) and words a unit."""
+    """``units`` of a parcel; ``shapes``: of each array (rows, words a unit); rows = 0 means one flat row."""
 
     units: int
     shapes: tuple[tuple[int, int], ...]

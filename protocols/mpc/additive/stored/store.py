@@ -73,7 +73,7 @@ def from_bytes(kind: str, data: bytes) -> list[Ring]:
 
 
 class StoredCorrelations:
-    """What a store has of one kind, drawn in lockstep; ``await StoredCorrelations.start(session, store)`` gives all kinds'."""
+    """What a store has of one kind, drawn in lockstep. ``start`` gives one of these for each kind."""
 
     def __init__(self, session: Session, store: ParcelStore, kind: str, count: int) -> None:
         self._session, self._store, self._kind = session, store, kind
@@ -82,7 +82,7 @@ class StoredCorrelations:
     @classmethod
     async def start(cls, session: Session, store: ParcelStore) -> dict[str, StoredCorrelations]:
         """The first party says how many parcels it has. Rounds: 1, which nothing waits for. Bytes: 32 to each, by it."""
-        fork = session.fork("shelf")  # the label goes over the wire
+        fork = session.fork("shelf")  # what the store was called once: the label goes over the wire, so it stays
         if session.rank == store.first:
             counts = np.array([len(store.parcels(kind)) for kind in STORED_KINDS], dtype=np.uint64)
             for peer in session.peers:
