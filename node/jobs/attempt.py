@@ -93,8 +93,11 @@ class Attempt:
 
     def peer_down(self, identity: bytes) -> None:
         """A peer's daemon may be gone: unless it is back within a moment, the attempt fails."""
-        if self._nursery is not None and not self.context.mesh.online(identity):
-            self._nursery.start_soon(self._lost_unless_back, identity)
+        nursery = self._nursery
+        if nursery is None or nursery.cancel_scope.cancel_called:  # over: a nursery that closes takes no more tasks
+            return
+        if not self.context.mesh.online(identity):
+            nursery.start_soon(self._lost_unless_back, identity)
 
     async def _lost_unless_back(self, identity: bytes) -> None:
         await trio.sleep(DOWN_GRACE_S)

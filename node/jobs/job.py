@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from nacl.bindings import crypto_scalarmult_base
 
+from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.correlations.store import (
     batch_of,
     forget_unpublished,
@@ -38,7 +39,6 @@ from hansa.node.jobs.lifecycle import (
     ShareHead,
     StartAttempt,
     StopAttempt,
-    StoreCorrelations,
     Tell,
     Tick,
     Tidy,
@@ -105,7 +105,7 @@ class Job:
         await self.hear(Tick())
 
     async def apply(self, effects: Iterable[ConsentEffect]) -> None:
-        """Write down what the consent machine decided, then do it, then tell the others."""
+        """Write down what the consent machine decided, then tell the others, then do it here."""
         record, effects = self.record, list(effects)
         if not effects:
             return
@@ -113,13 +113,14 @@ class Job:
         record.ends = [messages.encode(end) for end in self.consent.ends]
         events = [effect for effect in effects if isinstance(effect, Committed | Ended)]
         lived = [effect for event in events for effect in self.life.handle(event, self.context.now())]
-        await self._perform(lived if Save() in lived else [Save(), *lived])
+        self.save()
         for effect in effects:
             match effect:
                 case Broadcast(message):
                     await self.context.mesh.broadcast(self._others, message)
                 case Note(kind, body):
                     self.context.audit.append(kind, {"job": record.short, **body})
+        await self._perform(effect for effect in lived if effect != Save())
         await self.hear(Begin())
 
     # --- its life ------------------------------------------------------------------------------------------------
@@ -147,10 +148,10 @@ class Job:
                     self.context.nursery.start_soon(self._run, self._attempt)
                 case StopAttempt() if self._attempt is not None:
                     self._attempt.scope.cancel()
+                case StopAttempt():  # it never began: writing the start down failed
+                    await self.hear(AttemptOver(None))
                 case Tidy():
                     self._tidy()
-                case StoreCorrelations():
-                    self._store_correlations()
                 case OfferResume():
                     await self._take_up(await self.resumption.begin())
                 case Tell(verdict):
@@ -160,7 +161,13 @@ class Job:
 
     async def _run(self, attempt: Attempt) -> None:
         try:
-            await self.hear(AttemptOver(await attempt.run()))
+            try:
+                outcome = await attempt.run()
+            finally:
+                self._attempt = None  # with it goes what its worker was given: keys, the sealed model
+            if isinstance(outcome, AllDone):
+                self._store_correlations()
+            await self.hear(AttemptOver(outcome))
         except Exception:  # what follows from its end failed: the daemon and its other jobs go on
             log.exception("the end of job %s", self.record.short)
 
@@ -179,7 +186,13 @@ class Job:
         forget_unpublished(folder)
 
     def _store_correlations(self) -> None:
+        """Put what the job made ahead into the store of its parties, before the record says that it is done.
+
+        What is in the store already, stays: a failure in between is made good by doing it again.
+        """
         record = self.record
+        if record.contract.kind != PREPROCESSING:
+            return
         made = preprocessing_folder(self.context.folder(record.job_id), record.attempt)
         store = store_folder(self.context.home, record.identities)
         publish(made, store, batch_of(record.job_id, record.attempt), record.identities)
@@ -208,6 +221,7 @@ class Job:
         if self.running is not None:
             await self.running.check_done()
         elif record.done_by_all(record.attempt) and other_result(record, record.attempt, self.context.me) is None:
+            self._store_correlations()
             await self.hear(AllDone())
 
     async def peer_up(self, identity: bytes) -> None:

@@ -29,7 +29,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hansa.config.vocabulary import PREPROCESSING
 from hansa.node.jobs import failure
 from hansa.node.jobs.record import JobRecord, JobState
 from hansa.node.worker.verdict import FailureVerdict
@@ -163,11 +162,6 @@ class Tidy:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreCorrelations:
-    """Put the correlations that this job made ahead into the store of its parties."""
-
-
-@dataclass(frozen=True, slots=True)
 class OfferResume:
     """Offer the parties another attempt, if all are there; Agreed may follow."""
 
@@ -184,18 +178,7 @@ class ShareHead:
     """Give the other parties the head of our audit log."""
 
 
-Effect = (
-    Save
-    | AppendAudit
-    | Publish
-    | StartAttempt
-    | StopAttempt
-    | Tidy
-    | StoreCorrelations
-    | OfferResume
-    | Tell
-    | ShareHead
-)
+Effect = Save | AppendAudit | Publish | StartAttempt | StopAttempt | Tidy | OfferResume | Tell | ShareHead
 
 
 class Lifecycle:
@@ -323,8 +306,6 @@ class Lifecycle:
         record.finished = now
         contract, attempt = record.contract, record.attempt
         effects: list[Effect] = [Save()]
-        if contract.kind == PREPROCESSING:  # before it is written down: what is in the store already, stays
-            effects.insert(0, StoreCorrelations())
         entry = {"dealer": "dealt", "enclave": "computed"}.get(record.role(self._me))
         if entry is not None:
             effects.append(self._audit(entry, attempt=attempt, to=[party.name for party in contract.parties]))

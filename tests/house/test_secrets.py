@@ -30,7 +30,7 @@ SECRET_WORDS = {
     *("passphrase", "password", "psk", "token", "tokens", "private", "signing", "sealing", "coins", "static"),
 }
 RAW_TYPES = r"\b(bytes|bytearray|str|int|float|Any|object|dict|list\[bytes\]|Callable)\b"
-ARRAY_TYPES = r"\b(NDArray|ndarray|Ring|Words|Array|Plain|Matrix)\b"
+ARRAY_TYPES = r"\b(NDArray|ndarray|Ring|Words|Bytes|Vector|Matrix|Array|Plain|Bins|Numbers|Octets|Values)\b"
 
 PUBLIC = {
     "Terms.seed": "a job's seed of splits and subsampling is in its contract",
@@ -61,6 +61,7 @@ PUBLIC = {
     "IntelQuote.attestation_key": "the public half, part of the quote",
     "RlweParams.mask_bits": "a parameter of the scheme",
     "ReleasedTrees.leaves": "opened: the model is released",
+    "ReleasedModel.coefficients": "opened: the model is released",
 }
 
 

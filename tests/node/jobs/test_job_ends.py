@@ -114,3 +114,74 @@ async def test_a_cancel_in_the_tick_of_the_last_result_does_not_take_the_results
         league.after = cancel
         await ended(league, job_id, "done")
         assert [kind for kind, _ in league.audits[1].entries[-2:]] == ["job-cancelled", "job-done"]
+
+
+async def test_what_a_worker_was_given_goes_with_its_attempt(autojump_clock, league_of):
+    """A job is remembered for long: the keys and the sealed model of its attempt are not."""
+    async with league_of() as league:
+        job = await league.jobs[0].submit(league.contract())
+        job_id = job.record.job_id
+        await league.settled(job_id, "done")
+        await trio.sleep(1)
+        assert [league.jobs[rank].get(job_id)._attempt for rank in range(3)] == [None] * 3
+
+
+async def test_a_peer_that_goes_while_an_attempt_closes_is_told_to_the_next_job(autojump_clock, league_of):
+    async with league_of() as league:
+        never_done(league)
+        job = await league.jobs[0].submit(league.contract())
+        job_id = job.record.job_id
+        await league.until(lambda: len(league.working) == 3)
+        attempt = league.jobs[0].get(job_id).running
+        attempt._nursery.cancel_scope.cancel()
+        await trio.lowlevel.checkpoint()
+        league.up[1] = False
+        attempt.peer_down(league.identities[1])  # a closed nursery would raise
+        league.up[1] = True
+
+
+async def test_an_end_is_on_record_and_told_even_if_tidying_fails(autojump_clock, league_of, monkeypatch):
+    async with league_of() as league:
+        league.policies = [*league.policies[:2], Policy("ask")]
+        job = await league.jobs[0].submit(league.contract())
+        job_id = job.record.job_id
+        await league.until(lambda: (r := league.record(2, job_id)) is not None and r.awaits_operator)
+
+        def full(self):
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(type(job), "_tidy", full)
+        with pytest.raises(OSError, match="no space"):
+            await job.cancel("not this one")
+        monkeypatch.undo()
+        assert "job-cancelled" in [kind for kind, _ in league.audits[0].entries]
+        await league.until(lambda: league.record(2, job_id).state == "cancelled")
+
+
+async def test_a_start_that_is_not_written_down_can_still_be_cancelled(autojump_clock, league_of, monkeypatch):
+    async with league_of() as league:
+        never_done(league)
+        league.policies = [*league.policies[:2], Policy("ask")]
+        job = await league.jobs[0].submit(league.contract())
+        job_id = job.record.job_id
+        await league.until(lambda: (r := league.record(2, job_id)) is not None and r.awaits_operator)
+        last, tidied = league.jobs[2].get(job_id), []
+        save = type(last).save
+
+        def full(self):
+            if self is last and self.record.state == "running":
+                raise OSError("no space left on device")
+            save(self)
+
+        monkeypatch.setattr(type(last), "save", full)
+
+        def tidy(self):
+            tidied.append(self)
+
+        monkeypatch.setattr(type(last), "_tidy", tidy)
+        with pytest.raises(OSError, match="no space"):
+            await last.approve()
+        monkeypatch.setattr(type(last), "save", save)
+        await last.cancel("after all")
+        assert last.record.state == "cancelled"
+        assert last in tidied

@@ -28,7 +28,6 @@ from hansa.node.jobs.lifecycle import (
     ShareHead,
     StartAttempt,
     StopAttempt,
-    StoreCorrelations,
     Tell,
     Tick,
     Tidy,
@@ -244,7 +243,7 @@ class AnyLife(RuleBasedStateMachine):
                     self.tidied = True
                 case OfferResume():
                     assert self.life.record.state is JobState.INTERRUPTED
-                case AppendAudit() | Publish() | Tell() | ShareHead() | StoreCorrelations():
+                case AppendAudit() | Publish() | Tell() | ShareHead():
                     pass
         self.check_what_it_leaves(before, event)
 
