@@ -114,7 +114,8 @@ def test_on_any_table(drawn: tuple[Case, int]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@pytest.mark.timeout(1200)
+@settings(max_examples=60, deadline=None)
 @given(cases())
 def test_on_very_many_tables(drawn: tuple[Case, int]) -> None:
     hold(drawn)
