@@ -35,6 +35,7 @@ def checked(done: subprocess.CompletedProcess[str], tmp: Path) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow  # `make demo` runs it too
 def test_demo_alone(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="the extra 'demo' is not installed")
     found = checked(hansa("demo", "--json", tmp=tmp_path), tmp_path)

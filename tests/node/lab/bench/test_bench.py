@@ -55,7 +55,10 @@ def measured(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
 # --- between processes -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("operation", "options"), [("less", []), ("lr", ["--d", "6", "--batch", "32"])])
+@pytest.mark.parametrize(
+    ("operation", "options"),
+    [("less", []), pytest.param("lr", ["--d", "6", "--batch", "32"], marks=pytest.mark.slow)],
+)
 def test_a_line_of_json(operation: str, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     found = measured(capsys, operation, "--n", "200", *options)
     assert (found["bench"], found["engine"], found["parties"]) == (operation, "replicated", 3)
@@ -67,7 +70,7 @@ def test_a_line_of_json(operation: str, options: list[str], capsys: pytest.Captu
 @pytest.mark.parametrize(
     "operation", ["less", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reciprocal", "select-sum", "ot"))]
 )
-@pytest.mark.parametrize("dealer", [[], ["--dealer"]])
+@pytest.mark.parametrize("dealer", [[], pytest.param(["--dealer"], marks=pytest.mark.slow)])
 def test_the_additive_engine(operation: str, dealer: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     columns = ["--d", "2"] if operation == "select-sum" else []
     found = measured(capsys, operation, "--engine", "additive", "--n", "300", *columns, *dealer)
@@ -88,6 +91,7 @@ def test_a_source_of_transfers_needs_the_engine_that_has_one(capsys: pytest.Capt
     assert "only the engine additive without a dealer chooses" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_with_correlations_made_ahead(capsys: pytest.CaptureFixture[str]) -> None:
     found = measured(capsys, "less", "--engine", "additive", "--parties", "3", "--n", "300", "--ahead")
     assert found["making_seconds"] > 0
