@@ -268,7 +268,7 @@ class InputPartyEngine:
 
 def sums_of(summands: Sequence[Sequence[Ring]]) -> tuple[Ring, ...]:
     """The sums of the computing parties' summands, one list a party."""
-    return tuple(sum(parts[1:], start=parts[0]) for parts in zip(*summands, strict=True))
+    return tuple(np.add.reduce(parts) for parts in zip(*summands, strict=True))  # no warning where a scalar wraps
 
 
 def _share(shape: tuple[int, ...]) -> Share:

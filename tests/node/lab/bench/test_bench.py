@@ -105,7 +105,7 @@ def test_through_the_relay(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     "options", [["--parties", "4"], ["--engine", "additive", "--dealer"], ["--engine", "additive"]]
 )
