@@ -10,7 +10,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
 help:
 	@echo "make demo      three institutions train on real data, on this machine"
 	@echo "make test      lint, types, import contracts and the quick tests, on two processes"
-	@echo "make test-all  the same with the slow tests, and the coverage with its floor"
+	@echo "make test-all  the same with the slow tests, and the coverage"
 	@echo "make docs      the documentation as a site, in site/, with the API from the docstrings"
 	@echo "make bench     the benchmark table"
 	@echo "make lock      write constraints.txt anew from a fresh install"
